@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+using System.Buffers.Binary;
+using System.IO.Hashing;
+using System.Text;
+
+namespace Mooncake.Mesh.Membership;
+
+/// <summary>A view's name. Equal digests are equal views; a smaller (epoch, revision) is never adopted.</summary>
+/// <param name="Epoch">The mesh's epoch.</param>
+/// <param name="Revision">Revision of the last event under the mesh's prefix.</param>
+/// <param name="Digest">XxHash3-64 over the canonical members.</param>
+public readonly record struct ViewId(long Epoch, long Revision, ulong Digest) : IComparable<ViewId>
+{
+    /// <inheritdoc/>
+    public int CompareTo(ViewId other)
+    {
+        int order = Epoch.CompareTo(other.Epoch);
+        return order != 0 ? order : Revision.CompareTo(other.Revision);
+    }
+
+    /// <summary>Whether this view is the newer one.</summary>
+    public bool IsNewerThan(ViewId other) => CompareTo(other) > 0;
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Epoch}.{Revision}.{Digest:x16}";
+}
+
+/// <summary>Immutable snapshot of membership and ring.</summary>
+public sealed class MeshView
+{
+    private readonly Dictionary<string, NodeRecord> _byId;
+    private readonly Lazy<SlotTable> _slots;
+
+    /// <summary>Makes the view of <paramref name="members"/> at (epoch of the config, revision).</summary>
+    public MeshView(MeshConfig config, long revision, IEnumerable<NodeRecord> members)
+    {
+        Config = config;
+        Members = [.. members.OrderBy(m => m.NodeId, StringComparer.Ordinal)];
+        _byId = Members.ToDictionary(m => m.NodeId, StringComparer.Ordinal);
+        Id = new ViewId(config.Epoch, revision, DigestOf(config, Members));
+        _slots = new Lazy<SlotTable>(() => SlotTable.Build(Members, config.Slots));
+    }
+
+    /// <summary>The view of nobody, older than every other.</summary>
+    public static MeshView Empty { get; } = new(new MeshConfig { MeshId = 0, Epoch = 0 }, 0, []);
+
+    /// <summary>The view's name.</summary>
+    public ViewId Id { get; }
+
+    /// <summary>What the mesh fixed at its making.</summary>
+    public MeshConfig Config { get; }
+
+    /// <summary>The members, ordered by node id (ordinal).</summary>
+    public IReadOnlyList<NodeRecord> Members { get; }
+
+    /// <summary>Who owns which slot; built on first use.</summary>
+    public SlotTable Slots => _slots.Value;
+
+    /// <summary>The member with this id, or null.</summary>
+    public NodeRecord? Find(string nodeId) => _byId.GetValueOrDefault(nodeId);
+
+    /// <summary>The member with this id and incarnation, or null.</summary>
+    public NodeRecord? Find(string nodeId, ulong incarnation) =>
+        _byId.TryGetValue(nodeId, out var node) && node.Incarnation == incarnation ? node : null;
+
+    /// <summary>The slot of a hashed key.</summary>
+    public int SlotOf(ulong hash) => Slots.SlotOf(hash);
+
+    /// <summary>The nodes of the preference list of <paramref name="slot"/>, primary first.</summary>
+    public NodeRecord? Owner(int slot, int place)
+    {
+        int index = Slots.OwnerIndex(slot, place);
+        return index < 0 ? null : Members[index];
+    }
+
+    /// <summary>Where <paramref name="nodeId"/> stands in the preference list of a slot, or -1.</summary>
+    public int PlaceOf(int slot, string nodeId)
+    {
+        for (int place = 0; place < SlotTable.Places; place++)
+        {
+            int index = Slots.OwnerIndex(slot, place);
+            if (index < 0)
+                break;
+            if (string.Equals(Members[index].NodeId, nodeId, StringComparison.Ordinal))
+                return place;
+        }
+
+        return -1;
+    }
+
+    private static ulong DigestOf(MeshConfig config, IReadOnlyList<NodeRecord> members)
+    {
+        var hash = new XxHash3();
+        Span<byte> number = stackalloc byte[8];
+        Append(config.MeshId, number);
+        Append((ulong)config.Slots, number);
+        foreach (var member in members)
+        {
+            byte[] id = Encoding.UTF8.GetBytes(member.NodeId);
+            Append((ulong)id.Length, number);
+            hash.Append(id);
+            Append(member.Incarnation, number);
+            Append((ulong)member.Session, number);
+            Append((ulong)member.Ring.Weight, number);
+            Append(member.Ring.Leaving ? 1ul : 0, number);
+        }
+
+        return hash.GetCurrentHashAsUInt64();
+
+        void Append(ulong value, Span<byte> buffer)
+        {
+            BinaryPrimitives.WriteUInt64LittleEndian(buffer, value);
+            hash.Append(buffer);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Mooncake.Mesh.Membership;
+
+/// <summary>What a node says of itself in the registry, below 64 KiB; holds no secret.</summary>
+public sealed record NodeRecord
+{
+    /// <summary>Largest record, in bytes of JSON.</summary>
+    public const int MaxBytes = 64 * 1024;
+
+    /// <summary>Stable name of the node within its mesh: 1 to 128 of [A-Za-z0-9._-].</summary>
+    public required string NodeId { get; init; }
+
+    /// <summary>New whenever the node's memory is.</summary>
+    public required ulong Incarnation { get; init; }
+
+    /// <summary>The id of the lease this record lives on.</summary>
+    public long Session { get; init; }
+
+    /// <summary>Software version, for people.</summary>
+    public string Version { get; init; } = "";
+
+    /// <summary>Lowest wire version spoken.</summary>
+    public int WireMin { get; init; } = 1;
+
+    /// <summary>Highest wire version spoken.</summary>
+    public int WireMax { get; init; } = 1;
+
+    /// <summary>host:port of the one tcp port for control and data, most preferred first.</summary>
+    public IReadOnlyList<string> Endpoints { get; init; } = [];
+
+    /// <summary>The kernel's boot id: equal on processes of one host.</summary>
+    public string BootId { get; init; } = "";
+
+    /// <summary>Path of the Unix socket for same-host peers, or empty.</summary>
+    public string SocketPath { get; init; } = "";
+
+    /// <summary>Labels such as zone and rack.</summary>
+    public IReadOnlyDictionary<string, string> Labels { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Share of the ring.</summary>
+    public RingShare Ring { get; init; } = new();
+
+    /// <summary>Contributed memory.</summary>
+    public IReadOnlyList<SegmentRecord> Segments { get; init; } = [];
+
+    /// <summary>The record as JSON.</summary>
+    public byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(this, RegistryJson.Default.NodeRecord);
+
+    /// <summary>Parses JSON; null when it is no node record.</summary>
+    public static NodeRecord? FromJson(ReadOnlySpan<byte> json)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(json, RegistryJson.Default.NodeRecord);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+}
+
+/// <summary>A node's share of the ring.</summary>
+public sealed record RingShare
+{
+    /// <summary>Relative weight, 0 to 1,048,576; 0 owns nothing.</summary>
+    public int Weight { get; init; } = 100;
+
+    /// <summary>Whether the node is leaving: it owns nothing and takes no new puts.</summary>
+    public bool Leaving { get; init; }
+}
+
+/// <summary>One contributed segment.</summary>
+public sealed record SegmentRecord
+{
+    /// <summary>Number of the segment within its node, from 0.</summary>
+    public int Id { get; init; }
+
+    /// <summary>"cpu:NUMA" or "cuda:N".</summary>
+    public string Location { get; init; } = "cpu:0";
+
+    /// <summary>Length in bytes.</summary>
+    public long Length { get; init; }
+
+    /// <summary>Transports that reach it: "tcp", "shm", "verbs", "cuda-ipc".</summary>
+    public IReadOnlyList<string> Transports { get; init; } = [];
+}
+
+/// <summary>What the first node fixes for a mesh.</summary>
+public sealed record MeshConfig
+{
+    /// <summary>Default number of slots.</summary>
+    public const int DefaultSlots = 65_536;
+
+    /// <summary>Random id of the mesh.</summary>
+    public required ulong MeshId { get; init; }
+
+    /// <summary>Raised whenever the registry lost its past.</summary>
+    public long Epoch { get; init; } = 1;
+
+    /// <summary>Number of slots, a power of two from 64 to 2^20.</summary>
+    public int Slots { get; init; } = DefaultSlots;
+
+    /// <summary>1: XxHash3-64, seed 0.</summary>
+    public int HashVersion { get; init; } = 1;
+
+    /// <summary>Wire version the mesh was made with.</summary>
+    public int WireVersion { get; init; } = 1;
+
+    /// <summary>The config as JSON.</summary>
+    public byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(this, RegistryJson.Default.MeshConfig);
+
+    /// <summary>Parses JSON; null when it is no config.</summary>
+    public static MeshConfig? FromJson(ReadOnlySpan<byte> json)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(json, RegistryJson.Default.MeshConfig);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+}
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
+[JsonSerializable(typeof(NodeRecord))]
+[JsonSerializable(typeof(MeshConfig))]
+internal sealed partial class RegistryJson : JsonSerializerContext;

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Mooncake.Mesh.Control;
+
+namespace Mooncake.Mesh;
+
+/// <summary>
+/// The world a peer runs in: scheduler, clock, randomness, network and log. The core touches none of these except
+/// through here, so a simulation can replace them all and replay a run from one seed.
+/// </summary>
+public sealed record MeshRuntime
+{
+    /// <summary>Clock and timers.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+
+    /// <summary>Where every continuation of the core runs.</summary>
+    public TaskScheduler Scheduler { get; init; } = TaskScheduler.Default;
+
+    /// <summary>Where every random number comes from.</summary>
+    public RandomSource Random { get; init; } = RandomSource.System;
+
+    /// <summary>How connections to peers are made and accepted.</summary>
+    public required IPeerNetwork Network { get; init; }
+
+    /// <summary>Where log lines go.</summary>
+    public ILoggerFactory Log { get; init; } = NullLoggerFactory.Instance;
+
+    /// <summary>Starts <paramref name="work"/> on the scheduler of this runtime.</summary>
+    /// <returns>A task that ends when the work has ended.</returns>
+    public Task Start(Func<Task> work) =>
+        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.DenyChildAttach, Scheduler).Unwrap();
+
+    /// <summary>Waits on the clock of this runtime.</summary>
+    public Task Delay(TimeSpan delay, CancellationToken cancel) => Task.Delay(delay, Time, cancel);
+}
+
+/// <summary>A thread-safe source of random numbers: the operating system's, or one that repeats from a seed.</summary>
+public abstract class RandomSource
+{
+    /// <summary>The operating system's cryptographic source.</summary>
+    public static RandomSource System { get; } = new OperatingSystemSource();
+
+    /// <summary>64 random bits, never 0 (0 means "none" in records).</summary>
+    public abstract ulong NextUInt64();
+
+    /// <summary>A number from 0 up to, and without, <paramref name="bound"/>.</summary>
+    public int Next(int bound) => (int)(NextUInt64() % (ulong)bound);
+
+    /// <summary>A source that repeats from <paramref name="seed"/>.</summary>
+    public static RandomSource FromSeed(int seed) => new SeededSource(seed);
+
+    private sealed class OperatingSystemSource : RandomSource
+    {
+        public override ulong NextUInt64()
+        {
+            Span<byte> bytes = stackalloc byte[8];
+            RandomNumberGenerator.Fill(bytes);
+            return Math.Max(1, BinaryPrimitives.ReadUInt64LittleEndian(bytes));
+        }
+    }
+
+    private sealed class SeededSource(int seed) : RandomSource
+    {
+        private readonly Random _random = new(seed);
+
+        public override ulong NextUInt64()
+        {
+            lock (_random)
+                return Math.Max(1, (ulong)_random.NextInt64(long.MinValue, long.MaxValue));
+        }
+    }
+}
