@@ -186,6 +186,7 @@ internal sealed class PeerChannel
         Wire.Enter(ref reader, 3);
         var type = (MessageType)reader.ReadInt32();
         ulong id = reader.ReadUInt64();
+        _handler.Heard(this);
         if (type is MessageType.Answer or MessageType.Failure)
         {
             PendingCall? call;
@@ -343,6 +344,9 @@ internal interface IPeerHandler
     /// <summary>A request; exactly one Answer or Refuse follows. <paramref name="frame"/> is valid until return.</summary>
     void Handle(PeerChannel channel, MessageType type, ulong id, ReadOnlyMemory<byte> frame,
         ref MessagePackReader reader);
+
+    /// <summary>A frame arrived: the peer is alive.</summary>
+    void Heard(PeerChannel channel);
 
     /// <summary>The peer sent what is no message of ours; the connection is being closed.</summary>
     void Garbage(PeerChannel channel, string reason);

@@ -29,6 +29,7 @@ public readonly record struct ViewId(long Epoch, long Revision, ulong Digest) : 
 public sealed class MeshView
 {
     private readonly Dictionary<string, NodeRecord> _byId;
+    private readonly Dictionary<ulong, NodeRecord> _byIncarnation;
     private readonly Lazy<SlotTable> _slots;
 
     /// <summary>Makes the view of <paramref name="members"/> at (epoch of the config, revision).</summary>
@@ -36,7 +37,14 @@ public sealed class MeshView
     {
         Config = config;
         Members = [.. members.OrderBy(m => m.NodeId, StringComparer.Ordinal)];
-        _byId = Members.ToDictionary(m => m.NodeId, StringComparer.Ordinal);
+        _byId = new Dictionary<string, NodeRecord>(StringComparer.Ordinal);
+        _byIncarnation = [];
+        foreach (var member in Members)
+        {
+            _byId.TryAdd(member.NodeId, member);
+            _byIncarnation.TryAdd(member.Incarnation, member);
+        }
+
         Id = new ViewId(config.Epoch, revision, DigestOf(config, Members));
         _slots = new Lazy<SlotTable>(() => SlotTable.Build(Members, config.Slots));
     }
@@ -62,6 +70,12 @@ public sealed class MeshView
     /// <summary>The member with this id and incarnation, or null.</summary>
     public NodeRecord? Find(string nodeId, ulong incarnation) =>
         _byId.TryGetValue(nodeId, out var node) && node.Incarnation == incarnation ? node : null;
+
+    /// <summary>The member with this incarnation, or null.</summary>
+    public NodeRecord? FindIncarnation(ulong incarnation) => _byIncarnation.GetValueOrDefault(incarnation);
+
+    /// <summary>Whether a member has this incarnation.</summary>
+    public bool IsMember(ulong incarnation) => _byIncarnation.ContainsKey(incarnation);
 
     /// <summary>The slot of a hashed key.</summary>
     public int SlotOf(ulong hash) => Slots.SlotOf(hash);
