@@ -152,12 +152,10 @@ internal sealed class SlotPuller
     /// <summary>Asks every member what it holds of the slots; only if all answer, the slots are complete.</summary>
     private async Task<bool> ReconcileAsync(MeshView view, SlotSet need, CancellationToken cancel)
     {
-        bool all = true;
         foreach (var member in view.Members)
         {
-            if (!all || cancel.IsCancellationRequested)
+            if (cancel.IsCancellationRequested || !await CollectAsync(view, member, need, cancel))
                 return false;
-            all &= await CollectAsync(view, member, need, cancel);
         }
 
         if (_view().Id != view.Id)
@@ -170,7 +168,7 @@ internal sealed class SlotPuller
             ReconciledSlots++;
         }
 
-        return all;
+        return true;
     }
 
     private async Task<bool> CollectAsync(MeshView view, NodeRecord member, SlotSet need, CancellationToken cancel)
