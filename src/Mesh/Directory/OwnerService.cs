@@ -15,20 +15,18 @@ internal sealed class OwnerService : IOwnerCalls
 {
     private readonly DirectoryTable _table;
     private readonly SlotStates _states;
-    private readonly Func<MeshView> _view;
     private readonly Func<NodeRecord, bool> _isUnreachable;
     private readonly TimeProvider _time;
     private readonly SlotStreamer _streamer;
 
-    public OwnerService(DirectoryTable table, SlotStates states, Func<MeshView> view,
-        Func<NodeRecord, bool> isUnreachable, TimeProvider time)
+    public OwnerService(DirectoryTable table, SlotStates states, Func<NodeRecord, bool> isUnreachable,
+        TimeProvider time)
     {
         _table = table;
         _states = states;
-        _view = view;
         _isUnreachable = isUnreachable;
         _time = time;
-        _streamer = new SlotStreamer(table, states, view);
+        _streamer = new SlotStreamer(table, states);
     }
 
     /// <summary>Counters of the owner's rules.</summary>
@@ -44,44 +42,44 @@ internal sealed class OwnerService : IOwnerCalls
     public bool Confident { get; set; } = true;
 
     /// <summary>Whether this node decides for a slot now.</summary>
-    public bool IsActing(int slot) => IsActing(_view(), slot, _states.PlaceOf(slot));
+    public bool IsActing(int slot) => IsActing(_states.Current, slot);
 
     /// <inheritdoc/>
     public OwnerAnswers Locate(in LocateRequest request)
     {
-        var view = _view();
+        var roles = _states.Current;
         var items = new OwnerAnswer[request.Keys.Length];
         for (int i = 0; i < items.Length; i++)
-            items[i] = Locate(view, request.Keys[i], request.Mark);
+            items[i] = Locate(roles, request.Keys[i], request.Mark);
         Counters.Located(items.Length);
-        return new OwnerAnswers(view.Id, items);
+        return new OwnerAnswers(roles.View.Id, items);
     }
 
     /// <inheritdoc/>
     public OwnerAnswers Publish(in PublishRequest request)
     {
-        var view = _view();
-        return new OwnerAnswers(view.Id, [Publish(view, request)]);
+        var roles = _states.Current;
+        return new OwnerAnswers(roles.View.Id, [Publish(roles, request)]);
     }
 
     /// <inheritdoc/>
     public OwnerAnswers Mirror(in MirrorRequest request)
     {
-        var view = _view();
+        var roles = _states.Current;
         var items = new OwnerAnswer[request.Records.Length];
         for (int i = 0; i < items.Length; i++)
             items[i] = Apply(request.Records[i].Key, request.Records[i].Record);
-        return new OwnerAnswers(view.Id, items);
+        return new OwnerAnswers(roles.View.Id, items);
     }
 
     /// <inheritdoc/>
     public OwnerAnswers Retract(in RetractRequest request)
     {
-        var view = _view();
+        var roles = _states.Current;
         var items = new OwnerAnswer[request.Items.Length];
         for (int i = 0; i < items.Length; i++)
-            items[i] = new OwnerAnswer(Retract(view, request.Items[i], request.Incarnation, request.Done));
-        return new OwnerAnswers(view.Id, items);
+            items[i] = new OwnerAnswer(Retract(roles, request.Items[i], request.Incarnation, request.Done));
+        return new OwnerAnswers(roles.View.Id, items);
     }
 
     /// <inheritdoc/>
@@ -105,11 +103,11 @@ internal sealed class OwnerService : IOwnerCalls
     /// </summary>
     public OwnerAnswers Remove(in MeshKey key, out ObjectRecord? removed)
     {
-        var view = _view();
+        var roles = _states.Current;
+        var view = roles.View;
         removed = null;
         int slot = _table.SlotOf(key.Hash);
-        byte place = _states.PlaceOf(slot);
-        if (place == SlotStates.NoPlace || !IsActing(view, slot, place))
+        if (!IsActing(roles, slot))
             return One(view, OwnerCode.NotOwner);
         if (!Confident)
             return One(view, OwnerCode.Unsure);
@@ -208,8 +206,9 @@ internal sealed class OwnerService : IOwnerCalls
         return false;
     }
 
-    private OwnerAnswer Locate(MeshView view, in MeshKey key, bool mark)
+    private OwnerAnswer Locate(Roles roles, in MeshKey key, bool mark)
     {
+        var view = roles.View;
         int slot = _table.SlotOf(key.Hash);
         lock (_table.LockOf(slot))
         {
@@ -221,19 +220,19 @@ internal sealed class OwnerService : IOwnerCalls
             }
         }
 
-        byte place = _states.PlaceOf(slot);
-        if (place == SlotStates.NoPlace)
+        if (roles.PlaceOf(slot) == SlotStates.NoPlace)
             return new OwnerAnswer(OwnerCode.NotOwner);
-        if (Confident && _states.IsComplete(slot) && IsActing(view, slot, place))
+        if (Confident && _states.IsComplete(slot) && IsActing(roles, slot))
             return new OwnerAnswer(OwnerCode.Absent);
         return new OwnerAnswer(OwnerCode.Unsure);
     }
 
-    private OwnerAnswer Publish(MeshView view, in PublishRequest request)
+    private OwnerAnswer Publish(Roles roles, in PublishRequest request)
     {
+        var view = roles.View;
         int slot = _table.SlotOf(request.Key.Hash);
-        byte place = _states.PlaceOf(slot);
-        if (place == SlotStates.NoPlace || !IsActing(view, slot, place))
+        byte place = roles.PlaceOf(slot);
+        if (!IsActing(roles, slot))
             return new OwnerAnswer(OwnerCode.NotOwner);
         if (!Confident || request.Offer.Replicas.Length != 1)
             return new OwnerAnswer(OwnerCode.Unsure);
@@ -286,10 +285,10 @@ internal sealed class OwnerService : IOwnerCalls
         return new OwnerAnswer(OwnerCode.Yes, joined);
     }
 
-    private OwnerCode Retract(MeshView view, in RetractItem item, ulong incarnation, bool done)
+    private OwnerCode Retract(Roles roles, in RetractItem item, ulong incarnation, bool done)
     {
         int slot = _table.SlotOf(item.Key.Hash);
-        if (!done && !IsActing(view, slot, _states.PlaceOf(slot)))
+        if (!done && !IsActing(roles, slot))
             return OwnerCode.NotOwner;
         lock (_table.LockOf(slot))
         {
@@ -312,13 +311,14 @@ internal sealed class OwnerService : IOwnerCalls
         }
     }
 
-    private bool IsActing(MeshView view, int slot, byte place)
+    private bool IsActing(Roles roles, int slot)
     {
+        byte place = roles.PlaceOf(slot);
         if (place == SlotStates.NoPlace)
             return false;
         for (int before = 0; before < place; before++)
         {
-            if (view.Owner(slot, before) is { } node && !_isUnreachable(node))
+            if (roles.View.Owner(slot, before) is { } node && !_isUnreachable(node))
                 return false;
         }
 

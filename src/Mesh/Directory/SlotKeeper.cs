@@ -24,7 +24,6 @@ internal sealed class SlotKeeper
     private readonly OwnerService _owner;
     private readonly SlotPuller _puller;
     private readonly MeshCalls _calls;
-    private readonly Func<MeshView> _view;
     private readonly Func<NodeRecord, bool> _isUnreachable;
     private readonly MeshRuntime _runtime;
     private readonly ILogger _log;
@@ -36,18 +35,17 @@ internal sealed class SlotKeeper
     private int _tombstoneSlot;
 
     public SlotKeeper(string nodeId, DirectoryTable table, SlotStates states, OwnerService owner, MeshCalls calls,
-        Func<MeshView> view, Func<NodeRecord, bool> isUnreachable, MeshRuntime runtime)
+        Func<NodeRecord, bool> isUnreachable, MeshRuntime runtime)
     {
         _nodeId = nodeId;
         _table = table;
         _states = states;
         _owner = owner;
         _calls = calls;
-        _view = view;
         _isUnreachable = isUnreachable;
         _runtime = runtime;
         _log = runtime.Log.CreateLogger("mesh.slots");
-        _puller = new SlotPuller(nodeId, states, owner, calls, view, runtime);
+        _puller = new SlotPuller(nodeId, states, owner, calls, runtime);
         owner.OnDebt = Owe;
     }
 
@@ -84,7 +82,7 @@ internal sealed class SlotKeeper
     /// <summary>Another owner was lost from sight or came back (rule A7).</summary>
     public void ReachChanged(NodeRecord node, Reach before, Reach now)
     {
-        var view = _view();
+        var view = _states.Current.View;
         for (int slot = 0; slot < _states.Slots; slot++)
         {
             byte place = _states.PlaceOf(slot);
@@ -153,7 +151,7 @@ internal sealed class SlotKeeper
     private SlotSet Needed()
     {
         var need = new SlotSet(_states.Slots);
-        var view = _view();
+        var view = _states.Current.View;
         for (int slot = 0; slot < _states.Slots; slot++)
         {
             byte place = _states.PlaceOf(slot);
@@ -175,7 +173,7 @@ internal sealed class SlotKeeper
         bool idle = true;
         foreach (var (nodeId, slots) in debts)
         {
-            if (_view().Find(nodeId) is not { } node)
+            if (_states.Current.View.Find(nodeId) is not { } node)
             {
                 lock (_lock)
                     _debts.Remove(nodeId);
@@ -218,7 +216,7 @@ internal sealed class SlotKeeper
     /// <summary>Drops the records of slots that others own, once primary and backup say that they are complete.</summary>
     private async Task DropLostAsync()
     {
-        var view = _view();
+        var view = _states.Current.View;
         var asked = new Dictionary<string, SlotSet>(StringComparer.Ordinal);
         var candidates = new List<int>();
         for (int slot = 0; slot < _states.Slots; slot++)
@@ -247,7 +245,7 @@ internal sealed class SlotKeeper
                 complete[nodeId] = answer.Value.Complete;
         }
 
-        if (_view().Id != view.Id)
+        if (_states.Current.View.Id != view.Id)
             return;
         foreach (int slot in candidates)
         {

@@ -20,18 +20,16 @@ internal sealed class SlotPuller
     private readonly SlotStates _states;
     private readonly OwnerService _owner;
     private readonly MeshCalls _calls;
-    private readonly Func<MeshView> _view;
     private readonly MeshRuntime _runtime;
     private readonly ILogger _log;
 
-    public SlotPuller(string nodeId, SlotStates states, OwnerService owner, MeshCalls calls, Func<MeshView> view,
+    public SlotPuller(string nodeId, SlotStates states, OwnerService owner, MeshCalls calls,
         MeshRuntime runtime)
     {
         _nodeId = nodeId;
         _states = states;
         _owner = owner;
         _calls = calls;
-        _view = view;
         _runtime = runtime;
         _log = runtime.Log.CreateLogger("mesh.slots");
     }
@@ -51,7 +49,7 @@ internal sealed class SlotPuller
     /// <summary>Tries to make every slot of <paramref name="need"/> complete, once.</summary>
     public async Task CompleteAsync(SlotSet need, MeshView previous, CancellationToken cancel)
     {
-        var view = _view();
+        var view = _states.Current.View;
         int wanted = need.Count;
         long start = _runtime.Time.GetTimestamp();
         for (int turn = 0; turn < 2 * SlotTable.Places && need.Count > 0; turn++)
@@ -62,7 +60,7 @@ internal sealed class SlotPuller
             var bySource = GroupBySource(need, source, turn % SlotTable.Places, view);
             foreach (var (nodeId, set) in bySource)
                 await PullAsync(view, view.Find(nodeId)!, set, need, cancel);
-            if (_view().Id != view.Id || cancel.IsCancellationRequested)
+            if (_states.Current.View.Id != view.Id || cancel.IsCancellationRequested)
                 return;
         }
 
@@ -97,7 +95,7 @@ internal sealed class SlotPuller
         while (from < _states.Slots && !cancel.IsCancellationRequested)
         {
             var page = await _calls.PullSlotsAsync(source, new SlotPullRequest(view.Id, from, set), PageTimeout, cancel);
-            if (!page.Succeeded || _view().Id != view.Id)
+            if (!page.Succeeded || _states.Current.View.Id != view.Id)
                 return;
             if (!page.Value.Ready)
             {
@@ -119,7 +117,7 @@ internal sealed class SlotPuller
         var received = new Dictionary<int, (int Count, ulong Digest)>();
         foreach (var (key, record) in page.Records)
         {
-            int slot = _view().SlotOf(key.Hash);
+            int slot = _states.Current.View.SlotOf(key.Hash);
             var (count, digest) = received.GetValueOrDefault(slot);
             received[slot] = (count + 1, digest + RecordDigest.Of(key, record));
             _owner.Apply(key, record);
@@ -158,7 +156,7 @@ internal sealed class SlotPuller
                 return false;
         }
 
-        if (_view().Id != view.Id)
+        if (_states.Current.View.Id != view.Id)
             return false;
         for (int slot = 0; slot < _states.Slots; slot++)
         {
@@ -178,7 +176,7 @@ internal sealed class SlotPuller
         {
             var request = new HolderListRequest(need, _states.Slots, from, []);
             var page = await _calls.ListAsync(member, request, PageTimeout, cancel);
-            if (!page.Succeeded || _view().Id != view.Id)
+            if (!page.Succeeded || _states.Current.View.Id != view.Id)
                 return false;
             foreach (var (key, record) in page.Value.Records)
                 _owner.Apply(key, record);

@@ -18,14 +18,15 @@ internal sealed class SlotStates
     private readonly Lock _lock = new();
     private readonly string _nodeId;
     private readonly byte[] _state;
-    private byte[] _places;
+    private Roles _roles;
 
     public SlotStates(string nodeId, int slots)
     {
         _nodeId = nodeId;
         _state = new byte[slots];
-        _places = new byte[slots];
-        Array.Fill(_places, NoPlace);
+        byte[] places = new byte[slots];
+        Array.Fill(places, NoPlace);
+        _roles = new Roles(MeshView.Empty, places);
     }
 
     private enum State : byte
@@ -40,8 +41,11 @@ internal sealed class SlotStates
     /// <summary>Number of slots.</summary>
     public int Slots => _state.Length;
 
+    /// <summary>The view adopted last, and this node's places in it: one consistent pair.</summary>
+    public Roles Current => Volatile.Read(ref _roles);
+
     /// <summary>Place of this node in the slot's preference list, or <see cref="NoPlace"/>.</summary>
-    public byte PlaceOf(int slot) => Volatile.Read(ref _places)[slot];
+    public byte PlaceOf(int slot) => Current.PlaceOf(slot);
 
     /// <summary>Whether the slot's records should be here: primary or backup.</summary>
     public bool Owns(int slot) => PlaceOf(slot) <= 1;
@@ -75,7 +79,7 @@ internal sealed class SlotStates
                 _state[slot] = (byte)(alone && owns ? State.Complete : state);
             }
 
-            Volatile.Write(ref _places, places);
+            Volatile.Write(ref _roles, new Roles(next, places));
         }
     }
 
@@ -84,7 +88,7 @@ internal sealed class SlotStates
     {
         lock (_lock)
         {
-            if (_places[slot] == place && place != NoPlace)
+            if (_roles.PlaceOf(slot) == place && place != NoPlace)
                 _state[slot] = (byte)State.Complete;
         }
     }
@@ -141,4 +145,12 @@ internal sealed class SlotStates
 
         return places;
     }
+}
+
+/// <summary>A view and this node's place in each slot's preference list of it.</summary>
+internal sealed class Roles(MeshView view, byte[] places)
+{
+    public MeshView View { get; } = view;
+
+    public byte PlaceOf(int slot) => places[slot];
 }

@@ -9,13 +9,13 @@ namespace Mooncake.Mesh.Directory;
 /// The source's side of slot streaming: pages of whole slots, each with its count and digest taken under the same lock
 /// as its records. A source answers only once it is in the asker's view, so that it no longer decides for the slot.
 /// </summary>
-internal sealed class SlotStreamer(DirectoryTable table, SlotStates states, Func<MeshView> view)
+internal sealed class SlotStreamer(DirectoryTable table, SlotStates states)
 {
     private const int SlotsPerPage = 16_384;
 
     public SlotPage Pull(in SlotPullRequest request)
     {
-        var mine = view().Id;
+        var mine = states.Current.View.Id;
         var complete = new SlotSet(new byte[request.Slots.Bits.Length]);
         if (request.View.IsNewerThan(mine) && request.View.Digest != mine.Digest)
             return new SlotPage(false, request.From, complete, [], []);
@@ -44,7 +44,7 @@ internal sealed class SlotStreamer(DirectoryTable table, SlotStates states, Func
 
     public SlotStateAnswer State(in SlotStateRequest request)
     {
-        var mine = view().Id;
+        var mine = states.Current.View.Id;
         var complete = new SlotSet(new byte[request.Slots.Bits.Length]);
         if (mine.Digest == request.View.Digest)
         {

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Microsoft.Extensions.Logging;
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Flow;
+using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Segments;
+using Mooncake.Mesh.Transfer;
+
+namespace Mooncake.Mesh;
+
+/// <summary>
+/// A peer, put together: member, owner of slots, holder of objects. A daemon and an embedding client both run this.
+/// Thread-safe.
+/// </summary>
+public sealed class MeshNode : IAsyncDisposable
+{
+    private static readonly TimeSpan HousekeepingInterval = TimeSpan.FromMilliseconds(100);
+
+    private readonly MeshNodeOptions _options;
+    private readonly MeshRuntime _runtime;
+    private readonly ILogger _log;
+    private readonly ulong _incarnation;
+    private readonly string _bootId;
+    private readonly MembershipService _membership;
+    private readonly PeerHandler _handler;
+    private readonly PeerLinks _links;
+    private readonly MeshCalls _calls;
+    private readonly PeerHealth _health;
+    private readonly ViewTracker _views;
+    private readonly HolderParts _holder;
+    private readonly FlowContext _context;
+    private readonly CancellationTokenSource _stop = new();
+    private PeerServer? _server;
+    private NodeTransports? _transports;
+    private OwnerParts? _owner;
+    private ClientService? _clients;
+    private MeshOperations? _operations;
+    private bool _leaving;
+    private bool _ended;
+
+    private MeshNode(MeshNodeOptions options, IMeshRegistry registry, ObjectStore store, MeshRuntime runtime)
+    {
+        _options = options;
+        _runtime = runtime;
+        _log = runtime.Log.CreateLogger("mesh.node");
+        _incarnation = runtime.Random.NextUInt64();
+        _bootId = HostIdentity.BootId;
+        _membership = new MembershipService(new MembershipOptions
+        {
+            LeaseTtl = options.LeaseTtl,
+            RuntimeDirectory = options.RuntimeDirectory,
+            WaitForNodeId = options.WaitForNodeId,
+            Slots = options.Slots,
+        }, registry, runtime);
+        _handler = new PeerHandler(runtime);
+        _links = new PeerLinks(HelloFor, _handler, runtime, _bootId);
+        _calls = new MeshCalls(_links, _handler, options.NodeId);
+        _views = new ViewTracker(runtime, () => _membership.View, _membership.OfferView) { Calls = _calls };
+        _health = new PeerHealth(_calls, () => _membership.View, runtime);
+        _context = new FlowContext(runtime, _views, _calls, options.NodeId);
+        _holder = new HolderParts(_context, store, _incarnation);
+        _handler.OnHeard = _links.Heard;
+        _handler.Holder = _holder.Holder;
+        _handler.Node = new NodeService(_views, Status, () => store.Usage.Free, () => _leaving);
+        _health.OnAnswer = (node, answer) => _views.Suggest(answer.View, node);
+        _membership.OnViewChanged(Adopt);
+    }
+
+    /// <summary>The endpoint that peers are told.</summary>
+    public string Endpoint { get; private set; } = "";
+
+    /// <summary>The node's name.</summary>
+    public string NodeId => _options.NodeId;
+
+    /// <summary>The view this node acts on.</summary>
+    public MeshView View => _membership.View;
+
+    /// <summary>Whether every slot this node owns is complete.</summary>
+    public bool Ready => NotReadyReason is null;
+
+    /// <summary>Why the node is not ready, or null.</summary>
+    public string? NotReadyReason
+    {
+        get
+        {
+            if (_ended)
+                return "the node has stopped";
+            if (_owner is null)
+                return "the node is not registered yet";
+            int incomplete = _owner.States.Count().Incomplete;
+            return incomplete > 0 ? $"{incomplete} slots are not complete yet" : null;
+        }
+    }
+
+    /// <summary>Whether the registry is away.</summary>
+    public bool Degraded => _membership.Status.Degraded;
+
+    internal MeshOperations Operations => _operations
+        ?? throw new InvalidOperationException("the node has not started");
+
+    internal MeshRuntime Runtime => _runtime;
+
+    internal HolderParts Holder => _holder;
+
+    internal OwnerParts? Owner => _owner;
+
+    internal MembershipService Membership => _membership;
+
+    internal PeerHandler Handler => _handler;
+
+    internal PeerServer? Server => _server;
+
+    /// <summary>
+    /// Starts a node: memory, port, registration, in this order; on any refusal nothing is left running.
+    /// </summary>
+    public static async Task<MeshResult<MeshNode>> StartAsync(MeshNodeOptions options, IMeshRegistry registry,
+        MeshRuntime runtime, CancellationToken cancel)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        var errors = options.Validate();
+        if (errors.Count > 0)
+            return errors[0];
+        var store = ObjectStore.Create(options.Segments, runtime);
+        if (!store.Succeeded)
+            return store.Error!;
+        var node = new MeshNode(options, registry, store.Value, runtime);
+        var started = await runtime.Start(() => node.StartAsync(cancel));
+        if (started is null)
+            return node;
+        node.Abort();
+        return started;
+    }
+
+    /// <summary>
+    /// Leaves the ring, serves reads for <paramref name="grace"/>, then gives up the lease and ends.
+    /// <paramref name="hurry"/> shortens the grace.
+    /// </summary>
+    public async Task LeaveAsync(TimeSpan grace, CancellationToken hurry)
+    {
+        if (_ended)
+            return;
+        _leaving = true;
+        if (_clients is not null)
+            _clients.Leaving = true;
+        await _membership.UpdateAsync(self => self with { Ring = self.Ring with { Leaving = true } }, hurry);
+        _log.LogInformation("leaving grace_ms={Grace:0}", grace.TotalMilliseconds);
+        try
+        {
+            await _runtime.Delay(grace, hurry);
+        }
+        catch (OperationCanceledException)
+        {
+            _log.LogInformation("grace_cut_short");
+        }
+
+        await DisposeAsync();
+    }
+
+    /// <summary>Ends at once, as if the process had been killed: no lease is revoked, connections just break.</summary>
+    public void Abort()
+    {
+        _membership.Abort();
+        End();
+        _ = _server?.DisposeAsync().AsTask();
+        _ = _transports?.DisposeAsync().AsTask();
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        if (_ended)
+            return;
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(2), _runtime.Time);
+        await _membership.StopAsync(limit.Token);
+        End();
+        if (_server is not null)
+            await _server.DisposeAsync();
+        if (_transports is not null)
+            await _transports.DisposeAsync();
+    }
+
+    /// <summary>What the node says of itself.</summary>
+    public NodeStatus Status() => StatusOf.Node(this, _options, _incarnation, _health);
+
+    internal void AddCounters(IDictionary<string, long> counters) =>
+        StatusOf.Counters(counters, this, _transports, _operations);
+
+    private async Task<MeshError?> StartAsync(CancellationToken cancel)
+    {
+        IPeerListener listener;
+        IPeerListener? local = null;
+        try
+        {
+            listener = _runtime.Network.Listen(_options.Listen);
+            if (_options.SocketPath is not null)
+                local = _runtime.Network.Listen("unix:" + _options.SocketPath);
+        }
+        catch (PeerNetworkException e)
+        {
+            return new MeshError(MeshErrorCode.System, "config:listen", e.Message);
+        }
+
+        _transports = NodeTransports.Create(_context, _holder, _bootId);
+        _server = new PeerServer(_ => HelloFor(Lane.Client, ""), _handler, _transports.DataLane, _runtime);
+        _server.Serve(listener);
+        if (local is not null)
+            _server.Serve(local);
+        var advertised = Addresses.Advertised(_options, listener.Endpoint);
+        if (!advertised.Succeeded)
+            return advertised.Error;
+        Endpoint = advertised.Value;
+        var view = await _membership.StartAsync(RecordOf(advertised.Value), cancel);
+        if (!view.Succeeded)
+            return view.Error;
+        EnsureOwner(view.Value);
+        _operations = new MeshOperations(_context, _transports.Plan, _bootId);
+        _holder.Start();
+        _ = _runtime.Start(HousekeepAsync);
+        _log.LogInformation("started node={Node} cluster={Cluster} listen={Listen} advertise={Advertise} view={View}",
+            NodeId, _options.Cluster, listener.Endpoint, Endpoint, view.Value.Id);
+        return null;
+    }
+
+    private NodeRecord RecordOf(string endpoint) => new()
+    {
+        NodeId = _options.NodeId,
+        Incarnation = _incarnation,
+        Version = HostIdentity.Version,
+        WireMin = Wire.VersionMin,
+        WireMax = Wire.VersionMax,
+        Endpoints = [endpoint],
+        BootId = _bootId,
+        SocketPath = _options.SocketPath ?? "",
+        Labels = _options.Labels,
+        Ring = new RingShare { Weight = _options.Weight },
+        Segments = [.. _options.Segments.Select((segment, index) => new SegmentRecord
+        {
+            Id = index,
+            Location = segment.Location,
+            Length = segment.Length,
+            Transports = ["tcp", "shm"],
+        })],
+    };
+
+    private Hello HelloFor(Lane lane, string wanted)
+    {
+        var view = _membership.View;
+        return new Hello
+        {
+            Cluster = _options.Cluster,
+            Lane = lane,
+            NodeId = _options.NodeId,
+            Incarnation = _incarnation,
+            Session = view.Find(_options.NodeId)?.Session ?? 0,
+            View = view.Id,
+            WantedNode = wanted,
+            BootId = _bootId,
+        };
+    }
+
+    private void Adopt(MeshView previous, MeshView next)
+    {
+        if (_ended)
+            return;
+        _views.Changed(previous);
+        EnsureOwner(next).Keeper.Adopt(previous, next);
+        _links.Keep(next);
+        _health.Watch(next);
+        _log.LogInformation("view_adopted view={View} members={Members}", next.Id, next.Members.Count);
+    }
+
+    /// <summary>Makes the owner's parts at the first view, before any peer can know of us.</summary>
+    private OwnerParts EnsureOwner(MeshView view)
+    {
+        if (_owner is not null)
+            return _owner;
+        var owner = new OwnerParts(NodeId, view.Config.Slots, _health, _calls, _runtime);
+        _clients = new ClientService(_context, _holder.Store, _holder.Book, _holder.Eviction, _holder.Publish,
+            owner.Owner);
+        owner.Owner.OnLoser = (key, loser) => _ = _runtime.Start(() => _clients.DropAsync(key, loser,
+            new Deadline(_runtime.Time, TimeSpan.FromSeconds(1)), CancellationToken.None));
+        _health.OnChanged = owner.Keeper.ReachChanged;
+        _handler.Owner = owner.Owner;
+        _handler.Clients = _clients;
+        _owner = owner;
+        owner.Keeper.Start();
+        return owner;
+    }
+
+    private async Task HousekeepAsync()
+    {
+        while (!_ended)
+        {
+            _holder.Book.Expire();
+            _server?.CutStuck();
+            try
+            {
+                await _runtime.Delay(HousekeepingInterval, _stop.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                return;
+            }
+        }
+    }
+
+    private void End()
+    {
+        if (_ended)
+            return;
+        _ended = true;
+        _stop.Cancel();
+        _health.Stop();
+        _owner?.Dispose();
+        _links.Close();
+        _holder.Dispose();
+    }
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Segments;
+
+namespace Mooncake.Mesh;
+
+/// <summary>What a node is told when it starts.</summary>
+public sealed record MeshNodeOptions
+{
+    /// <summary>Name of the mesh: 1 to 128 of [A-Za-z0-9._-].</summary>
+    public string Cluster { get; init; } = "default";
+
+    /// <summary>Stable name of the node: 1 to 128 of [A-Za-z0-9._-].</summary>
+    public required string NodeId { get; init; }
+
+    /// <summary>host:port to listen on; port 0: any free one.</summary>
+    public string Listen { get; init; } = "127.0.0.1:0";
+
+    /// <summary>host[:port] that peers are told; null: the listening address, or for a wildcard a routable one.</summary>
+    public string? Advertise { get; init; }
+
+    /// <summary>Path of a Unix socket for peers on this host; null: none.</summary>
+    public string? SocketPath { get; init; }
+
+    /// <summary>Memory to contribute; none: the node owns slots and holds nothing.</summary>
+    public IReadOnlyList<SegmentOptions> Segments { get; init; } = [];
+
+    /// <summary>Share of the ring, 0 to 1,048,576.</summary>
+    public int Weight { get; init; } = 100;
+
+    /// <summary>Labels such as zone and rack.</summary>
+    public IReadOnlyDictionary<string, string> Labels { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>Time to live of the registry lease, 1 s to 5 min.</summary>
+    public TimeSpan LeaseTtl { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Where the lease id is kept, so that a restart need not wait for it; null: nowhere.</summary>
+    public string? RuntimeDirectory { get; init; }
+
+    /// <summary>Whether to wait for a living node of the same id to go, instead of refusing to start.</summary>
+    public bool WaitForNodeId { get; init; }
+
+    /// <summary>Whether to listen beyond loopback although there is no cluster secret.</summary>
+    public bool Insecure { get; init; }
+
+    /// <summary>Slots of a mesh this node makes: a power of two from 64 to 2^20.</summary>
+    public int Slots { get; init; } = Membership.MeshConfig.DefaultSlots;
+
+    /// <summary>Every fault of these options.</summary>
+    public IReadOnlyList<MeshError> Validate()
+    {
+        var errors = new List<MeshError>();
+        CheckName(errors, "cluster", Cluster);
+        CheckName(errors, "nodeId", NodeId);
+        if (Weight is < 0 or > 1 << 20)
+            errors.Add(Fault("weight", $"weight is {Weight}; 0 to {1 << 20} are legal"));
+        if (LeaseTtl < TimeSpan.FromSeconds(1) || LeaseTtl > TimeSpan.FromMinutes(5))
+            errors.Add(Fault("leaseTtl", $"leaseTtl is {LeaseTtl.TotalSeconds} s; 1 s to 300 s are legal"));
+        if (Slots < 64 || Slots > 1 << 20 || !int.IsPow2(Slots))
+            errors.Add(Fault("slots", $"slots is {Slots}; a power of two from 64 to {1 << 20} is legal"));
+        for (int i = 0; i < Segments.Count; i++)
+            errors.AddRange(Segments[i].Validate(i));
+        errors.AddRange(Addresses.Check(this));
+        return errors;
+    }
+
+    private static MeshError Fault(string setting, string message) =>
+        new(MeshErrorCode.InvalidArgument, "config:" + setting, message);
+
+    private static void CheckName(List<MeshError> errors, string setting, string? name)
+    {
+        bool legal = name is { Length: > 0 and <= 128 }
+            && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '_' or '-');
+        if (!legal)
+            errors.Add(Fault(setting, $"{setting} is '{name}'; 1 to 128 of [A-Za-z0-9._-] are legal"));
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh;
+
+/// <summary>What a node says of itself to peers: pings, its view, its status.</summary>
+internal sealed class NodeService(ViewTracker views, Func<NodeStatus> status, Func<long> freeBytes, Func<bool> leaving)
+    : INodeCalls
+{
+    /// <inheritdoc/>
+    public PingAnswer Ping(in PingRequest request, Hello from)
+    {
+        var view = views.View;
+        if (request.View.IsNewerThan(view.Id) && view.Find(from.NodeId) is { } peer)
+            views.Suggest(request.View, peer);
+        return new PingAnswer(view.Id, freeBytes(), leaving());
+    }
+
+    /// <inheritdoc/>
+    public ViewPage PullView(in ViewPullRequest request)
+    {
+        var view = views.View;
+        var page = new List<byte[]>();
+        int bytes = 0;
+        for (int i = Math.Max(0, request.From); i < view.Members.Count; i++)
+        {
+            byte[] json = view.Members[i].ToJson();
+            if (page.Count > 0 && bytes + json.Length > ViewPage.PageBytes)
+                break;
+            page.Add(json);
+            bytes += json.Length;
+        }
+
+        return new ViewPage(view.Id, view.Config.ToJson(), view.Members.Count, [.. page]);
+    }
+
+    /// <inheritdoc/>
+    public StatusAnswer Status() => new(status().ToJson());
+}

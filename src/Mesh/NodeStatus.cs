@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Mooncake.Mesh;
+
+/// <summary>What a node says of itself to people: served as JSON by the admin port and the status command.</summary>
+public sealed record NodeStatus
+{
+    /// <summary>The node's name.</summary>
+    public required string NodeId { get; init; }
+
+    /// <summary>Name of the mesh.</summary>
+    public required string Cluster { get; init; }
+
+    /// <summary>Software version.</summary>
+    public required string Version { get; init; }
+
+    /// <summary>New whenever the node's memory is.</summary>
+    public required string Incarnation { get; init; }
+
+    /// <summary>The id of the present registry lease, in hexadecimal as etcdctl shows it.</summary>
+    public required string Session { get; init; }
+
+    /// <summary>Endpoint that peers are told.</summary>
+    public required string Endpoint { get; init; }
+
+    /// <summary>Whether the node answers for its slots.</summary>
+    public required bool Ready { get; init; }
+
+    /// <summary>Whether the registry is away or the node's view is not confirmed.</summary>
+    public required bool Degraded { get; init; }
+
+    /// <summary>Why it is degraded or not ready, or empty.</summary>
+    public required string Reason { get; init; }
+
+    /// <summary>Whether KV data and control travel unencrypted.</summary>
+    public bool Plaintext { get; init; } = true;
+
+    /// <summary>The view.</summary>
+    public required ViewStatus View { get; init; }
+
+    /// <summary>The slots.</summary>
+    public required SlotStatus Slots { get; init; }
+
+    /// <summary>The memory, in bytes.</summary>
+    public required MemoryStatus Memory { get; init; }
+
+    /// <summary>Counters since the start, by name (docs/metrics.md).</summary>
+    public required IReadOnlyDictionary<string, long> Counters { get; init; }
+
+    /// <summary>The status as JSON.</summary>
+    public byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(this, StatusJson.Default.NodeStatus);
+
+    /// <summary>Parses JSON; null when it is no status.</summary>
+    public static NodeStatus? FromJson(ReadOnlySpan<byte> json)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(json, StatusJson.Default.NodeStatus);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+}
+
+/// <summary>A view, for people.</summary>
+/// <param name="Id">epoch.revision.digest.</param>
+/// <param name="Members">Members in order of their ids.</param>
+public sealed record ViewStatus(string Id, IReadOnlyList<MemberStatus> Members);
+
+/// <summary>A member, for people.</summary>
+/// <param name="NodeId">Its name.</param>
+/// <param name="Endpoint">Its first endpoint.</param>
+/// <param name="Weight">Its share of the ring.</param>
+/// <param name="Leaving">Whether it is leaving.</param>
+/// <param name="Bytes">Memory it contributes, in bytes.</param>
+/// <param name="Reach">How this node reaches it: fine, refused, silent, self.</param>
+public sealed record MemberStatus(string NodeId, string Endpoint, int Weight, bool Leaving, long Bytes, string Reach);
+
+/// <summary>Slots by role and state.</summary>
+/// <param name="Primary">Slots this node is primary of.</param>
+/// <param name="Backup">Slots this node is backup of.</param>
+/// <param name="Complete">Of these, complete ones.</param>
+/// <param name="Incomplete">Of these, those being streamed or reconciled.</param>
+/// <param name="Lost">Slots of others that are kept until their owners are complete.</param>
+/// <param name="Owed">Slots whose mirrors are owed to an owner that is away.</param>
+/// <param name="Records">Records and tombstones.</param>
+public sealed record SlotStatus(int Primary, int Backup, int Complete, int Incomplete, int Lost, int Owed,
+    long Records);
+
+/// <summary>Contributed memory, in bytes: used = live + filling + zombie.</summary>
+/// <param name="Capacity">Contributed.</param>
+/// <param name="Live">In objects.</param>
+/// <param name="Filling">In puts under way.</param>
+/// <param name="Zombie">Removed or evicted, but still pinned.</param>
+/// <param name="Free">Free.</param>
+/// <param name="LargestFree">The largest hole.</param>
+/// <param name="Objects">Objects held.</param>
+public sealed record MemoryStatus(long Capacity, long Live, long Filling, long Zombie, long Free, long LargestFree,
+    long Objects);
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
+[JsonSerializable(typeof(NodeStatus))]
+internal sealed partial class StatusJson : JsonSerializerContext;

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Directory;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh;
+
+/// <summary>What a node needs to be an owner; made once the mesh's number of slots is known.</summary>
+internal sealed class OwnerParts : IDisposable
+{
+    public OwnerParts(string nodeId, int slots, PeerHealth health, MeshCalls calls, MeshRuntime runtime)
+    {
+        Table = new DirectoryTable(slots);
+        States = new SlotStates(nodeId, slots);
+        Owner = new OwnerService(Table, States, IsUnreachable, runtime.Time);
+        Keeper = new SlotKeeper(nodeId, Table, States, Owner, calls, IsUnreachable, runtime);
+
+        bool IsUnreachable(NodeRecord node) => node.NodeId != nodeId && health.ReachOf(node.NodeId) != Reach.Fine;
+    }
+
+    public DirectoryTable Table { get; }
+
+    public SlotStates States { get; }
+
+    public OwnerService Owner { get; }
+
+    public SlotKeeper Keeper { get; }
+
+    public void Dispose()
+    {
+        Keeper.Stop();
+        Table.Dispose();
+    }
+}

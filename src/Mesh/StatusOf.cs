@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Flow;
+
+namespace Mooncake.Mesh;
+
+/// <summary>Gathers a node's status and counters.</summary>
+internal static class StatusOf
+{
+    public static NodeStatus Node(MeshNode node, MeshNodeOptions options, ulong incarnation, PeerHealth health)
+    {
+        var view = node.View;
+        var membership = node.Membership.Status;
+        var usage = node.Holder.Store.Usage;
+        var slots = node.Owner?.States.Count() ?? default;
+        var counters = new SortedDictionary<string, long>(StringComparer.Ordinal);
+        node.AddCounters(counters);
+        return new NodeStatus
+        {
+            NodeId = options.NodeId,
+            Cluster = options.Cluster,
+            Version = HostIdentity.Version,
+            Incarnation = incarnation.ToString("x16"),
+            Session = (view.Find(options.NodeId)?.Session ?? 0).ToString("x"),
+            Endpoint = node.Endpoint,
+            Ready = node.Ready,
+            Degraded = membership.Degraded,
+            Reason = membership.Degraded ? membership.Reason : node.NotReadyReason ?? "",
+            View = new ViewStatus(view.Id.ToString(), [.. view.Members.Select(m => new MemberStatus(m.NodeId,
+                m.Endpoints.Count > 0 ? m.Endpoints[0] : "", m.Ring.Weight, m.Ring.Leaving,
+                m.Segments.Sum(s => s.Length),
+                m.NodeId == options.NodeId ? "self" : ReachText(health.ReachOf(m.NodeId))))]),
+            Slots = new SlotStatus(slots.Primary, slots.Backup, slots.Complete, slots.Incomplete, slots.Lost,
+                node.Owner?.Keeper.Debts ?? 0, node.Owner?.Table.Count ?? 0),
+            Memory = new MemoryStatus(usage.Capacity, usage.Live, usage.Filling, usage.Zombie, usage.Free,
+                usage.LargestFree, usage.Objects),
+            Counters = counters,
+        };
+    }
+
+    public static void Counters(IDictionary<string, long> counters, MeshNode node, NodeTransports? transports,
+        MeshOperations? operations)
+    {
+        var holder = node.Holder;
+        counters["evictions"] = holder.Eviction.Evictions;
+        counters["evicted_bytes"] = holder.Eviction.EvictedBytes;
+        counters["unmirrored_puts"] = holder.Publish.Unmirrored;
+        counters["superseded_objects"] = holder.Reconciler.Superseded;
+        counters["dropped_queue"] = holder.Dropped.Count;
+        counters["dropped_overflow"] = holder.Dropped.Overflowed;
+        counters["reservations"] = holder.Book.Count;
+        if (node.Owner is { } owner)
+        {
+            counters["located_keys"] = owner.Owner.Counters.LocatedKeys;
+            counters["accepted_puts"] = owner.Owner.Counters.AcceptedPuts;
+            counters["removed_keys"] = owner.Owner.Counters.RemovedKeys;
+            counters["retracted_replicas"] = owner.Owner.Counters.RetractedReplicas;
+            counters["refused_retracts"] = owner.Owner.Counters.RefusedRetracts;
+            counters["streamed_slots"] = owner.Keeper.Puller.StreamedSlots;
+            counters["streamed_records"] = owner.Keeper.Puller.StreamedRecords;
+            counters["reconciled_slots"] = owner.Keeper.Puller.ReconciledSlots;
+            counters["digest_mismatches"] = owner.Keeper.Puller.DigestMismatches;
+        }
+
+        counters["garbage_connections"] = node.Handler.GarbageConnections;
+        counters["refused_connections"] = node.Server?.Refused ?? 0;
+        counters["reregistrations"] = node.Membership.Status.Reregistrations;
+        counters["relists"] = node.Membership.Status.Relists;
+        counters["watch_ends"] = node.Membership.Status.WatchEnds;
+        if (operations is not null)
+        {
+            counters["stale_reads"] = operations.Reads.StaleReads;
+            counters["corrupt_reads"] = operations.Reads.CorruptReads;
+        }
+
+        foreach (var (name, read, written) in transports?.Plan.Bytes() ?? [])
+        {
+            counters[$"transport_{name}_read_bytes"] = read;
+            counters[$"transport_{name}_written_bytes"] = written;
+        }
+    }
+
+    private static string ReachText(Reach reach) => reach switch
+    {
+        Reach.Fine => "fine",
+        Reach.Refused => "refused",
+        _ => "silent",
+    };
+}
