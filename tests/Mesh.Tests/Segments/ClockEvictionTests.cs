@@ -97,11 +97,11 @@ public sealed class ClockEvictionTests
 
     /// <summary>
     /// Turns of conversations: the blocks of a prompt of Zipf popularity, then the conversation's own chain, two
-    /// blocks longer each turn; a conversation in sixteen ends at a turn and another takes its place.
+    /// blocks longer each turn; one conversation in eight ends at a turn and another takes its place.
     /// </summary>
     private static List<string> Conversations(int seed)
     {
-        const int Active = 40;
+        const int Active = 24;
         const int PromptBlocks = 6;
         var random = new Random(seed);
         var trace = new List<string>();
@@ -110,7 +110,7 @@ public sealed class ClockEvictionTests
         while (trace.Count < 60_000)
         {
             ref (int Prompt, int Number, int Turns) turn = ref active[random.Next(Active)];
-            if (turn.Turns == 0 || random.Next(16) == 0)
+            if (turn.Turns == 0 || random.Next(8) == 0)
                 turn = (Zipf(random, 200), made++, 0);
             turn.Turns++;
             for (int block = 0; block < PromptBlocks; block++)
