@@ -67,7 +67,7 @@ public sealed unsafe class MemoryBlock : IDisposable
     public static MeshResult<MemoryBlock> Allocate(string name, long length, bool hugePages, int numaNode = -1) =>
         Allocate(name, length, hugePages, numaNode, alreadyPromised: 0);
 
-    /// <param name="alreadyPromised">Bytes of other blocks that are allocated and perhaps not touched yet.</param>
+    /// <summary>As above, beside <paramref name="alreadyPromised"/> bytes of blocks perhaps not touched yet.</summary>
     internal static MeshResult<MemoryBlock> Allocate(
         string name, long length, bool hugePages, int numaNode, long alreadyPromised)
     {
