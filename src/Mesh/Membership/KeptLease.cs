@@ -29,13 +29,15 @@ internal sealed class KeptLease : IDisposable
         try
         {
             Directory.CreateDirectory(directory);
-            return new KeptLease(new FileStream(path, new FileStreamOptions
+            var options = new FileStreamOptions
             {
                 Mode = FileMode.OpenOrCreate,
                 Access = FileAccess.ReadWrite,
                 Share = FileShare.None,
-                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-            }), nodeId);
+            };
+            if (!OperatingSystem.IsWindows())
+                options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+            return new KeptLease(new FileStream(path, options), nodeId);
         }
         catch (IOException) when (File.Exists(path))
         {

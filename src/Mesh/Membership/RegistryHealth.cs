@@ -83,6 +83,9 @@ internal sealed class RegistryHealth(MeshRuntime runtime, ILogger log, TimeSpan 
         TimeSpan outage;
         lock (_gate)
         {
+            // Reads and beats go on under NOSPACE: only a write shows that it is over.
+            if (_writeProblem is { Failure: not RegistryFailure.NoSpace })
+                _writeProblem = null;
             if (_failure is null)
                 return;
             _failure = null;

@@ -75,8 +75,11 @@ internal sealed class ViewKeeper(MeshRuntime runtime, ILogger log, RegistryHealt
                 return new ConfigRewrite(next, found?.ModRevision ?? 0);
             }
 
+            // Before the first view there is no mesh of ours to write: the start makes one.
+            if (config is null)
+                throw new RegistryException(RegistryFailure.Unavailable, "the mesh's config is missing");
             // A listing that was overtaken by the watch or by another listing shows nothing new.
-            bool samePast = config!.Epoch == _mirror.Epoch && config.MeshId == _mirror.Config?.MeshId;
+            bool samePast = config.Epoch == _mirror.Epoch && config.MeshId == _mirror.Config?.MeshId;
             if (samePast && listing.Revision < _mirror.UpTo)
                 return null;
             if (_view.Config.MeshId != 0 && config.Epoch > _view.Config.Epoch)
@@ -160,24 +163,11 @@ internal sealed class ViewKeeper(MeshRuntime runtime, ILogger log, RegistryHealt
             next = [.. members, .. _view.Members.Where(member => !present.Contains(member.NodeId))];
         }
 
-        var view = new MeshView(config, revision, next);
-        // The same content keeps its name: other keys of the registry moved on, not the membership.
-        if (view.Id.Epoch == _view.Id.Epoch && view.Id.Digest == _view.Id.Digest && SameRecords(view, _view) &&
-            view.Id.Revision == _view.Id.Revision)
+        var view = new MeshView(config, revision, next, _view);
+        if (view.Id == _view.Id)
             return;
         _greatestEpoch = Math.Max(_greatestEpoch, config.Epoch);
         _view = view;
-    }
-
-    private static bool SameRecords(MeshView one, MeshView other)
-    {
-        for (int i = 0; i < one.Members.Count; i++)
-        {
-            if (!ReferenceEquals(one.Members[i], other.Members[i]))
-                return false;
-        }
-
-        return true;
     }
 
     private void Tell()
