@@ -34,6 +34,12 @@ public sealed class MeshView
 
     /// <summary>Makes the view of <paramref name="members"/> at (epoch of the config, revision).</summary>
     public MeshView(MeshConfig config, long revision, IEnumerable<NodeRecord> members)
+        : this(config, revision, members, null)
+    {
+    }
+
+    /// <summary>The same, sharing the slot table of <paramref name="previous"/> when the ring is the same.</summary>
+    internal MeshView(MeshConfig config, long revision, IEnumerable<NodeRecord> members, MeshView? previous)
     {
         Config = config;
         Members = [.. members.OrderBy(m => m.NodeId, StringComparer.Ordinal)];
@@ -46,7 +52,9 @@ public sealed class MeshView
         }
 
         Id = new ViewId(config.Epoch, revision, DigestOf(config, Members));
-        _slots = new Lazy<SlotTable>(() => SlotTable.Build(Members, config.Slots));
+        _slots = previous is not null && SameRing(previous)
+            ? previous._slots
+            : new Lazy<SlotTable>(() => SlotTable.Build(Members, config.Slots));
     }
 
     /// <summary>The view of nobody, older than every other.</summary>
@@ -101,6 +109,12 @@ public sealed class MeshView
 
         return -1;
     }
+
+    /// <summary>Building a table costs a pass over all slots per member; a new session or label changes none.</summary>
+    private bool SameRing(MeshView previous) =>
+        Config.Slots == previous.Config.Slots && Members.Select(RingOf).SequenceEqual(previous.Members.Select(RingOf));
+
+    private static (string NodeId, RingShare Ring) RingOf(NodeRecord node) => (node.NodeId, node.Ring);
 
     private static ulong DigestOf(MeshConfig config, IReadOnlyList<NodeRecord> members)
     {
