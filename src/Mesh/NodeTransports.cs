@@ -23,13 +23,14 @@ internal sealed class NodeTransports : IAsyncDisposable
     /// <summary>Takes over a connection of the data lane; null where there is no such lane (simulation).</summary>
     public Action<IPeerConnection, Hello>? DataLane { get; }
 
-    public static NodeTransports Create(FlowContext context, HolderParts holder, string bootId)
+    /// <summary>The transports of a node, or of a client, which holds nothing.</summary>
+    public static NodeTransports Create(FlowContext context, HolderParts? holder, string bootId)
     {
-        var plan = new TransferPlan([
-            new SelfTransport(context.NodeId, holder.Store, holder.Book),
-            new ControlTransport(context.Calls, Wire.MaxInline),
-        ]);
-        return new NodeTransports(plan, null);
+        var transports = new List<ITransport>();
+        if (holder is not null)
+            transports.Add(new SelfTransport(context.NodeId, holder.Store, holder.Book));
+        transports.Add(new ControlTransport(context.Calls, Wire.MaxInline));
+        return new NodeTransports(new TransferPlan(transports), null);
     }
 
     public ValueTask DisposeAsync() => Plan.DisposeAsync();

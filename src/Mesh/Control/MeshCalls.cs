@@ -48,7 +48,8 @@ internal sealed class MeshCalls(PeerLinks links, PeerHandler local, string selfI
 
     public Task<MeshResult<PingAnswer>> PingAsync(NodeRecord node, PingRequest request, TimeSpan timeout,
         CancellationToken cancel) =>
-        links.CallAsync<PingRequest, PingAnswer>(node, Lane.Owner, request, timeout, cancel, probe: true);
+        links.CallAsync<PingRequest, PingAnswer>(node, _isNode ? Lane.Owner : Lane.Client, request, timeout, cancel,
+            probe: true);
 
     public Task<MeshResult<ViewPage>> PullViewAsync(NodeRecord node, ViewPullRequest request, TimeSpan timeout,
         CancellationToken cancel) => OwnerCallAsync<ViewPullRequest, ViewPage>(node, request, timeout, cancel);

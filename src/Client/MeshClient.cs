@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Flow;
+using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Transfer.Tcp;
+
+namespace Mooncake.Mesh.Client;
+
+/// <summary>
+/// A client of a mesh: puts, gets and finds objects. Connects by any node's address or through etcd, needs neither
+/// afterwards to be alive, and may be used by many threads at once. Every call ends by its deadline; Try-forms return
+/// a <see cref="MeshResult{T}"/>, the others throw <see cref="MeshException"/>.
+/// </summary>
+public sealed class MeshClient : IAsyncDisposable
+{
+    private readonly MeshOperations _operations;
+    private readonly ClientPeer? _peer;
+
+    private MeshClient(MeshOperations operations, ClientPeer? peer)
+    {
+        _operations = operations;
+        _peer = peer;
+    }
+
+    /// <summary>Ids of the nodes in the present view.</summary>
+    public IReadOnlyList<string> Nodes => [.. _operations.Context.View.Members.Select(m => m.NodeId)];
+
+    /// <summary>Name of the present view: epoch.revision.digest.</summary>
+    public string View => _operations.Context.View.Id.ToString();
+
+    /// <summary>A client of the node embedded in this process; the node stays the caller's.</summary>
+    public static MeshClient For(MeshNode node)
+    {
+        ArgumentNullException.ThrowIfNull(node);
+        return new MeshClient(node.Operations, null);
+    }
+
+    /// <summary>Connects, or throws.</summary>
+    public static async Task<MeshClient> ConnectAsync(MeshClientOptions options, CancellationToken cancel = default) =>
+        (await TryConnectAsync(options, cancel)).Value;
+
+    /// <summary>Connects: learns the mesh's view from a node or from etcd.</summary>
+    public static async Task<MeshResult<MeshClient>> TryConnectAsync(MeshClientOptions options,
+        CancellationToken cancel = default)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        var runtime = new MeshRuntime { Network = new SocketNetwork(), Log = options.Log };
+        var seeds = new List<string>();
+        foreach (string node in options.Nodes)
+        {
+            var seed = PeerEndpoint.Parse("node", node);
+            if (!seed.Succeeded)
+                return seed.Error!;
+            seeds.Add(seed.Value.ToString());
+        }
+
+        IMeshRegistry? registry = null;
+        if (options.Etcd is not null)
+        {
+            var created = EtcdRegistry.Create(
+                options.EtcdAccess with { Endpoints = options.Etcd, Cluster = options.Cluster }, runtime);
+            if (!created.Succeeded)
+                return created.Error!;
+            registry = created.Value;
+        }
+
+        var peer = new ClientPeer(options.Cluster, seeds, registry, runtime);
+        if (await peer.ConnectAsync(options.ConnectTimeout, cancel) is { } error)
+        {
+            await peer.DisposeAsync();
+            return error;
+        }
+
+        return new MeshClient(peer.Operations, peer);
+    }
+
+    /// <summary>Stores a value; an object that has the key already stays as it is.</summary>
+    public Task<MeshResult<PutOutcome>> TryPutAsync(MeshKey key, ReadOnlyMemory<byte> value,
+        PutOptions? options = null, CancellationToken cancel = default) =>
+        _operations.PutAsync(key, value, options, cancel);
+
+    /// <summary>Stores native memory, which must stay in place until the task ends.</summary>
+    public Task<MeshResult<PutOutcome>> TryPutAsync(MeshKey key, NativeRange value, PutOptions? options = null,
+        CancellationToken cancel = default) => _operations.PutAsync(key, value, options, cancel);
+
+    /// <summary>Stores a value, or throws.</summary>
+    public async Task<PutOutcome> PutAsync(MeshKey key, ReadOnlyMemory<byte> value, PutOptions? options = null,
+        CancellationToken cancel = default) => (await TryPutAsync(key, value, options, cancel)).Value;
+
+    /// <summary>Stores many values at once; one result per position. Of a key named twice the first value wins.</summary>
+    public async Task<MeshResult<PutOutcome>[]> TryPutBatchAsync(IReadOnlyList<MeshKey> keys,
+        IReadOnlyList<ReadOnlyMemory<byte>> values, PutOptions? options = null, CancellationToken cancel = default)
+    {
+        CheckLengths(keys.Count, values.Count, nameof(values));
+        return await BatchPut.RunAsync(_operations, keys, values, options, cancel);
+    }
+
+    /// <summary>Gets an object as a new array.</summary>
+    public async Task<MeshResult<byte[]>> TryGetAsync(MeshKey key, GetOptions? options = null,
+        CancellationToken cancel = default)
+    {
+        using var target = new ArrayTarget();
+        var size = await _operations.GetAsync(key, target, options, cancel);
+        return size.Succeeded ? target.Array : size.Error!;
+    }
+
+    /// <summary>Gets an object, or throws; of a key that is not there: <see cref="MeshErrorCode.NotFound"/>.</summary>
+    public async Task<byte[]> GetAsync(MeshKey key, GetOptions? options = null, CancellationToken cancel = default) =>
+        (await TryGetAsync(key, options, cancel)).Value;
+
+    /// <summary>Gets an object into <paramref name="destination"/>; its size. Bytes after it are not touched.</summary>
+    public async Task<MeshResult<long>> TryGetAsync(MeshKey key, Memory<byte> destination, GetOptions? options = null,
+        CancellationToken cancel = default)
+    {
+        using var pinned = new PinnedMemory(destination);
+        return await TryGetAsync(key, pinned.Range, options, cancel);
+    }
+
+    /// <summary>Gets an object into native memory, which must stay in place until the task ends; its size.</summary>
+    public Task<MeshResult<long>> TryGetAsync(MeshKey key, NativeRange destination, GetOptions? options = null,
+        CancellationToken cancel = default) =>
+        _operations.GetAsync(key, new RangeTarget(destination), options, cancel);
+
+    /// <summary>Gets many objects into buffers; one result (the size) per position.</summary>
+    public async Task<MeshResult<long>[]> TryGetBatchAsync(IReadOnlyList<MeshKey> keys,
+        IReadOnlyList<Memory<byte>> destinations, GetOptions? options = null, CancellationToken cancel = default)
+    {
+        CheckLengths(keys.Count, destinations.Count, nameof(destinations));
+        var pins = new PinnedMemory[destinations.Count];
+        try
+        {
+            for (int i = 0; i < pins.Length; i++)
+                pins[i] = new PinnedMemory(destinations[i]);
+            var targets = Array.ConvertAll(pins, static p => (IGetTarget)new RangeTarget(p.Range));
+            return await _operations.GetManyAsync(keys, targets, options, cancel);
+        }
+        finally
+        {
+            foreach (var pin in pins)
+                pin.Dispose();
+        }
+    }
+
+    /// <summary>Gets many objects as new arrays; one result per position.</summary>
+    public async Task<MeshResult<byte[]>[]> TryGetBatchAsync(IReadOnlyList<MeshKey> keys, GetOptions? options = null,
+        CancellationToken cancel = default)
+    {
+        var targets = new ArrayTarget[keys.Count];
+        for (int i = 0; i < targets.Length; i++)
+            targets[i] = new ArrayTarget();
+        try
+        {
+            var sizes = await _operations.GetManyAsync(keys, targets, options, cancel);
+            var results = new MeshResult<byte[]>[keys.Count];
+            for (int i = 0; i < results.Length; i++)
+                results[i] = sizes[i].Succeeded ? targets[i].Array : sizes[i].Error!;
+            return results;
+        }
+        finally
+        {
+            foreach (var target in targets)
+                target.Dispose();
+        }
+    }
+
+    /// <summary>Whether an object has this key. Does not keep it from being evicted.</summary>
+    public async Task<MeshResult<bool>> TryExistsAsync(MeshKey key, CancellationToken cancel = default) =>
+        (await _operations.ExistAsync([key], null, cancel))[0];
+
+    /// <summary>Whether an object has this key, or throws.</summary>
+    public async Task<bool> ExistsAsync(MeshKey key, CancellationToken cancel = default) =>
+        (await TryExistsAsync(key, cancel)).Value;
+
+    /// <summary>Which keys have an object; one result per position, one request per owner.</summary>
+    public async Task<MeshResult<bool>[]> TryExistsBatchAsync(IReadOnlyList<MeshKey> keys,
+        CancellationToken cancel = default) => await _operations.ExistAsync(keys, null, cancel);
+
+    /// <summary>The longest present prefix of a chain of blocks; one request per owner.</summary>
+    public Task<MeshResult<PrefixMatch>> TryMatchPrefixAsync(IReadOnlyList<MeshKey> keys,
+        CancellationToken cancel = default) => _operations.MatchPrefixAsync(keys, null, cancel);
+
+    /// <summary>Removes an object; false when there was none.</summary>
+    public Task<MeshResult<bool>> TryRemoveAsync(MeshKey key, CancellationToken cancel = default) =>
+        _operations.RemoveAsync(key, null, cancel);
+
+    /// <summary>Removes an object, or throws; false when there was none.</summary>
+    public async Task<bool> RemoveAsync(MeshKey key, CancellationToken cancel = default) =>
+        (await TryRemoveAsync(key, cancel)).Value;
+
+    /// <summary>
+    /// Every object whose key starts with <paramref name="prefix"/>, node by node; a key with several copies comes
+    /// several times, a node that does not answer as a failure.
+    /// </summary>
+    public IAsyncEnumerable<MeshResult<ListedObject>> ListAsync(string prefix, CancellationToken cancel = default) =>
+        _operations.ListAsync(System.Text.Encoding.UTF8.GetBytes(prefix), cancel);
+
+    /// <summary>Status of every node of the view; one result per node, in order of their ids.</summary>
+    public async Task<IReadOnlyList<(string NodeId, MeshResult<NodeStatus> Status)>> TryStatusAsync(
+        CancellationToken cancel = default)
+    {
+        var members = _operations.Context.View.Members;
+        var asked = members.Select(m => _operations.StatusAsync(m, cancel)).ToArray();
+        var results = new List<(string NodeId, MeshResult<NodeStatus> Status)>();
+        for (int i = 0; i < asked.Length; i++)
+        {
+            var json = await asked[i];
+            MeshResult<NodeStatus> status = !json.Succeeded
+                ? json.Error!
+                : NodeStatus.FromJson(json.Value) is { } parsed
+                    ? parsed
+                    : new MeshError(MeshErrorCode.Protocol, "status", "the node sent no status");
+            results.Add((members[i].NodeId, status));
+        }
+
+        return results;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        if (_peer is not null)
+            await _peer.DisposeAsync();
+    }
+
+    private static void CheckLengths(int keys, int others, string name)
+    {
+        if (keys != others)
+            throw new ArgumentException($"{others} entries for {keys} keys; the lists must be of equal length", name);
+    }
+}

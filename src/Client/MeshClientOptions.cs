@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Client;
+
+/// <summary>How a client finds its mesh.</summary>
+public sealed record MeshClientOptions
+{
+    /// <summary>Name of the mesh.</summary>
+    public string Cluster { get; init; } = "default";
+
+    /// <summary>host:port of any nodes; one that answers is enough.</summary>
+    public IReadOnlyList<string> Nodes { get; init; } = [];
+
+    /// <summary>etcd endpoints as people type them, or null when nodes are given.</summary>
+    public string? Etcd { get; init; }
+
+    /// <summary>User, password and certificates for etcd; its endpoints and cluster are those above.</summary>
+    public EtcdRegistryOptions EtcdAccess { get; init; } = new();
+
+    /// <summary>How long to look for a first node that answers.</summary>
+    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Where log lines go.</summary>
+    public ILoggerFactory Log { get; init; } = NullLoggerFactory.Instance;
+}
