@@ -124,7 +124,8 @@ public sealed class ObjectStore : IDisposable
     /// <summary>The bytes of a reservation are complete; the object is invisible before <see cref="Commit"/>.</summary>
     /// <exception cref="InvalidOperationException">The reservation has ended before.</exception>
     public HeldObject Seal(Reservation reservation, ulong checksum) =>
-        TrySeal(reservation, checksum, out HeldObject? held) ? held : throw new InvalidOperationException("the reservation was sealed or aborted before");
+        TrySeal(reservation, checksum, out HeldObject? held) ? held
+            : throw new InvalidOperationException("the reservation was sealed or aborted before");
 
     /// <summary><see cref="Seal"/> for a caller whose reservation may be aborted at the same time.</summary>
     /// <returns>False when the reservation has ended before.</returns>
