@@ -9,7 +9,7 @@ internal static class BackgroundTouch
 {
     private const long Chunk = 64L * 1024 * 1024;
 
-    /// <summary>Touches the first <paramref name="length"/> bytes; ends early, quietly, when the block is disposed.</summary>
+    /// <summary>Touches the first <paramref name="length"/> bytes; ends early when the block is disposed.</summary>
     public static Task StartAsync(MemoryBlock block, long length, MeshRuntime runtime, CancellationToken cancel) =>
         runtime.Start(async () =>
         {

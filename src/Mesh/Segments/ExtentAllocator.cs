@@ -32,7 +32,7 @@ public sealed class ExtentAllocator
     private int _spareHole = None;
     private long _freeGranules;
 
-    /// <summary>All of <paramref name="length"/> bytes is free; a last part of less than a granule is not used.</summary>
+    /// <summary>All of <paramref name="length"/> bytes is free; a last part below a granule is not used.</summary>
     public ExtentAllocator(long length)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
@@ -68,7 +68,7 @@ public sealed class ExtentAllocator
         }
     }
 
-    /// <summary>What a value of <paramref name="size"/> bytes occupies, in bytes: whole granules, at least one.</summary>
+    /// <summary>What a value of <paramref name="size"/> bytes occupies, in bytes: at least one granule.</summary>
     public static long Rounded(long size) => Math.Max(1, (size + Granule - 1) >> GranuleShift) << GranuleShift;
 
     /// <summary>Takes the best-fitting hole for <paramref name="size"/> bytes.</summary>

@@ -53,7 +53,7 @@ public sealed class HeldObject
     /// <summary>Whether it was proposed as a victim and neither refused nor dropped since.</summary>
     internal bool Proposed { get; set; }
 
-    /// <summary>Links for the eviction policy of the store; a policy with a queue of its own leaves them alone.</summary>
+    /// <summary>Links for the eviction policy of the store; one with a queue of its own leaves them alone.</summary>
     internal EvictionLinks Links;
 
     private sealed class NumberedVersion(RecordVersion value)

@@ -42,7 +42,8 @@ internal readonly record struct MemoryLimit(long Bytes, string Source)
                 continue;
             ReadOnlySpan<char> value = line[Label.Length..].Trim();
             int space = value.IndexOf(' ');
-            if (space > 0 && long.TryParse(value[..space], NumberStyles.None, CultureInfo.InvariantCulture, out long kib))
+            if (space > 0
+                && long.TryParse(value[..space], NumberStyles.None, CultureInfo.InvariantCulture, out long kib))
             {
                 bytes = kib * 1024;
                 return true;

@@ -121,11 +121,11 @@ public sealed class ObjectStore : IDisposable
             $"no hole for {size} bytes; the largest free hole has {largest} bytes");
     }
 
-    /// <summary>The bytes of a reservation are complete. The object is not visible before <see cref="Commit"/>.</summary>
+    /// <summary>The bytes of a reservation are complete; the object is invisible before <see cref="Commit"/>.</summary>
     /// <exception cref="InvalidOperationException">The reservation has ended before.</exception>
-    public HeldObject Seal(Reservation reservation, ulong checksum) => TrySeal(reservation, checksum, out HeldObject? held)
-        ? held
-        : throw new InvalidOperationException("the reservation was sealed or aborted before");
+    public HeldObject Seal(Reservation reservation, ulong checksum) =>
+        TrySeal(reservation, checksum, out HeldObject? held) ? held
+            : throw new InvalidOperationException("the reservation was sealed or aborted before");
 
     /// <summary><see cref="Seal"/> for a caller whose reservation may be aborted at the same time.</summary>
     /// <returns>False when the reservation has ended before.</returns>
@@ -363,7 +363,7 @@ public sealed class ObjectStore : IDisposable
         return true;
     }
 
-    /// <summary>A sealed or committed object leaves: first the word, then the key, and the extent once unpinned.</summary>
+    /// <summary>A sealed or committed object leaves: first the word, then the key, the extent once unpinned.</summary>
     private void Leave(HeldObject held)
     {
         _segments.Invalidate(held.Extent);

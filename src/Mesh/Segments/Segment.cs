@@ -2,7 +2,7 @@
 
 namespace Mooncake.Mesh.Segments;
 
-/// <summary>Memory this node contributes: the block itself, who has which part of it, and its generation table.</summary>
+/// <summary>Memory this node contributes: the block, who has which part of it, and its generation table.</summary>
 public sealed class Segment : IDisposable
 {
     private Segment(int id, SegmentOptions options, MemoryBlock memory, GenerationTable generations)

@@ -16,7 +16,7 @@ public sealed record SegmentOptions
     /// <summary>"cpu:N", N being the NUMA node the memory should come from.</summary>
     public string Location { get; init; } = "cpu:0";
 
-    /// <summary>Whether to take huge pages where the host has them; without them the segment works all the same.</summary>
+    /// <summary>Whether to take huge pages where the host has them; without them the segment works too.</summary>
     public bool HugePages { get; init; } = true;
 
     /// <summary>Whether to touch the memory in the background at start: a first touch costs six times a copy.</summary>
@@ -29,7 +29,7 @@ public sealed record SegmentOptions
             ? node
             : -1;
 
-    /// <summary>Every fault of these options; <paramref name="index"/> is their place in the list of segments.</summary>
+    /// <summary>Every fault of these options; <paramref name="index"/> is their place in the list.</summary>
     public IEnumerable<MeshError> Validate(int index)
     {
         const string Stage = "config:segments";

@@ -111,7 +111,7 @@ internal sealed class SegmentSet : IDisposable
         return true;
     }
 
-    /// <summary>The word of an extent becomes a new one: readers find out. Comes before <see cref="Release"/>.</summary>
+    /// <summary>The word of an extent becomes a new one: readers see it. Comes before <see cref="Release"/>.</summary>
     public void Invalidate(in Extent extent)
     {
         // An object may be discarded after the store was closed; then the words are gone, and so are their readers.

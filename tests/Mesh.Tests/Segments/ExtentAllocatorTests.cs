@@ -35,8 +35,9 @@ public sealed class ExtentAllocatorTests
                 Assert.Equal(fits, allocator.TryAllocate(size, out long offset));
                 if (fits)
                 {
-                    Assert.Equal(model.BestFit(ExtentAllocator.Rounded(size) / Granule), model.HoleAt(offset / Granule));
-                    model.Take(offset / Granule, ExtentAllocator.Rounded(size) / Granule);
+                    long length = ExtentAllocator.Rounded(size) / Granule;
+                    Assert.Equal(model.BestFit(length), model.HoleAt(offset / Granule));
+                    model.Take(offset / Granule, length);
                     taken.Add((offset, size));
                 }
             }

@@ -29,8 +29,9 @@ public sealed class LibCConstantsTests
             """);
         foreach (FieldInfo field in typeof(LibC).GetFields(BindingFlags.Public | BindingFlags.Static))
         {
+            string name = field.Name;
             if (field.IsLiteral)
-                program.Append($"_Static_assert((long){field.Name} == {field.GetRawConstantValue()}, \"{field.Name}\");\n");
+                program.Append($"_Static_assert((long){name} == {field.GetRawConstantValue()}, \"{name}\");\n");
         }
 
         program.Append($"_Static_assert({LibC.SYS_mbind} == SYS_mbind, \"SYS_mbind\");\n");

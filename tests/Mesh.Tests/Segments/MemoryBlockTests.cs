@@ -19,7 +19,8 @@ public sealed class MemoryBlockTests
     {
         using MemoryBlock block = MemoryBlock.Allocate("test", 10_000, hugePages: false).Value;
         Assert.Equal(12_288, block.Length);
-        using MemoryBlock reader = MemoryBlock.MapReadOnly(block.OpenReadOnly().Value, block.Length, populate: true).Value;
+        using MemoryBlock reader =
+            MemoryBlock.MapReadOnly(block.OpenReadOnly().Value, block.Length, populate: true).Value;
         block.Pointer[5_000] = 42;
         Assert.Equal(42, reader.Pointer[5_000]);
 
@@ -82,7 +83,8 @@ public sealed class MemoryBlockTests
         MeshError error = MemoryBlock.Allocate("segment-x", Length, hugePages: true).Error!;
         Assert.Equal(MeshErrorCode.System, error.Code);
         Assert.Equal("config:segments", error.Stage);
-        Assert.Matches("^length of 'segment-x' is 4398046511104 bytes; the limit is [0-9]+ bytes \\(.+\\)$", error.Message);
+        Assert.Matches(
+            "^length of 'segment-x' is 4398046511104 bytes; the limit is [0-9]+ bytes \\(.+\\)$", error.Message);
     }
 
     [Fact]
