@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+namespace Mooncake.Mesh.Tests.Support;
+
+/// <summary>Runs tasks in order of their queueing, one at a time, only while somebody pumps.</summary>
+public sealed class SingleThreadScheduler : TaskScheduler
+{
+    private const int MaxSteps = 5_000_000;
+    private readonly Queue<Task> _ready = new();
+
+    public override int MaximumConcurrencyLevel => 1;
+
+    /// <summary>Runs all ready work and all that it makes ready.</summary>
+    public void Pump()
+    {
+        for (int step = 0; step < MaxSteps; step++)
+        {
+            Task? next;
+            lock (_ready)
+            {
+                if (!_ready.TryDequeue(out next))
+                    return;
+            }
+
+            TryExecuteTask(next);
+        }
+
+        throw new InvalidOperationException($"still work after {MaxSteps} steps: a loop without a wait");
+    }
+
+    protected override void QueueTask(Task task)
+    {
+        lock (_ready)
+            _ready.Enqueue(task);
+    }
+
+    // Never inline: the order of the queue is the order of execution.
+    protected override bool TryExecuteTaskInline(Task task, bool taskWasPreviouslyQueued) => false;
+
+    protected override IEnumerable<Task> GetScheduledTasks()
+    {
+        lock (_ready)
+            return [.. _ready];
+    }
+}
