@@ -29,16 +29,32 @@ public readonly record struct ViewId(long Epoch, long Revision, ulong Digest) : 
 public sealed class MeshView
 {
     private readonly Dictionary<string, NodeRecord> _byId;
+    private readonly Dictionary<ulong, NodeRecord> _byIncarnation;
     private readonly Lazy<SlotTable> _slots;
 
     /// <summary>Makes the view of <paramref name="members"/> at (epoch of the config, revision).</summary>
     public MeshView(MeshConfig config, long revision, IEnumerable<NodeRecord> members)
+        : this(config, revision, members, null)
+    {
+    }
+
+    /// <summary>The same, sharing the slot table of <paramref name="previous"/> when the ring is the same.</summary>
+    internal MeshView(MeshConfig config, long revision, IEnumerable<NodeRecord> members, MeshView? previous)
     {
         Config = config;
         Members = [.. members.OrderBy(m => m.NodeId, StringComparer.Ordinal)];
-        _byId = Members.ToDictionary(m => m.NodeId, StringComparer.Ordinal);
+        _byId = new Dictionary<string, NodeRecord>(StringComparer.Ordinal);
+        _byIncarnation = [];
+        foreach (var member in Members)
+        {
+            _byId.TryAdd(member.NodeId, member);
+            _byIncarnation.TryAdd(member.Incarnation, member);
+        }
+
         Id = new ViewId(config.Epoch, revision, DigestOf(config, Members));
-        _slots = new Lazy<SlotTable>(() => SlotTable.Build(Members, config.Slots));
+        _slots = previous is not null && SameRing(previous)
+            ? previous._slots
+            : new Lazy<SlotTable>(() => SlotTable.Build(Members, config.Slots));
     }
 
     /// <summary>The view of nobody, older than every other.</summary>
@@ -62,6 +78,12 @@ public sealed class MeshView
     /// <summary>The member with this id and incarnation, or null.</summary>
     public NodeRecord? Find(string nodeId, ulong incarnation) =>
         _byId.TryGetValue(nodeId, out var node) && node.Incarnation == incarnation ? node : null;
+
+    /// <summary>The member with this incarnation, or null.</summary>
+    public NodeRecord? FindIncarnation(ulong incarnation) => _byIncarnation.GetValueOrDefault(incarnation);
+
+    /// <summary>Whether a member has this incarnation.</summary>
+    public bool IsMember(ulong incarnation) => _byIncarnation.ContainsKey(incarnation);
 
     /// <summary>The slot of a hashed key.</summary>
     public int SlotOf(ulong hash) => Slots.SlotOf(hash);
@@ -87,6 +109,12 @@ public sealed class MeshView
 
         return -1;
     }
+
+    /// <summary>Building a table costs a pass over all slots per member; a new session or label changes none.</summary>
+    private bool SameRing(MeshView previous) =>
+        Config.Slots == previous.Config.Slots && Members.Select(RingOf).SequenceEqual(previous.Members.Select(RingOf));
+
+    private static (string NodeId, RingShare Ring) RingOf(NodeRecord node) => (node.NodeId, node.Ring);
 
     private static ulong DigestOf(MeshConfig config, IReadOnlyList<NodeRecord> members)
     {

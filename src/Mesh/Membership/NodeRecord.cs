@@ -110,8 +110,18 @@ public sealed record MeshConfig
     /// <summary>Wire version the mesh was made with.</summary>
     public int WireVersion { get; init; } = 1;
 
+    /// <summary>
+    /// Meshes whose config this one replaced, newest first, at most 16. A node of one of them joins this mesh instead
+    /// of writing its own config back: two running meshes can meet under one prefix without a fight.
+    /// </summary>
+    public IReadOnlyList<ulong> Replaces { get; init; } = [];
+
     /// <summary>The config as JSON.</summary>
     public byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(this, RegistryJson.Default.MeshConfig);
+
+    /// <summary>Whether this build can follow it.</summary>
+    public bool IsUsable =>
+        MeshId != 0 && Epoch > 0 && Slots is >= 64 and <= 1 << 20 && int.IsPow2(Slots) && HashVersion == 1;
 
     /// <summary>Parses JSON; null when it is no config.</summary>
     public static MeshConfig? FromJson(ReadOnlySpan<byte> json)

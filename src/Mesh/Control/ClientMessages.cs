@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using MessagePack;
+
+namespace Mooncake.Mesh.Control;
+
+/// <summary>What every put carries besides its bytes.</summary>
+/// <param name="Key">The key.</param>
+/// <param name="ObjectId">Random bits of this put attempt, the same for all its replicas.</param>
+/// <param name="Size">Size in bytes.</param>
+/// <param name="Wanted">How many replicas the put asks for.</param>
+/// <param name="MayEvict">Whether the holder may evict to make room.</param>
+/// <param name="TimeoutMilliseconds">How long the caller waits.</param>
+internal readonly record struct PutHead(MeshKey Key, ulong ObjectId, long Size, int Wanted, bool MayEvict,
+    int TimeoutMilliseconds)
+{
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(6);
+        writer.Write(Key.Bytes.AsSpan());
+        writer.Write(ObjectId);
+        writer.Write(Size);
+        writer.Write(Wanted);
+        writer.Write(MayEvict);
+        writer.Write(TimeoutMilliseconds);
+    }
+
+    public static PutHead Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 6);
+        var head = new PutHead(Wire.ReadKey(ref reader), reader.ReadUInt64(), reader.ReadInt64(), reader.ReadInt32(),
+            reader.ReadBoolean(), reader.ReadInt32());
+        Wire.Leave(ref reader, count, 6);
+        return head.Size >= 0 ? head : throw new WireException($"size {head.Size}");
+    }
+}
+
+/// <summary>Rank 2, to a holder: store this small value.</summary>
+internal readonly record struct PutRequest(PutHead Head, ulong Checksum, ReadOnlyMemory<byte> Value)
+    : IWireRequest<PutRequest, PutAnswer>
+{
+    public static MessageType Type => MessageType.Put;
+
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(3);
+        Head.Write(ref writer);
+        writer.Write(Checksum);
+        writer.Write(Value.Span);
+    }
+
+    public static PutRequest Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 3);
+        var request = new PutRequest(PutHead.Read(ref reader), reader.ReadUInt64(),
+            Wire.ReadBytes(ref reader, Wire.MaxInlinePut));
+        Wire.Leave(ref reader, count, 3);
+        return request.Value.Length == request.Head.Size
+            ? request
+            : throw new WireException($"{request.Value.Length} bytes for an object of {request.Head.Size}");
+    }
+}
+
+/// <summary>Rank 2, to a holder: make room for a value that follows on a data connection.</summary>
+internal readonly record struct ReserveRequest(PutHead Head) : IWireRequest<ReserveRequest, ReserveAnswer>
+{
+    public static MessageType Type => MessageType.Reserve;
+
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(1);
+        Head.Write(ref writer);
+    }
+
+    public static ReserveRequest Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 1);
+        var request = new ReserveRequest(PutHead.Read(ref reader));
+        Wire.Leave(ref reader, count, 1);
+        return request;
+    }
+}
+
+/// <summary>The reservation's id; it ends by seal, abandon, deadline, or with the connection it was made on.</summary>
+internal readonly record struct ReserveAnswer(ulong ReservationId) : IWireMessage<ReserveAnswer>
+{
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(1);
+        writer.Write(ReservationId);
+    }
+
+    public static ReserveAnswer Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 1);
+        var answer = new ReserveAnswer(reader.ReadUInt64());
+        Wire.Leave(ref reader, count, 1);
+        return answer;
+    }
+}
+
+/// <summary>Rank 2, to a holder: all bytes of the reservation are there; publish them.</summary>
+internal readonly record struct SealRequest(ulong ReservationId, ulong Checksum) : IWireRequest<SealRequest, PutAnswer>
+{
+    public static MessageType Type => MessageType.Seal;
+
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(2);
+        writer.Write(ReservationId);
+        writer.Write(Checksum);
+    }
+
+    public static SealRequest Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 2);
+        var request = new SealRequest(reader.ReadUInt64(), reader.ReadUInt64());
+        Wire.Leave(ref reader, count, 2);
+        return request;
+    }
+}
+
+/// <summary>How a put at one holder ended.</summary>
+/// <param name="Existed">The key had an object already; this copy was freed.</param>
+/// <param name="Mirrored">Whether a second owner has the record.</param>
+/// <param name="Version">The record's version.</param>
+internal readonly record struct PutAnswer(bool Existed, bool Mirrored, RecordVersion Version) : IWireMessage<PutAnswer>
+{
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(5);
+        writer.Write(Existed);
+        writer.Write(Mirrored);
+        Wire.Write(ref writer, Version);
+    }
+
+    public static PutAnswer Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 5);
+        var answer = new PutAnswer(reader.ReadBoolean(), reader.ReadBoolean(), Wire.ReadVersion(ref reader));
+        Wire.Leave(ref reader, count, 5);
+        return answer;
+    }
+}
+
+/// <summary>Rank 2, to the acting primary: remove this key.</summary>
+internal readonly record struct RemoveRequest(MeshKey Key, int TimeoutMilliseconds)
+    : IWireRequest<RemoveRequest, OwnerAnswers>
+{
+    public static MessageType Type => MessageType.Remove;
+
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(2);
+        writer.Write(Key.Bytes.AsSpan());
+        writer.Write(TimeoutMilliseconds);
+    }
+
+    public static RemoveRequest Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 2);
+        var request = new RemoveRequest(Wire.ReadKey(ref reader), reader.ReadInt32());
+        Wire.Leave(ref reader, count, 2);
+        return request;
+    }
+}

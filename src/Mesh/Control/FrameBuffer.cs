@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using System.Buffers;
+using System.Buffers.Binary;
+using MessagePack;
+
+namespace Mooncake.Mesh.Control;
+
+/// <summary>One outgoing frame in a pooled array. Not thread-safe; returned to the pool by its one reader.</summary>
+internal sealed class FrameBuffer : IBufferWriter<byte>
+{
+    private const int HeaderBytes = 4;
+    private byte[] _array;
+    private int _length;
+
+    private FrameBuffer(int capacity) => _array = ArrayPool<byte>.Shared.Rent(capacity);
+
+    /// <summary>The whole frame, its length word included.</summary>
+    public ReadOnlyMemory<byte> Bytes => _array.AsMemory(0, _length);
+
+    /// <summary>Starts a frame [type, id, body]: the body is written next.</summary>
+    public static FrameBuffer Begin(MessageType type, ulong id, out MessagePackWriter writer)
+    {
+        var frame = new FrameBuffer(256) { _length = HeaderBytes };
+        writer = new MessagePackWriter(frame);
+        writer.WriteArrayHeader(3);
+        writer.Write((int)type);
+        writer.Write(id);
+        return frame;
+    }
+
+    /// <summary>A whole frame with one message.</summary>
+    public static FrameBuffer Of<T>(MessageType type, ulong id, in T message)
+        where T : IWireMessage<T>
+    {
+        var frame = Begin(type, id, out var writer);
+        message.Write(ref writer);
+        frame.End(ref writer);
+        return frame;
+    }
+
+    /// <summary>Ends the frame and sets its length.</summary>
+    public void End(ref MessagePackWriter writer)
+    {
+        writer.Flush();
+        int body = _length - HeaderBytes;
+        if (body > Wire.MaxFrame)
+            throw new WireException($"a frame of {body} bytes; the limit is {Wire.MaxFrame} bytes");
+        BinaryPrimitives.WriteInt32LittleEndian(_array, body);
+    }
+
+    /// <summary>Gives the array back.</summary>
+    public void Return()
+    {
+        byte[] array = _array;
+        _array = [];
+        _length = 0;
+        if (array.Length > 0)
+            ArrayPool<byte>.Shared.Return(array);
+    }
+
+    /// <inheritdoc/>
+    public void Advance(int count) => _length += count;
+
+    /// <inheritdoc/>
+    public Memory<byte> GetMemory(int sizeHint = 0)
+    {
+        Grow(sizeHint);
+        return _array.AsMemory(_length);
+    }
+
+    /// <inheritdoc/>
+    public Span<byte> GetSpan(int sizeHint = 0)
+    {
+        Grow(sizeHint);
+        return _array.AsSpan(_length);
+    }
+
+    private void Grow(int sizeHint)
+    {
+        int need = Math.Max(sizeHint, 64);
+        if (_array.Length - _length >= need)
+            return;
+        byte[] larger = ArrayPool<byte>.Shared.Rent(Math.Max(_array.Length * 2, _length + need));
+        _array.AsSpan(0, _length).CopyTo(larger);
+        ArrayPool<byte>.Shared.Return(_array);
+        _array = larger;
+    }
+}
+
+/// <summary>Cuts an incoming stream of bytes into frames, in place. One reader.</summary>
+internal sealed class FrameReader(IPeerConnection connection) : IDisposable
+{
+    private const int HeaderBytes = 4;
+    private byte[] _array = ArrayPool<byte>.Shared.Rent(64 * 1024);
+    private int _start;
+    private int _end;
+
+    /// <summary>The next frame's body, valid until the next call; empty when the other side has closed.</summary>
+    public async ValueTask<ReadOnlyMemory<byte>> ReadAsync(CancellationToken cancel)
+    {
+        while (true)
+        {
+            if (TryTake(out var frame))
+                return frame;
+            int received = await connection.ReceiveAsync(_array.AsMemory(_end), cancel);
+            if (received == 0)
+            {
+                return _end == _start
+                    ? ReadOnlyMemory<byte>.Empty
+                    : throw new WireException("the connection closed within a frame");
+            }
+
+            _end += received;
+        }
+    }
+
+    /// <summary>A whole frame that is here already.</summary>
+    public bool TryTake(out ReadOnlyMemory<byte> frame)
+    {
+        frame = default;
+        int have = _end - _start;
+        if (have < HeaderBytes)
+        {
+            MakeRoom(HeaderBytes);
+            return false;
+        }
+
+        int length = BinaryPrimitives.ReadInt32LittleEndian(_array.AsSpan(_start));
+        if (length is <= 0 or > Wire.MaxFrame)
+            throw new WireException($"a frame of {length} bytes; the limit is {Wire.MaxFrame} bytes");
+        if (have < HeaderBytes + length)
+        {
+            MakeRoom(HeaderBytes + length);
+            return false;
+        }
+
+        frame = _array.AsMemory(_start + HeaderBytes, length);
+        _start += HeaderBytes + length;
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        byte[] array = _array;
+        _array = [];
+        if (array.Length > 0)
+            ArrayPool<byte>.Shared.Return(array);
+    }
+
+    private void MakeRoom(int need)
+    {
+        if (_array.Length - _start >= need && _end < _array.Length)
+            return;
+        int have = _end - _start;
+        if (_array.Length >= need && have < _array.Length)
+        {
+            _array.AsSpan(_start, have).CopyTo(_array);
+        }
+        else
+        {
+            byte[] larger = ArrayPool<byte>.Shared.Rent(Math.Max(need, _array.Length));
+            _array.AsSpan(_start, have).CopyTo(larger);
+            ArrayPool<byte>.Shared.Return(_array);
+            _array = larger;
+        }
+
+        _start = 0;
+        _end = have;
+    }
+}

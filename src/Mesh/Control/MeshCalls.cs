@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Control;
+
+/// <summary>
+/// Every call to a node, as typed methods: to ourselves directly, to others over a link. Owner calls between nodes go
+/// on the owner lane, everything of clients on the client lane.
+/// </summary>
+internal sealed class MeshCalls(PeerLinks links, PeerHandler local, string selfId)
+{
+    private readonly bool _isNode = selfId.Length > 0;
+
+    public PeerLinks Links => links;
+
+    public Task<MeshResult<OwnerAnswers>> PublishAsync(NodeRecord node, PublishRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Of(local.Owner!.Publish(request))
+        : OwnerCallAsync<PublishRequest, OwnerAnswers>(node, request, timeout, cancel);
+
+    public Task<MeshResult<OwnerAnswers>> MirrorAsync(NodeRecord node, MirrorRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Of(local.Owner!.Mirror(request))
+        : OwnerCallAsync<MirrorRequest, OwnerAnswers>(node, request, timeout, cancel);
+
+    public Task<MeshResult<OwnerAnswers>> LocateAsync(NodeRecord node, LocateRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Of(local.Owner!.Locate(request))
+        : OwnerCallAsync<LocateRequest, OwnerAnswers>(node, request, timeout, cancel);
+
+    public Task<MeshResult<OwnerAnswers>> RetractAsync(NodeRecord node, RetractRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Of(local.Owner!.Retract(request))
+        : OwnerCallAsync<RetractRequest, OwnerAnswers>(node, request, timeout, cancel);
+
+    public Task<MeshResult<Done>> OweAsync(NodeRecord node, OweRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Of(local.Owner!.Owe(request))
+        : OwnerCallAsync<OweRequest, Done>(node, request, timeout, cancel);
+
+    public Task<MeshResult<SlotPage>> PullSlotsAsync(NodeRecord node, SlotPullRequest request, TimeSpan timeout,
+        CancellationToken cancel) => OwnerCallAsync<SlotPullRequest, SlotPage>(node, request, timeout, cancel);
+
+    public Task<MeshResult<SlotStateAnswer>> SlotStateAsync(NodeRecord node, SlotStateRequest request,
+        TimeSpan timeout, CancellationToken cancel) =>
+        OwnerCallAsync<SlotStateRequest, SlotStateAnswer>(node, request, timeout, cancel);
+
+    public Task<MeshResult<PingAnswer>> PingAsync(NodeRecord node, PingRequest request, TimeSpan timeout,
+        CancellationToken cancel) =>
+        links.CallAsync<PingRequest, PingAnswer>(node, Lane.Owner, request, timeout, cancel, probe: true);
+
+    public Task<MeshResult<ViewPage>> PullViewAsync(NodeRecord node, ViewPullRequest request, TimeSpan timeout,
+        CancellationToken cancel) => OwnerCallAsync<ViewPullRequest, ViewPage>(node, request, timeout, cancel);
+
+    public Task<MeshResult<Done>> DropAsync(NodeRecord node, DropRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Of(local.Holder!.Drop(request))
+        : ClientCallAsync<DropRequest, Done>(node, request, timeout, cancel);
+
+    public Task<MeshResult<ReadAnswer>> ReadAsync(NodeRecord node, ReadRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Task.FromResult(local.Holder!.Read(request))
+        : ClientCallAsync<ReadRequest, ReadAnswer>(node, request, timeout, cancel);
+
+    public Task<MeshResult<HolderPage>> ListAsync(NodeRecord node, HolderListRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Of(local.Holder!.List(request))
+        : ClientCallAsync<HolderListRequest, HolderPage>(node, request, timeout, cancel);
+
+    public Task<MeshResult<Done>> AbandonAsync(NodeRecord node, AbandonRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Of(local.Holder!.Abandon(request))
+        : ClientCallAsync<AbandonRequest, Done>(node, request, timeout, cancel);
+
+    public Task<MeshResult<PutAnswer>> PutAsync(NodeRecord node, PutRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? local.Clients!.PutAsync(request, cancel)
+        : ClientCallAsync<PutRequest, PutAnswer>(node, request, timeout, cancel);
+
+    public Task<MeshResult<ReserveAnswer>> ReserveAsync(NodeRecord node, ReserveRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? local.Clients!.ReserveAsync(request, null, cancel)
+        : ClientCallAsync<ReserveRequest, ReserveAnswer>(node, request, timeout, cancel);
+
+    public Task<MeshResult<PutAnswer>> SealAsync(NodeRecord node, SealRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? local.Clients!.SealAsync(request, cancel)
+        : ClientCallAsync<SealRequest, PutAnswer>(node, request, timeout, cancel);
+
+    public Task<MeshResult<OwnerAnswers>> RemoveAsync(NodeRecord node, RemoveRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? local.Clients!.RemoveAsync(request, cancel)
+        : ClientCallAsync<RemoveRequest, OwnerAnswers>(node, request, timeout, cancel);
+
+    public Task<MeshResult<StatusAnswer>> StatusAsync(NodeRecord node, TimeSpan timeout, CancellationToken cancel) =>
+        IsSelf(node)
+            ? Of(local.Node!.Status())
+            : ClientCallAsync<StatusRequest, StatusAnswer>(node, default, timeout, cancel);
+
+    /// <summary>Whether <paramref name="node"/> is this very process.</summary>
+    public bool IsSelf(NodeRecord node) => _isNode && node.NodeId == selfId;
+
+    private static Task<MeshResult<T>> Of<T>(T answer) => Task.FromResult<MeshResult<T>>(answer);
+
+    private Task<MeshResult<TAnswer>> OwnerCallAsync<TRequest, TAnswer>(NodeRecord node, TRequest request,
+        TimeSpan timeout, CancellationToken cancel)
+        where TRequest : IWireRequest<TRequest, TAnswer>
+        where TAnswer : IWireMessage<TAnswer> =>
+        links.CallAsync<TRequest, TAnswer>(node, _isNode ? Lane.Owner : Lane.Client, request, timeout, cancel);
+
+    private Task<MeshResult<TAnswer>> ClientCallAsync<TRequest, TAnswer>(NodeRecord node, TRequest request,
+        TimeSpan timeout, CancellationToken cancel)
+        where TRequest : IWireRequest<TRequest, TAnswer>
+        where TAnswer : IWireMessage<TAnswer> =>
+        links.CallAsync<TRequest, TAnswer>(node, Lane.Client, request, timeout, cancel);
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Control;
+
+/// <summary>
+/// What a node answers as a holder (rank 0). Synchronous by type: a handler of rank 0 or 1 cannot wait for another
+/// node, so no cycle of waiting handlers can form.
+/// </summary>
+internal interface IHolderCalls
+{
+    Done Drop(in DropRequest request);
+
+    MeshResult<ReadAnswer> Read(in ReadRequest request);
+
+    HolderPage List(in HolderListRequest request);
+
+    Done Abandon(in AbandonRequest request);
+}
+
+/// <summary>What a node answers as an owner (rank 1); synchronous for the same reason.</summary>
+internal interface IOwnerCalls
+{
+    OwnerAnswers Publish(in PublishRequest request);
+
+    OwnerAnswers Mirror(in MirrorRequest request);
+
+    OwnerAnswers Locate(in LocateRequest request);
+
+    OwnerAnswers Retract(in RetractRequest request);
+
+    SlotPage Pull(in SlotPullRequest request);
+
+    SlotStateAnswer State(in SlotStateRequest request);
+
+    Done Owe(in OweRequest request);
+}
+
+/// <summary>What a node does for clients (rank 2); may await calls of rank 0 and 1.</summary>
+internal interface IClientCalls
+{
+    Task<MeshResult<PutAnswer>> PutAsync(PutRequest request, CancellationToken cancel);
+
+    Task<MeshResult<ReserveAnswer>> ReserveAsync(ReserveRequest request, PeerChannel? from, CancellationToken cancel);
+
+    Task<MeshResult<PutAnswer>> SealAsync(SealRequest request, CancellationToken cancel);
+
+    Task<MeshResult<OwnerAnswers>> RemoveAsync(RemoveRequest request, CancellationToken cancel);
+}
+
+/// <summary>What a node says of itself.</summary>
+internal interface INodeCalls
+{
+    PingAnswer Ping(in PingRequest request, Hello from);
+
+    ViewPage PullView(in ViewPullRequest request);
+
+    StatusAnswer Status();
+}

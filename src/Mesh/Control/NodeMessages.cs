@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using MessagePack;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Control;
+
+/// <summary>Are you there, and in which view?</summary>
+internal readonly record struct PingRequest(ViewId View) : IWireRequest<PingRequest, PingAnswer>
+{
+    public static MessageType Type => MessageType.Ping;
+
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(3);
+        Wire.Write(ref writer, View);
+    }
+
+    public static PingRequest Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 3);
+        var request = new PingRequest(Wire.ReadView(ref reader));
+        Wire.Leave(ref reader, count, 3);
+        return request;
+    }
+}
+
+/// <summary>The answering node's view, the share of its memory that is free, and whether it takes puts.</summary>
+internal readonly record struct PingAnswer(ViewId View, long FreeBytes, bool Leaving) : IWireMessage<PingAnswer>
+{
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(5);
+        Wire.Write(ref writer, View);
+        writer.Write(FreeBytes);
+        writer.Write(Leaving);
+    }
+
+    public static PingAnswer Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 5);
+        var answer = new PingAnswer(Wire.ReadView(ref reader), reader.ReadInt64(), reader.ReadBoolean());
+        Wire.Leave(ref reader, count, 5);
+        return answer;
+    }
+}
+
+/// <summary>Your view's members, from the <paramref name="From"/>th on.</summary>
+internal readonly record struct ViewPullRequest(int From) : IWireRequest<ViewPullRequest, ViewPage>
+{
+    public static MessageType Type => MessageType.ViewPull;
+
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(1);
+        writer.Write(From);
+    }
+
+    public static ViewPullRequest Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 1);
+        var request = new ViewPullRequest(reader.ReadInt32());
+        Wire.Leave(ref reader, count, 1);
+        return request;
+    }
+}
+
+/// <summary>A page of a view: config and member records as the registry holds them (JSON).</summary>
+internal readonly record struct ViewPage(ViewId View, byte[] Config, int Total, byte[][] Members) : IWireMessage<ViewPage>
+{
+    /// <summary>Bytes of member records in one page.</summary>
+    public const int PageBytes = 512 * 1024;
+
+    private const int MaxMembers = 32_767;
+
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(6);
+        Wire.Write(ref writer, View);
+        writer.Write(Config.AsSpan());
+        writer.Write(Total);
+        writer.WriteArrayHeader(Members.Length);
+        foreach (byte[] member in Members)
+            writer.Write(member.AsSpan());
+    }
+
+    public static ViewPage Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 6);
+        var view = Wire.ReadView(ref reader);
+        byte[] config = Wire.ReadBytes(ref reader, Wire.MaxText);
+        int total = reader.ReadInt32();
+        byte[][] members = new byte[Wire.ReadCount(ref reader, MaxMembers)][];
+        for (int i = 0; i < members.Length; i++)
+            members[i] = Wire.ReadBytes(ref reader, NodeRecord.MaxBytes);
+        Wire.Leave(ref reader, count, 6);
+        return new ViewPage(view, config, total, members);
+    }
+}
+
+/// <summary>Your status, as JSON.</summary>
+internal readonly record struct StatusRequest : IWireRequest<StatusRequest, StatusAnswer>
+{
+    public static MessageType Type => MessageType.Status;
+
+    public void Write(ref MessagePackWriter writer) => writer.WriteArrayHeader(0);
+
+    public static StatusRequest Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 0);
+        Wire.Leave(ref reader, count, 0);
+        return default;
+    }
+}
+
+/// <summary>A node's status.</summary>
+internal readonly record struct StatusAnswer(byte[] Json) : IWireMessage<StatusAnswer>
+{
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(1);
+        writer.Write(Json.AsSpan());
+    }
+
+    public static StatusAnswer Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 1);
+        var answer = new StatusAnswer(Wire.ReadBytes(ref reader, Wire.MaxFrame));
+        Wire.Leave(ref reader, count, 1);
+        return answer;
+    }
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using MessagePack;
+using Microsoft.Extensions.Logging;
+
+namespace Mooncake.Mesh.Control;
+
+/// <summary>
+/// Sends each request to the service of its rank. Ranks 0 and 1 are answered at once on the reader loop; rank 2 is
+/// started and answers later, at most <see cref="MaxClientCalls"/> at a time, above that Busy.
+/// </summary>
+internal sealed class PeerHandler : IPeerHandler
+{
+    /// <summary>Client calls in progress at one node.</summary>
+    public const int MaxClientCalls = 512;
+
+    private const int RetryAfterMilliseconds = 5;
+    private readonly ILogger _log;
+    private int _clientCalls;
+    private long _garbage;
+
+    public PeerHandler(MeshRuntime runtime) => _log = runtime.Log.CreateLogger("mesh.control");
+
+    /// <summary>Set once the node is put together; null in a client, which answers pings alone.</summary>
+    public IHolderCalls? Holder { get; set; }
+
+    public IOwnerCalls? Owner { get; set; }
+
+    public IClientCalls? Clients { get; set; }
+
+    public INodeCalls? Node { get; set; }
+
+    /// <summary>Told of every frame of a node: it is alive.</summary>
+    public Action<string>? OnHeard { get; set; }
+
+    /// <summary>Connections closed because they sent no message of ours.</summary>
+    public long GarbageConnections => Volatile.Read(ref _garbage);
+
+    /// <inheritdoc/>
+    public void Heard(PeerChannel channel)
+    {
+        if (channel.Remote.NodeId.Length > 0)
+            OnHeard?.Invoke(channel.Remote.NodeId);
+    }
+
+    /// <inheritdoc/>
+    public void Garbage(PeerChannel channel, string reason)
+    {
+        Interlocked.Increment(ref _garbage);
+        _log.LogWarning("garbage_from_peer peer={Peer} reason={Reason}", channel.Remote.NodeId, reason);
+    }
+
+    /// <inheritdoc/>
+    public void Handle(PeerChannel channel, MessageType type, ulong id, ReadOnlyMemory<byte> frame,
+        ref MessagePackReader reader)
+    {
+        bool known = (int)type switch
+        {
+            < 20 => HandleNode(channel, type, id, ref reader),
+            < 30 => HandleHolder(channel, type, id, ref reader),
+            < 40 => HandleOwner(channel, type, id, ref reader),
+            _ => HandleClient(channel, type, id, ref reader),
+        };
+        if (!known)
+        {
+            channel.Refuse(id, new Failure(MeshErrorCode.Protocol, "control",
+                $"message type {(int)type} is not known or not served here"));
+        }
+    }
+
+    private bool HandleNode(PeerChannel channel, MessageType type, ulong id, ref MessagePackReader reader)
+    {
+        if (Node is null)
+            return false;
+        switch (type)
+        {
+            case MessageType.Ping:
+                channel.Answer(id, Node.Ping(PingRequest.Read(ref reader), channel.Remote));
+                return true;
+            case MessageType.ViewPull:
+                channel.Answer(id, Node.PullView(ViewPullRequest.Read(ref reader)));
+                return true;
+            case MessageType.Status:
+                channel.Answer(id, Node.Status());
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private bool HandleHolder(PeerChannel channel, MessageType type, ulong id, ref MessagePackReader reader)
+    {
+        if (Holder is null)
+            return false;
+        switch (type)
+        {
+            case MessageType.Drop:
+                channel.Answer(id, Holder.Drop(DropRequest.Read(ref reader)));
+                return true;
+            case MessageType.Read:
+                var read = Holder.Read(ReadRequest.Read(ref reader));
+                if (read.Succeeded)
+                    channel.Answer(id, read.Value);
+                else
+                    channel.Refuse(id, FailureOf(read.Error!));
+                return true;
+            case MessageType.HolderList:
+                channel.Answer(id, Holder.List(HolderListRequest.Read(ref reader)));
+                return true;
+            case MessageType.Abandon:
+                channel.Answer(id, Holder.Abandon(AbandonRequest.Read(ref reader)));
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private bool HandleOwner(PeerChannel channel, MessageType type, ulong id, ref MessagePackReader reader)
+    {
+        if (Owner is null)
+            return false;
+        switch (type)
+        {
+            case MessageType.Publish:
+                channel.Answer(id, Owner.Publish(PublishRequest.Read(ref reader)));
+                return true;
+            case MessageType.Mirror:
+                channel.Answer(id, Owner.Mirror(MirrorRequest.Read(ref reader)));
+                return true;
+            case MessageType.Locate:
+                channel.Answer(id, Owner.Locate(LocateRequest.Read(ref reader)));
+                return true;
+            case MessageType.Retract:
+                channel.Answer(id, Owner.Retract(RetractRequest.Read(ref reader)));
+                return true;
+            case MessageType.SlotPull:
+                channel.Answer(id, Owner.Pull(SlotPullRequest.Read(ref reader)));
+                return true;
+            case MessageType.SlotState:
+                channel.Answer(id, Owner.State(SlotStateRequest.Read(ref reader)));
+                return true;
+            case MessageType.Owe:
+                channel.Answer(id, Owner.Owe(OweRequest.Read(ref reader)));
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private bool HandleClient(PeerChannel channel, MessageType type, ulong id, ref MessagePackReader reader)
+    {
+        if (Clients is null)
+            return false;
+        switch (type)
+        {
+            case MessageType.Put:
+                var put = PutRequest.Read(ref reader);
+                Begin(channel, id, () => Clients.PutAsync(put, CancellationToken.None));
+                return true;
+            case MessageType.Reserve:
+                var reserve = ReserveRequest.Read(ref reader);
+                Begin(channel, id, () => Clients.ReserveAsync(reserve, channel, CancellationToken.None));
+                return true;
+            case MessageType.Seal:
+                var seal = SealRequest.Read(ref reader);
+                Begin(channel, id, () => Clients.SealAsync(seal, CancellationToken.None));
+                return true;
+            case MessageType.Remove:
+                var remove = RemoveRequest.Read(ref reader);
+                Begin(channel, id, () => Clients.RemoveAsync(remove, CancellationToken.None));
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private void Begin<T>(PeerChannel channel, ulong id, Func<Task<MeshResult<T>>> call)
+        where T : IWireMessage<T>
+    {
+        if (Interlocked.Increment(ref _clientCalls) > MaxClientCalls)
+        {
+            Interlocked.Decrement(ref _clientCalls);
+            channel.Refuse(id, new Failure(MeshErrorCode.Busy, "control",
+                $"{MaxClientCalls} client calls are in progress here", RetryAfterMilliseconds));
+            return;
+        }
+
+        _ = FinishAsync(channel, id, call);
+    }
+
+    private async Task FinishAsync<T>(PeerChannel channel, ulong id, Func<Task<MeshResult<T>>> call)
+        where T : IWireMessage<T>
+    {
+        try
+        {
+            var result = await call();
+            if (result.Succeeded)
+                channel.Answer(id, result.Value);
+            else
+                channel.Refuse(id, FailureOf(result.Error!));
+        }
+        catch (Exception e)
+        {
+            // A fault of ours: the caller gets its one answer, and the log the whole story.
+            _log.LogError(e, "client_call_failed");
+            channel.Refuse(id, new Failure(MeshErrorCode.Unknown, "control", e.Message));
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _clientCalls);
+        }
+    }
+
+    private static Failure FailureOf(MeshError error) => new(error.Code, error.Stage, error.Message);
+}

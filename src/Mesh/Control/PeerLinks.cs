@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Control;
+
+/// <summary>
+/// Our connections to other nodes, one per node and lane, made on demand, one attempt at a time. A node that could not
+/// be reached is on the negative list for at most 2 s: calls to it fail at once. Any frame from it ends that.
+/// Thread-safe.
+/// </summary>
+internal sealed class PeerLinks
+{
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(2);
+
+    private readonly Dictionary<(string NodeId, Lane Lane), Link> _links = [];
+    private readonly Dictionary<string, Trouble> _troubles = [];
+    private readonly Func<Lane, string, Hello> _hello;
+    private readonly IPeerHandler _handler;
+    private readonly MeshRuntime _runtime;
+    private readonly string _bootId;
+    private bool _closed;
+
+    public PeerLinks(Func<Lane, string, Hello> hello, IPeerHandler handler, MeshRuntime runtime, string bootId)
+    {
+        _hello = hello;
+        _handler = handler;
+        _runtime = runtime;
+        _bootId = bootId;
+    }
+
+    /// <summary>
+    /// Calls a node on a lane, connecting first when there is no connection. A <paramref name="probe"/> goes past the
+    /// negative list.
+    /// </summary>
+    public async Task<MeshResult<TAnswer>> CallAsync<TRequest, TAnswer>(NodeRecord node, Lane lane, TRequest request,
+        TimeSpan timeout, CancellationToken cancel, bool probe = false)
+        where TRequest : IWireRequest<TRequest, TAnswer>
+        where TAnswer : IWireMessage<TAnswer>
+    {
+        long start = _runtime.Time.GetTimestamp();
+        var channel = await ConnectAsync(node, lane, timeout, cancel, probe);
+        if (!channel.Succeeded)
+            return channel.Error!;
+        var left = timeout - _runtime.Time.GetElapsedTime(start);
+        if (left <= TimeSpan.Zero)
+            return new MeshError(MeshErrorCode.DeadlineExceeded, "link", $"no time left to ask {node.NodeId}");
+        long asked = _runtime.Time.GetTimestamp();
+        var answer = await channel.Value.CallAsync<TRequest, TAnswer>(request, left, cancel);
+        if (answer.Error?.Code == MeshErrorCode.DeadlineExceeded && channel.Value.LastHeard < asked)
+            Failed(node, answer.Error);
+        return answer;
+    }
+
+    /// <summary>The open connection to a node, or a new one.</summary>
+    public async ValueTask<MeshResult<PeerChannel>> ConnectAsync(NodeRecord node, Lane lane, TimeSpan timeout,
+        CancellationToken cancel, bool probe = false)
+    {
+        Task<MeshResult<PeerChannel>> attempt;
+        lock (_links)
+        {
+            if (_closed)
+                return new MeshError(MeshErrorCode.Closed, "link", "this peer has been closed");
+            if (!_links.TryGetValue((node.NodeId, lane), out var link))
+                _links.Add((node.NodeId, lane), link = new Link());
+            if (link.Channel is { IsOpen: true } open && open.Remote.Incarnation == node.Incarnation)
+            {
+                if (!probe && InTrouble(node) is { Silent: true } stuck)
+                    return stuck.Error;
+                return open;
+            }
+
+            if (!probe && InTrouble(node) is { } trouble)
+                return trouble.Error;
+            link.Channel = null;
+            link.Attempt ??= _runtime.Start(() => AttemptAsync(node, lane, link));
+            attempt = link.Attempt;
+        }
+
+        try
+        {
+            return await attempt.WaitAsync(timeout, _runtime.Time, cancel);
+        }
+        catch (TimeoutException)
+        {
+            return new MeshError(MeshErrorCode.DeadlineExceeded, "link",
+                $"no connection to {node.NodeId} within {timeout.TotalMilliseconds:0} ms");
+        }
+        catch (OperationCanceledException)
+        {
+            return new MeshError(MeshErrorCode.Cancelled, "link", "the caller cancelled");
+        }
+    }
+
+    /// <summary>Whether this node is on the negative list.</summary>
+    public bool IsDown(NodeRecord node)
+    {
+        lock (_links)
+            return InTrouble(node) is not null;
+    }
+
+    /// <summary>A frame of this node arrived: it is alive.</summary>
+    public void Heard(string nodeId)
+    {
+        if (_troubles.Count == 0)
+            return;
+        lock (_links)
+            _troubles.Remove(nodeId);
+    }
+
+    /// <summary>Puts a node on the negative list, at its present session.</summary>
+    public void Failed(NodeRecord node, MeshError error)
+    {
+        lock (_links)
+        {
+            if (_closed)
+                return;
+            bool again = _troubles.TryGetValue(node.NodeId, out var trouble) && trouble.Session == node.Session;
+            var pause = again ? Min(trouble.Pause * 2, LongestPause) : FirstPause;
+            if (error.Code == MeshErrorCode.DeadlineExceeded)
+                pause = LongestPause;
+            _troubles[node.NodeId] = new Trouble(node.Session, node.Incarnation, _runtime.Time.GetTimestamp(), pause,
+                error, error.Code == MeshErrorCode.DeadlineExceeded);
+        }
+    }
+
+    /// <summary>Closes the connections to nodes, or to former lives of nodes, that are not in the view.</summary>
+    public void Keep(MeshView view)
+    {
+        var gone = new List<PeerChannel>();
+        lock (_links)
+        {
+            foreach (var ((nodeId, _), link) in _links)
+            {
+                if (link.Channel is { } channel && view.Find(nodeId, channel.Remote.Incarnation) is null)
+                    gone.Add(channel);
+            }
+
+            foreach (string nodeId in _troubles.Keys.Where(id => view.Find(id) is null).ToArray())
+                _troubles.Remove(nodeId);
+        }
+
+        foreach (var channel in gone)
+            channel.Abort();
+    }
+
+    /// <summary>Closes every connection and makes no more.</summary>
+    public void Close()
+    {
+        PeerChannel[] open;
+        lock (_links)
+        {
+            _closed = true;
+            open = [.. _links.Values.Select(l => l.Channel).OfType<PeerChannel>()];
+        }
+
+        foreach (var channel in open)
+            channel.Abort();
+    }
+
+    private static TimeSpan Min(TimeSpan a, TimeSpan b) => a < b ? a : b;
+
+    private Trouble? InTrouble(NodeRecord node)
+    {
+        if (!_troubles.TryGetValue(node.NodeId, out var trouble))
+            return null;
+        bool current = trouble.Session == node.Session && trouble.Incarnation == node.Incarnation;
+        return current && _runtime.Time.GetElapsedTime(trouble.Since) < trouble.Pause ? trouble : null;
+    }
+
+    private async Task<MeshResult<PeerChannel>> AttemptAsync(NodeRecord node, Lane lane, Link link)
+    {
+        var result = await DialAsync(node, lane);
+        PeerChannel? orphan = null;
+        lock (_links)
+        {
+            link.Attempt = null;
+            if (result.Succeeded && _closed)
+                orphan = result.Value;
+            else if (result.Succeeded)
+                link.Channel = result.Value;
+        }
+
+        orphan?.Abort();
+        if (result.Succeeded)
+            Heard(node.NodeId);
+        else
+            Failed(node, result.Error!);
+        return result;
+    }
+
+    private async Task<MeshResult<PeerChannel>> DialAsync(NodeRecord node, Lane lane)
+    {
+        MeshError? last = null;
+        foreach (string endpoint in EndpointsOf(node))
+        {
+            var dialled = await DialOneAsync(node, lane, endpoint, _hello(lane, node.NodeId));
+            if (dialled.Succeeded)
+                return dialled;
+            last = dialled.Error;
+        }
+
+        return last ?? new MeshError(MeshErrorCode.Unavailable, "link", $"{node.NodeId} announces no endpoint");
+    }
+
+    private IEnumerable<string> EndpointsOf(NodeRecord node)
+    {
+        if (node.SocketPath.Length > 0 && node.BootId == _bootId && _bootId.Length > 0)
+            yield return "unix:" + node.SocketPath;
+        foreach (string endpoint in node.Endpoints)
+            yield return endpoint;
+    }
+
+    private async Task<MeshResult<PeerChannel>> DialOneAsync(NodeRecord node, Lane lane, string endpoint, Hello self)
+    {
+        IPeerConnection? connection = null;
+        FrameReader? reader = null;
+        try
+        {
+            using var timeout = new CancellationTokenSource(TimeSpan.FromSeconds(1), _runtime.Time);
+            connection = await _runtime.Network.ConnectAsync(endpoint, timeout.Token);
+            reader = new FrameReader(connection);
+            var hello = await Handshake.OfferAsync(connection, reader, self, timeout.Token);
+            if (hello.Succeeded && hello.Value.Incarnation == node.Incarnation)
+            {
+                var channel = new PeerChannel(connection, reader, hello.Value, _handler, _runtime);
+                channel.Start();
+                return channel;
+            }
+
+            connection.Abort();
+            reader.Dispose();
+            return hello.Error ?? new MeshError(MeshErrorCode.Unavailable, "link",
+                $"{node.NodeId} at {endpoint} is another life of that node than the one in the view");
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException
+            or WireException)
+        {
+            connection?.Abort();
+            reader?.Dispose();
+            var code = e is OperationCanceledException ? MeshErrorCode.DeadlineExceeded : MeshErrorCode.Unavailable;
+            return new MeshError(code, "link", $"cannot reach {node.NodeId} at {endpoint}: {e.Message}");
+        }
+    }
+
+    private sealed class Link
+    {
+        public PeerChannel? Channel { get; set; }
+
+        public Task<MeshResult<PeerChannel>>? Attempt { get; set; }
+    }
+
+    private readonly record struct Trouble(long Session, ulong Incarnation, long Since, TimeSpan Pause, MeshError Error,
+        bool Silent);
+}

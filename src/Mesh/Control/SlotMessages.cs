@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using MessagePack;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Control;
+
+/// <summary>A set of slots as one bit each.</summary>
+internal readonly struct SlotSet
+{
+    /// <summary>Largest set on the wire, in bytes: 2^20 slots.</summary>
+    public const int MaxBytes = 1 << 17;
+
+    public SlotSet(int slots) => Bits = new byte[slots / 8];
+
+    public SlotSet(byte[] bits) => Bits = bits;
+
+    public byte[] Bits { get; }
+
+    public int Capacity => Bits.Length * 8;
+
+    public bool Contains(int slot) => (uint)slot < (uint)Capacity && (Bits[slot >> 3] & (1 << (slot & 7))) != 0;
+
+    public void Add(int slot) => Bits[slot >> 3] |= (byte)(1 << (slot & 7));
+
+    public void Remove(int slot) => Bits[slot >> 3] &= (byte)~(1 << (slot & 7));
+
+    public int Count
+    {
+        get
+        {
+            int count = 0;
+            foreach (byte bits in Bits)
+                count += int.PopCount(bits);
+            return count;
+        }
+    }
+}
+
+/// <summary>What one slot held when it was streamed.</summary>
+internal readonly record struct SlotSummary(int Slot, int Count, ulong Digest);
+
+/// <summary>Rank 1: stream me what you have of these slots, from <paramref name="From"/> on.</summary>
+internal readonly record struct SlotPullRequest(ViewId View, int From, SlotSet Slots)
+    : IWireRequest<SlotPullRequest, SlotPage>
+{
+    public static MessageType Type => MessageType.SlotPull;
+
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(5);
+        Wire.Write(ref writer, View);
+        writer.Write(From);
+        writer.Write(Slots.Bits.AsSpan());
+    }
+
+    public static SlotPullRequest Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 5);
+        var request = new SlotPullRequest(Wire.ReadView(ref reader), reader.ReadInt32(),
+            new SlotSet(Wire.ReadBytes(ref reader, SlotSet.MaxBytes)));
+        Wire.Leave(ref reader, count, 5);
+        return request;
+    }
+}
+
+/// <summary>
+/// One page of a stream: everything of the asked slots from the request's From up to, and without,
+/// <paramref name="Through"/>. A slot without a summary holds nothing.
+/// </summary>
+/// <param name="Ready">False: the source is not yet in the asker's view; ask again.</param>
+/// <param name="Through">Where to go on; the slot count when the stream is at its end.</param>
+/// <param name="Complete">Of the asked slots within the page, those the source is complete for.</param>
+/// <param name="Summaries">Count and digest of each slot that holds something.</param>
+/// <param name="Records">Records and tombstones.</param>
+internal readonly record struct SlotPage(bool Ready, int Through, SlotSet Complete, SlotSummary[] Summaries,
+    KeyedRecord[] Records) : IWireMessage<SlotPage>
+{
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(5);
+        writer.Write(Ready);
+        writer.Write(Through);
+        writer.Write(Complete.Bits.AsSpan());
+        writer.WriteArrayHeader(Summaries.Length);
+        foreach (var summary in Summaries)
+        {
+            writer.WriteArrayHeader(3);
+            writer.Write(summary.Slot);
+            writer.Write(summary.Count);
+            writer.Write(summary.Digest);
+        }
+
+        KeyedRecord.WriteList(ref writer, Records);
+    }
+
+    public static SlotPage Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 5);
+        bool ready = reader.ReadBoolean();
+        int through = reader.ReadInt32();
+        var complete = new SlotSet(Wire.ReadBytes(ref reader, SlotSet.MaxBytes));
+        var summaries = new SlotSummary[Wire.ReadCount(ref reader, Wire.MaxBatch)];
+        for (int i = 0; i < summaries.Length; i++)
+        {
+            int fields = Wire.Enter(ref reader, 3);
+            summaries[i] = new SlotSummary(reader.ReadInt32(), reader.ReadInt32(), reader.ReadUInt64());
+            Wire.Leave(ref reader, fields, 3);
+        }
+
+        var page = new SlotPage(ready, through, complete, summaries, KeyedRecord.ReadList(ref reader));
+        Wire.Leave(ref reader, count, 5);
+        return page;
+    }
+}
+
+/// <summary>Rank 1: for which of these slots are you a complete owner?</summary>
+internal readonly record struct SlotStateRequest(ViewId View, SlotSet Slots)
+    : IWireRequest<SlotStateRequest, SlotStateAnswer>
+{
+    public static MessageType Type => MessageType.SlotState;
+
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(4);
+        Wire.Write(ref writer, View);
+        writer.Write(Slots.Bits.AsSpan());
+    }
+
+    public static SlotStateRequest Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 4);
+        var request = new SlotStateRequest(Wire.ReadView(ref reader),
+            new SlotSet(Wire.ReadBytes(ref reader, SlotSet.MaxBytes)));
+        Wire.Leave(ref reader, count, 4);
+        return request;
+    }
+}
+
+/// <summary>The slots the answering node is a complete owner of, in its view.</summary>
+internal readonly record struct SlotStateAnswer(ViewId View, SlotSet Complete) : IWireMessage<SlotStateAnswer>
+{
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(4);
+        Wire.Write(ref writer, View);
+        writer.Write(Complete.Bits.AsSpan());
+    }
+
+    public static SlotStateAnswer Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 4);
+        var answer = new SlotStateAnswer(Wire.ReadView(ref reader),
+            new SlotSet(Wire.ReadBytes(ref reader, SlotSet.MaxBytes)));
+        Wire.Leave(ref reader, count, 4);
+        return answer;
+    }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Control;
+
+/// <summary>
+/// The view a peer acts on, and how it catches up: when a peer shows a newer one, the difference is pulled from that
+/// peer in the background, one pull at a time. Thread-safe.
+/// </summary>
+internal sealed class ViewTracker
+{
+    private static readonly TimeSpan PullTimeout = TimeSpan.FromMilliseconds(200);
+
+    private readonly Lock _lock = new();
+    private readonly MeshRuntime _runtime;
+    private readonly Func<MeshView> _current;
+    private readonly Func<MeshView, bool> _adopt;
+    private Task? _pull;
+    private MeshView _previous = MeshView.Empty;
+
+    /// <param name="runtime">Where the pulls run.</param>
+    /// <param name="current">The view of now.</param>
+    /// <param name="adopt">Takes a pulled view if it is newer.</param>
+    public ViewTracker(MeshRuntime runtime, Func<MeshView> current, Func<MeshView, bool> adopt)
+    {
+        _runtime = runtime;
+        _current = current;
+        _adopt = adopt;
+    }
+
+    /// <summary>Set once calls can be made.</summary>
+    public MeshCalls? Calls { get; set; }
+
+    /// <summary>The view of now.</summary>
+    public MeshView View => _current();
+
+    /// <summary>The view before it: its owners keep a lost slot until the new ones are complete.</summary>
+    public MeshView Previous => Volatile.Read(ref _previous);
+
+    /// <summary>Notes that the view has changed.</summary>
+    public void Changed(MeshView previous) => Volatile.Write(ref _previous, previous);
+
+    /// <summary>A peer has shown a view; pulls it if it is newer than ours.</summary>
+    public void Suggest(ViewId seen, NodeRecord from)
+    {
+        if (seen.IsNewerThan(View.Id))
+            _ = PullOnce(from);
+    }
+
+    /// <summary>Waits until our view is at least <paramref name="seen"/>, or the pull has failed.</summary>
+    public async Task CatchUpAsync(ViewId seen, NodeRecord from)
+    {
+        for (int i = 0; i < 2 && seen.IsNewerThan(View.Id); i++)
+            await PullOnce(from);
+    }
+
+    /// <summary>Pulls a whole view from a node.</summary>
+    public static async Task<MeshResult<MeshView>> FetchAsync(MeshCalls calls, NodeRecord from, TimeSpan timeout,
+        CancellationToken cancel)
+    {
+        var members = new List<NodeRecord>();
+        ViewId? id = null;
+        while (true)
+        {
+            var page = await calls.PullViewAsync(from, new ViewPullRequest(members.Count), timeout, cancel);
+            if (!page.Succeeded)
+                return page.Error!;
+            if (id is not null && id != page.Value.View)
+            {
+                members.Clear();
+                id = null;
+                continue;
+            }
+
+            id = page.Value.View;
+            foreach (byte[] json in page.Value.Members)
+            {
+                if (NodeRecord.FromJson(json) is { } member)
+                    members.Add(member);
+            }
+
+            if (MeshConfig.FromJson(page.Value.Config) is not { } config)
+                return new MeshError(MeshErrorCode.Protocol, "view", $"{from.NodeId} sent a config that is none");
+            if (members.Count >= page.Value.Total || page.Value.Members.Length == 0)
+                return new MeshView(config, id.Value.Revision, members);
+        }
+    }
+
+    private Task PullOnce(NodeRecord from)
+    {
+        lock (_lock)
+        {
+            if (_pull is { IsCompleted: false })
+                return _pull;
+            _pull = _runtime.Start(() => PullAsync(from));
+            return _pull;
+        }
+    }
+
+    private async Task PullAsync(NodeRecord from)
+    {
+        if (Calls is null)
+            return;
+        var view = await FetchAsync(Calls, from, PullTimeout, CancellationToken.None);
+        if (view.Succeeded)
+            _adopt(view.Value);
+    }
+}

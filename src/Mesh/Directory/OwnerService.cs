@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Directory;
+
+/// <summary>
+/// What this node does as an owner of slots (rank 1): decides, numbers, applies, finds. Each call is synchronous and
+/// takes one slot's lock at a time. Only the acting primary decides (rule A6); a node acts while it cannot itself reach
+/// any node before it in the preference list (rule A7); only a complete one says Absent (rule A11).
+/// </summary>
+internal sealed class OwnerService : IOwnerCalls
+{
+    private readonly DirectoryTable _table;
+    private readonly SlotStates _states;
+    private readonly Func<MeshView> _view;
+    private readonly Func<NodeRecord, bool> _isUnreachable;
+    private readonly TimeProvider _time;
+    private readonly SlotStreamer _streamer;
+
+    public OwnerService(DirectoryTable table, SlotStates states, Func<MeshView> view,
+        Func<NodeRecord, bool> isUnreachable, TimeProvider time)
+    {
+        _table = table;
+        _states = states;
+        _view = view;
+        _isUnreachable = isUnreachable;
+        _time = time;
+        _streamer = new SlotStreamer(table, states, view);
+    }
+
+    /// <summary>Counters of the owner's rules.</summary>
+    public OwnerCounters Counters { get; } = new();
+
+    /// <summary>Told of the replicas that lost against a greater version: their holders must drop them.</summary>
+    public Action<MeshKey, ObjectRecord>? OnLoser { get; set; }
+
+    /// <summary>Told that mirrors of a slot did not reach a node.</summary>
+    public Action<string, int>? OnDebt { get; set; }
+
+    /// <summary>False after a pause, until the view has been confirmed (rule A8): every answer is then Unsure.</summary>
+    public bool Confident { get; set; } = true;
+
+    /// <summary>Whether this node decides for a slot now.</summary>
+    public bool IsActing(int slot) => IsActing(_view(), slot, _states.PlaceOf(slot));
+
+    /// <inheritdoc/>
+    public OwnerAnswers Locate(in LocateRequest request)
+    {
+        var view = _view();
+        var items = new OwnerAnswer[request.Keys.Length];
+        for (int i = 0; i < items.Length; i++)
+            items[i] = Locate(view, request.Keys[i], request.Mark);
+        Counters.Located(items.Length);
+        return new OwnerAnswers(view.Id, items);
+    }
+
+    /// <inheritdoc/>
+    public OwnerAnswers Publish(in PublishRequest request)
+    {
+        var view = _view();
+        return new OwnerAnswers(view.Id, [Publish(view, request)]);
+    }
+
+    /// <inheritdoc/>
+    public OwnerAnswers Mirror(in MirrorRequest request)
+    {
+        var view = _view();
+        var items = new OwnerAnswer[request.Records.Length];
+        for (int i = 0; i < items.Length; i++)
+            items[i] = Apply(request.Records[i].Key, request.Records[i].Record);
+        return new OwnerAnswers(view.Id, items);
+    }
+
+    /// <inheritdoc/>
+    public OwnerAnswers Retract(in RetractRequest request)
+    {
+        var view = _view();
+        var items = new OwnerAnswer[request.Items.Length];
+        for (int i = 0; i < items.Length; i++)
+            items[i] = new OwnerAnswer(Retract(view, request.Items[i], request.Incarnation, request.Done));
+        return new OwnerAnswers(view.Id, items);
+    }
+
+    /// <inheritdoc/>
+    public SlotPage Pull(in SlotPullRequest request) => _streamer.Pull(request);
+
+    /// <inheritdoc/>
+    public SlotStateAnswer State(in SlotStateRequest request) => _streamer.State(request);
+
+    /// <inheritdoc/>
+    public Done Owe(in OweRequest request)
+    {
+        if (request.Slot < 0 || request.Slot >= _table.Slots)
+            return new Done(0);
+        OnDebt?.Invoke(request.NodeId, request.Slot);
+        return new Done(1);
+    }
+
+    /// <summary>
+    /// Puts a tombstone in place of a key's record, as its acting primary. Yes carries the tombstone; the record that
+    /// was there comes in <paramref name="removed"/>.
+    /// </summary>
+    public OwnerAnswers Remove(in MeshKey key, out ObjectRecord? removed)
+    {
+        var view = _view();
+        removed = null;
+        int slot = _table.SlotOf(key.Hash);
+        byte place = _states.PlaceOf(slot);
+        if (place == SlotStates.NoPlace || !IsActing(view, slot, place))
+            return One(view, OwnerCode.NotOwner);
+        if (!Confident)
+            return One(view, OwnerCode.Unsure);
+        lock (_table.LockOf(slot))
+        {
+            bool found = _table.TryFind(slot, key, out var record);
+            if (!found || record.Removed || !HasVisible(view, record))
+                return One(view, _states.IsComplete(slot) ? OwnerCode.Absent : OwnerCode.Unsure);
+            var version = NextVersion(view, slot);
+            if (version <= record.Version)
+                return One(view, OwnerCode.Unsure);
+            removed = record.ToRecord();
+            var tombstone = new ObjectRecord { Version = version, ObjectId = removed.ObjectId, Removed = true };
+            Store(slot, key, tombstone);
+            Counters.Removed();
+            return One(view, OwnerCode.Yes, tombstone);
+        }
+    }
+
+    /// <summary>
+    /// Applies a record someone else numbered: the greater version stays, equal ones of one object join replicas.
+    /// Kept carries the record that stayed.
+    /// </summary>
+    public OwnerAnswer Apply(in MeshKey key, ObjectRecord incoming)
+    {
+        int slot = _table.SlotOf(key.Hash);
+        ObjectRecord? loser = null;
+        OwnerAnswer answer;
+        lock (_table.LockOf(slot))
+        {
+            if (!_table.TryFind(slot, key, out var present))
+            {
+                Store(slot, key, incoming);
+                return new OwnerAnswer(OwnerCode.Yes);
+            }
+
+            int order = incoming.Version.CompareTo(present.Version);
+            if (order == 0)
+                order = incoming.ObjectId.CompareTo(present.ObjectId);
+            if (order == 0 && incoming.Removed == present.Removed)
+            {
+                Join(slot, key, present, incoming);
+                return new OwnerAnswer(OwnerCode.Yes);
+            }
+
+            if (order > 0)
+            {
+                loser = present.ObjectId == incoming.ObjectId && !incoming.Removed ? null : present.ToRecord();
+                var winner = loser is null ? Union(incoming, present.ToRecord()) : incoming;
+                Store(slot, key, winner);
+                answer = new OwnerAnswer(OwnerCode.Yes);
+            }
+            else
+            {
+                answer = new OwnerAnswer(OwnerCode.Kept, present.ToRecord());
+            }
+        }
+
+        if (loser is { Replicas.Length: > 0 })
+            OnLoser?.Invoke(key, loser);
+        return answer;
+    }
+
+    /// <summary>Forgets tombstones older than <paramref name="age"/> in one slot.</summary>
+    public int ExpireTombstones(int slot, TimeSpan age)
+    {
+        if (_table.CountOf(slot) == 0)
+            return 0;
+        int expired = 0;
+        var records = new List<KeyedRecord>();
+        lock (_table.LockOf(slot))
+        {
+            _table.CopySlot(slot, records);
+            foreach (var (key, record) in records)
+            {
+                if (record.Removed && Now() - (long)record.Checksum > (long)age.TotalMilliseconds
+                    && _table.Remove(slot, key))
+                    expired++;
+            }
+        }
+
+        return expired;
+    }
+
+    private static OwnerAnswers One(MeshView view, OwnerCode code, ObjectRecord? record = null) =>
+        new(view.Id, [new OwnerAnswer(code, record)]);
+
+    private static bool HasVisible(MeshView view, RecordRef record)
+    {
+        foreach (ref readonly var cell in record.Replicas)
+        {
+            if (view.FindIncarnation(cell.Incarnation) is not null)
+                return true;
+        }
+
+        return false;
+    }
+
+    private OwnerAnswer Locate(MeshView view, in MeshKey key, bool mark)
+    {
+        int slot = _table.SlotOf(key.Hash);
+        lock (_table.LockOf(slot))
+        {
+            if (_table.TryFind(slot, key, out var record) && !record.Removed && HasVisible(view, record))
+            {
+                if (mark)
+                    record.Marked = true;
+                return new OwnerAnswer(OwnerCode.Yes, record.ToRecord(view.IsMember));
+            }
+        }
+
+        byte place = _states.PlaceOf(slot);
+        if (place == SlotStates.NoPlace)
+            return new OwnerAnswer(OwnerCode.NotOwner);
+        if (Confident && _states.IsComplete(slot) && IsActing(view, slot, place))
+            return new OwnerAnswer(OwnerCode.Absent);
+        return new OwnerAnswer(OwnerCode.Unsure);
+    }
+
+    private OwnerAnswer Publish(MeshView view, in PublishRequest request)
+    {
+        int slot = _table.SlotOf(request.Key.Hash);
+        byte place = _states.PlaceOf(slot);
+        if (place == SlotStates.NoPlace || !IsActing(view, slot, place))
+            return new OwnerAnswer(OwnerCode.NotOwner);
+        if (!Confident || request.Offer.Replicas.Length != 1)
+            return new OwnerAnswer(OwnerCode.Unsure);
+        lock (_table.LockOf(slot))
+        {
+            if (_table.TryFind(slot, request.Key, out var present))
+            {
+                if (PublishOver(view, slot, request, present) is { } decided)
+                    return decided;
+            }
+            else if (!_states.IsComplete(slot) && !request.Insist)
+            {
+                return new OwnerAnswer(OwnerCode.Unsure);
+            }
+
+            var accepted = request.Offer with { Version = NextVersion(view, slot), Removed = false };
+            Store(slot, request.Key, accepted);
+            // Those before us in the list are unreachable and will not hear of it from the holder.
+            for (int before = 0; before < place; before++)
+                OnDebt?.Invoke(view.Owner(slot, before)!.NodeId, slot);
+            Counters.Accepted();
+            return new OwnerAnswer(OwnerCode.Yes, accepted);
+        }
+    }
+
+    /// <summary>The decision against a record that is here; null when the offer may pass it.</summary>
+    private OwnerAnswer? PublishOver(MeshView view, int slot, in PublishRequest request, RecordRef present)
+    {
+        if (present.Version >= NextVersion(view, slot))
+            return new OwnerAnswer(OwnerCode.Unsure);
+        if (present.Removed)
+        {
+            return present.ObjectId == request.Offer.ObjectId
+                ? new OwnerAnswer(OwnerCode.Kept, present.ToRecord())
+                : null;
+        }
+
+        if (!HasVisible(view, present))
+            return null;
+        var record = present.ToRecord();
+        if (record.ObjectId != request.Offer.ObjectId)
+            return new OwnerAnswer(OwnerCode.Kept, record);
+        var joined = Union(record, request.Offer);
+        if (joined.Replicas.Length > Math.Clamp(request.Wanted, 1, Wire.MaxReplicas))
+            return new OwnerAnswer(OwnerCode.Kept, record);
+        bool marked = present.Marked;
+        Store(slot, request.Key, joined);
+        if (marked && _table.TryFind(slot, request.Key, out var again))
+            again.Marked = true;
+        return new OwnerAnswer(OwnerCode.Yes, joined);
+    }
+
+    private OwnerCode Retract(MeshView view, in RetractItem item, ulong incarnation, bool done)
+    {
+        int slot = _table.SlotOf(item.Key.Hash);
+        if (!done && !IsActing(view, slot, _states.PlaceOf(slot)))
+            return OwnerCode.NotOwner;
+        lock (_table.LockOf(slot))
+        {
+            if (!_table.TryFind(slot, item.Key, out var record) || record.Removed || record.ObjectId != item.ObjectId)
+                return OwnerCode.Yes;
+            if (!done && record.Marked)
+            {
+                record.Marked = false;
+                Counters.RetractRefused();
+                return OwnerCode.Kept;
+            }
+
+            var left = record.ToRecord(holder => holder != incarnation);
+            if (left.Replicas.Length == 0)
+                _table.Remove(slot, item.Key);
+            else if (left.Replicas.Length < record.Replicas.Length)
+                Store(slot, item.Key, left);
+            Counters.Retracted();
+            return OwnerCode.Yes;
+        }
+    }
+
+    private bool IsActing(MeshView view, int slot, byte place)
+    {
+        if (place == SlotStates.NoPlace)
+            return false;
+        for (int before = 0; before < place; before++)
+        {
+            if (view.Owner(slot, before) is { } node && !_isUnreachable(node))
+                return false;
+        }
+
+        return true;
+    }
+
+    private RecordVersion NextVersion(MeshView view, int slot) =>
+        new(view.Id.Epoch, view.Id.Revision, _table.CounterOf(slot) + 1);
+
+    private void Join(int slot, in MeshKey key, RecordRef present, ObjectRecord incoming)
+    {
+        var before = present.ToRecord();
+        var joined = Union(before, incoming);
+        if (joined.Replicas.Length == before.Replicas.Length)
+            return;
+        bool marked = present.Marked;
+        Store(slot, key, joined);
+        if (marked && _table.TryFind(slot, key, out var again))
+            again.Marked = true;
+    }
+
+    private void Store(int slot, in MeshKey key, ObjectRecord record) =>
+        _table.Set(slot, key, record.Removed ? record with { Checksum = (ulong)Now(), Replicas = [] } : record);
+
+    private long Now() => _time.GetTimestamp() / (_time.TimestampFrequency / 1000);
+
+    private static ObjectRecord Union(ObjectRecord record, ObjectRecord other)
+    {
+        var replicas = new List<Replica>(record.Replicas);
+        foreach (var replica in other.Replicas)
+        {
+            int same = replicas.FindIndex(r => r.Incarnation == replica.Incarnation);
+            if (same < 0 && replicas.Count < Wire.MaxReplicas)
+                replicas.Add(replica);
+        }
+
+        return record with { Replicas = [.. replicas] };
+    }
+}

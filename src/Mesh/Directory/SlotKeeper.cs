@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Microsoft.Extensions.Logging;
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Directory;
+
+/// <summary>
+/// The background flow that makes slots complete (rule A11): streams them from a complete owner, or has every holder
+/// reconcile them; drops lost slots once their new owners are complete; pays mirrors owed to owners that were away.
+/// One loop, woken by a new view, a changed reach, or a debt.
+/// </summary>
+internal sealed class SlotKeeper
+{
+    private static readonly TimeSpan IdlePause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan BusyPause = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan TombstoneAge = TimeSpan.FromMinutes(10);
+    private const int TombstoneSlotsPerRound = 2048;
+
+    private readonly string _nodeId;
+    private readonly DirectoryTable _table;
+    private readonly SlotStates _states;
+    private readonly OwnerService _owner;
+    private readonly SlotPuller _puller;
+    private readonly MeshCalls _calls;
+    private readonly Func<MeshView> _view;
+    private readonly Func<NodeRecord, bool> _isUnreachable;
+    private readonly MeshRuntime _runtime;
+    private readonly ILogger _log;
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Lock _lock = new();
+    private readonly Dictionary<string, HashSet<int>> _debts = [];
+    private TaskCompletionSource _wake = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private MeshView _previous = MeshView.Empty;
+    private int _tombstoneSlot;
+
+    public SlotKeeper(string nodeId, DirectoryTable table, SlotStates states, OwnerService owner, MeshCalls calls,
+        Func<MeshView> view, Func<NodeRecord, bool> isUnreachable, MeshRuntime runtime)
+    {
+        _nodeId = nodeId;
+        _table = table;
+        _states = states;
+        _owner = owner;
+        _calls = calls;
+        _view = view;
+        _isUnreachable = isUnreachable;
+        _runtime = runtime;
+        _log = runtime.Log.CreateLogger("mesh.slots");
+        _puller = new SlotPuller(nodeId, states, owner, calls, view, runtime);
+        owner.OnDebt = Owe;
+    }
+
+    /// <summary>Slots owed to owners that were away when they were written to.</summary>
+    public int Debts
+    {
+        get
+        {
+            lock (_lock)
+                return _debts.Values.Sum(slots => slots.Count);
+        }
+    }
+
+    /// <summary>What the streams have done.</summary>
+    public SlotPuller Puller => _puller;
+
+    public void Start() => _ = _runtime.Start(LoopAsync);
+
+    public void Stop()
+    {
+        _stop.Cancel();
+        Wake();
+    }
+
+    /// <summary>A new view: states move, then the loop makes complete what is not.</summary>
+    public void Adopt(MeshView previous, MeshView next)
+    {
+        _states.Adopt(previous, next);
+        lock (_lock)
+            _previous = previous;
+        Wake();
+    }
+
+    /// <summary>Another owner was lost from sight or came back (rule A7).</summary>
+    public void ReachChanged(NodeRecord node, Reach before, Reach now)
+    {
+        var view = _view();
+        for (int slot = 0; slot < _states.Slots; slot++)
+        {
+            byte place = _states.PlaceOf(slot);
+            bool shared = place <= 1 && view.PlaceOf(slot, node.NodeId) is 0 or 1;
+            if (now == Reach.Silent && place <= 1 && shared)
+                _states.SetIncomplete(slot);
+            // A third owner is complete only while it acts: nobody mirrors to it otherwise.
+            else if (now == Reach.Fine && place is 2 or 3 && _states.IsComplete(slot))
+                _states.SetIncomplete(slot);
+        }
+
+        Wake();
+    }
+
+    private void Owe(string nodeId, int slot)
+    {
+        if (nodeId == _nodeId)
+            return;
+        lock (_lock)
+        {
+            if (!_debts.TryGetValue(nodeId, out var slots))
+                _debts.Add(nodeId, slots = []);
+            slots.Add(slot);
+        }
+
+        Wake();
+    }
+
+    private void Wake()
+    {
+        lock (_lock)
+            _wake.TrySetResult();
+    }
+
+    private async Task LoopAsync()
+    {
+        while (!_stop.IsCancellationRequested)
+        {
+            bool idle = true;
+            try
+            {
+                var need = Needed();
+                if (need.Count > 0)
+                {
+                    MeshView previous;
+                    lock (_lock)
+                        previous = _previous;
+                    await _puller.CompleteAsync(need, previous, _stop.Token);
+                    idle = false;
+                }
+
+                idle &= await PayDebtsAsync();
+                await DropLostAsync();
+                ExpireTombstones();
+            }
+            catch (Exception e) when (e is not OutOfMemoryException)
+            {
+                // The loop must outlive a fault of one round: the next one starts from the state as it is.
+                _log.LogError(e, "slot_round_failed");
+            }
+
+            await SleepAsync(idle ? IdlePause : BusyPause);
+        }
+    }
+
+    private SlotSet Needed()
+    {
+        var need = new SlotSet(_states.Slots);
+        var view = _view();
+        for (int slot = 0; slot < _states.Slots; slot++)
+        {
+            byte place = _states.PlaceOf(slot);
+            if (_states.IsComplete(slot) || place == SlotStates.NoPlace)
+                continue;
+            if (place <= 1 || (view.Owner(slot, 0) is { } first && _isUnreachable(first) && _owner.IsActing(slot)))
+                need.Add(slot);
+        }
+
+        return need;
+    }
+
+    /// <summary>Mirrors what is owed to owners that can be reached again; true when nothing is left to try.</summary>
+    private async Task<bool> PayDebtsAsync()
+    {
+        (string NodeId, int[] Slots)[] debts;
+        lock (_lock)
+            debts = [.. _debts.Select(d => (d.Key, d.Value.Take(Wire.MaxBatch).ToArray()))];
+        bool idle = true;
+        foreach (var (nodeId, slots) in debts)
+        {
+            if (_view().Find(nodeId) is not { } node)
+            {
+                lock (_lock)
+                    _debts.Remove(nodeId);
+                continue;
+            }
+
+            if (_isUnreachable(node))
+                continue;
+            idle = false;
+            foreach (int slot in slots)
+            {
+                if (!await PayAsync(node, slot))
+                    break;
+                lock (_lock)
+                {
+                    if (_debts.TryGetValue(nodeId, out var left) && left.Remove(slot) && left.Count == 0)
+                        _debts.Remove(nodeId);
+                }
+            }
+        }
+
+        return idle;
+    }
+
+    private async Task<bool> PayAsync(NodeRecord node, int slot)
+    {
+        var records = new List<KeyedRecord>();
+        lock (_table.LockOf(slot))
+            _table.CopySlot(slot, records);
+        foreach (var batch in Batches.Of(records))
+        {
+            var answer = await _calls.MirrorAsync(node, new MirrorRequest(batch), TimeSpan.FromSeconds(1), _stop.Token);
+            if (!answer.Succeeded)
+                return false;
+        }
+
+        return true;
+    }
+
+    /// <summary>Drops the records of slots that others own, once primary and backup say that they are complete.</summary>
+    private async Task DropLostAsync()
+    {
+        var view = _view();
+        var asked = new Dictionary<string, SlotSet>(StringComparer.Ordinal);
+        var candidates = new List<int>();
+        for (int slot = 0; slot < _states.Slots; slot++)
+        {
+            if (_states.PlaceOf(slot) <= 1 || (_table.CountOf(slot) == 0 && !_states.IsLost(slot)))
+                continue;
+            candidates.Add(slot);
+            for (int place = 0; place <= 1; place++)
+            {
+                if (view.Owner(slot, place) is not { } owner)
+                    continue;
+                if (!asked.TryGetValue(owner.NodeId, out var set))
+                    asked.Add(owner.NodeId, set = new SlotSet(_states.Slots));
+                set.Add(slot);
+            }
+        }
+
+        if (candidates.Count == 0)
+            return;
+        var complete = new Dictionary<string, SlotSet>(StringComparer.Ordinal);
+        foreach (var (nodeId, set) in asked.OrderBy(a => a.Key, StringComparer.Ordinal))
+        {
+            var answer = await _calls.SlotStateAsync(view.Find(nodeId)!, new SlotStateRequest(view.Id, set),
+                TimeSpan.FromSeconds(1), _stop.Token);
+            if (answer.Succeeded && answer.Value.View.Digest == view.Id.Digest)
+                complete[nodeId] = answer.Value.Complete;
+        }
+
+        if (_view().Id != view.Id)
+            return;
+        foreach (int slot in candidates)
+        {
+            if (Has(view.Owner(slot, 0), slot) && Has(view.Owner(slot, 1), slot))
+                Drop(slot);
+        }
+
+        bool Has(NodeRecord? owner, int slot) =>
+            owner is null || (complete.TryGetValue(owner.NodeId, out var set) && set.Contains(slot));
+    }
+
+    private void Drop(int slot)
+    {
+        lock (_table.LockOf(slot))
+        {
+            if (_states.PlaceOf(slot) <= 1)
+                return;
+            _states.SetIncomplete(slot);
+            _table.Clear(slot);
+        }
+    }
+
+    private void ExpireTombstones()
+    {
+        for (int i = 0; i < TombstoneSlotsPerRound; i++)
+        {
+            _tombstoneSlot = (_tombstoneSlot + 1) % _states.Slots;
+            _owner.ExpireTombstones(_tombstoneSlot, TombstoneAge);
+        }
+    }
+
+    private async Task SleepAsync(TimeSpan pause)
+    {
+        Task woken;
+        lock (_lock)
+            woken = _wake.Task;
+        try
+        {
+            await woken.WaitAsync(pause, _runtime.Time, _stop.Token);
+        }
+        catch (Exception e) when (e is TimeoutException or OperationCanceledException)
+        {
+            // Time for the next round, or to stop.
+        }
+
+        lock (_lock)
+        {
+            if (_wake.Task.IsCompleted)
+                _wake = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Microsoft.Extensions.Logging;
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Directory;
+
+/// <summary>
+/// The receiving side of a hand-over: asks the owners of this view and of the one before, one after the other, for
+/// what they have of a set of slots; what no complete owner could give is reconciled with every holder.
+/// </summary>
+internal sealed class SlotPuller
+{
+    private static readonly TimeSpan PageTimeout = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan NotReadyPause = TimeSpan.FromMilliseconds(20);
+    private const int NotReadyTries = 25;
+
+    private readonly string _nodeId;
+    private readonly SlotStates _states;
+    private readonly OwnerService _owner;
+    private readonly MeshCalls _calls;
+    private readonly Func<MeshView> _view;
+    private readonly MeshRuntime _runtime;
+    private readonly ILogger _log;
+
+    public SlotPuller(string nodeId, SlotStates states, OwnerService owner, MeshCalls calls, Func<MeshView> view,
+        MeshRuntime runtime)
+    {
+        _nodeId = nodeId;
+        _states = states;
+        _owner = owner;
+        _calls = calls;
+        _view = view;
+        _runtime = runtime;
+        _log = runtime.Log.CreateLogger("mesh.slots");
+    }
+
+    /// <summary>Slots made complete by a stream whose digest agreed.</summary>
+    public long StreamedSlots { get; private set; }
+
+    /// <summary>Slots made complete by the holders.</summary>
+    public long ReconciledSlots { get; private set; }
+
+    /// <summary>Records received in streams.</summary>
+    public long StreamedRecords { get; private set; }
+
+    /// <summary>Slots whose stream did not add up to its digest.</summary>
+    public long DigestMismatches { get; private set; }
+
+    /// <summary>Tries to make every slot of <paramref name="need"/> complete, once.</summary>
+    public async Task CompleteAsync(SlotSet need, MeshView previous, CancellationToken cancel)
+    {
+        var view = _view();
+        int wanted = need.Count;
+        long start = _runtime.Time.GetTimestamp();
+        for (int turn = 0; turn < 2 * SlotTable.Places && need.Count > 0; turn++)
+        {
+            var source = turn < SlotTable.Places ? view : previous;
+            if (source.Config.Slots != view.Config.Slots)
+                break;
+            var bySource = GroupBySource(need, source, turn % SlotTable.Places, view);
+            foreach (var (nodeId, set) in bySource)
+                await PullAsync(view, view.Find(nodeId)!, set, need, cancel);
+            if (_view().Id != view.Id || cancel.IsCancellationRequested)
+                return;
+        }
+
+        int streamed = wanted - need.Count;
+        bool reconciled = need.Count == 0 || await ReconcileAsync(view, need, cancel);
+        _log.LogInformation(
+            "slots_completed view={View} wanted={Wanted} streamed={Streamed} reconciled={Reconciled} ms={Milliseconds:0}",
+            view.Id, wanted, streamed, reconciled ? wanted - streamed : 0,
+            _runtime.Time.GetElapsedTime(start).TotalMilliseconds);
+    }
+
+    private List<(string NodeId, SlotSet Set)> GroupBySource(SlotSet need, MeshView source, int place, MeshView view)
+    {
+        var groups = new SortedDictionary<string, SlotSet>(StringComparer.Ordinal);
+        for (int slot = 0; slot < _states.Slots; slot++)
+        {
+            if (!need.Contains(slot) || source.Owner(slot, place) is not { } node || node.NodeId == _nodeId)
+                continue;
+            if (view.Find(node.NodeId, node.Incarnation) is null || _calls.Links.IsDown(node))
+                continue;
+            if (!groups.TryGetValue(node.NodeId, out var set))
+                groups.Add(node.NodeId, set = new SlotSet(_states.Slots));
+            set.Add(slot);
+        }
+
+        return [.. groups.Select(g => (g.Key, g.Value))];
+    }
+
+    private async Task PullAsync(MeshView view, NodeRecord source, SlotSet set, SlotSet need, CancellationToken cancel)
+    {
+        int from = 0, notReady = 0;
+        while (from < _states.Slots && !cancel.IsCancellationRequested)
+        {
+            var page = await _calls.PullSlotsAsync(source, new SlotPullRequest(view.Id, from, set), PageTimeout, cancel);
+            if (!page.Succeeded || _view().Id != view.Id)
+                return;
+            if (!page.Value.Ready)
+            {
+                if (++notReady > NotReadyTries)
+                    return;
+                await _runtime.Delay(NotReadyPause, cancel);
+                continue;
+            }
+
+            if (page.Value.Through <= from)
+                return;
+            Take(page.Value, from, set, need);
+            from = page.Value.Through;
+        }
+    }
+
+    private void Take(in SlotPage page, int from, SlotSet set, SlotSet need)
+    {
+        var received = new Dictionary<int, (int Count, ulong Digest)>();
+        foreach (var (key, record) in page.Records)
+        {
+            int slot = _view().SlotOf(key.Hash);
+            var (count, digest) = received.GetValueOrDefault(slot);
+            received[slot] = (count + 1, digest + RecordDigest.Of(key, record));
+            _owner.Apply(key, record);
+        }
+
+        StreamedRecords += page.Records.Length;
+        var announced = new Dictionary<int, SlotSummary>();
+        foreach (var summary in page.Summaries)
+            announced[summary.Slot] = summary;
+        for (int slot = from; slot < page.Through; slot++)
+        {
+            if (!set.Contains(slot) || !page.Complete.Contains(slot))
+                continue;
+            var summary = announced.GetValueOrDefault(slot);
+            var (count, digest) = received.GetValueOrDefault(slot);
+            if (count != summary.Count || digest != summary.Digest)
+            {
+                DigestMismatches++;
+                _log.LogWarning("slot_digest_mismatch slot={Slot} expected={Expected} got={Got}", slot, summary.Count,
+                    count);
+                continue;
+            }
+
+            _states.SetComplete(slot, _states.PlaceOf(slot));
+            need.Remove(slot);
+            StreamedSlots++;
+        }
+    }
+
+    /// <summary>Asks every member what it holds of the slots; only if all answer, the slots are complete.</summary>
+    private async Task<bool> ReconcileAsync(MeshView view, SlotSet need, CancellationToken cancel)
+    {
+        foreach (var member in view.Members)
+        {
+            if (cancel.IsCancellationRequested || !await CollectAsync(view, member, need, cancel))
+                return false;
+        }
+
+        if (_view().Id != view.Id)
+            return false;
+        for (int slot = 0; slot < _states.Slots; slot++)
+        {
+            if (!need.Contains(slot))
+                continue;
+            _states.SetComplete(slot, _states.PlaceOf(slot));
+            ReconciledSlots++;
+        }
+
+        return true;
+    }
+
+    private async Task<bool> CollectAsync(MeshView view, NodeRecord member, SlotSet need, CancellationToken cancel)
+    {
+        ulong from = 0;
+        do
+        {
+            var request = new HolderListRequest(need, _states.Slots, from, []);
+            var page = await _calls.ListAsync(member, request, PageTimeout, cancel);
+            if (!page.Succeeded || _view().Id != view.Id)
+                return false;
+            foreach (var (key, record) in page.Value.Records)
+                _owner.Apply(key, record);
+            if (page.Value.NextHash != 0 && page.Value.NextHash <= from)
+                return false;
+            from = page.Value.NextHash;
+        }
+        while (from != 0);
+
+        return true;
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Directory;
+
+/// <summary>
+/// What this node is for each slot in its view: its place in the preference list, and whether it is complete
+/// (rule A11). Thread-safe; read without a lock, written under one.
+/// </summary>
+internal sealed class SlotStates
+{
+    /// <summary>Place of a node that is not in the preference list.</summary>
+    public const byte NoPlace = 255;
+
+    private readonly Lock _lock = new();
+    private readonly string _nodeId;
+    private readonly byte[] _state;
+    private byte[] _places;
+
+    public SlotStates(string nodeId, int slots)
+    {
+        _nodeId = nodeId;
+        _state = new byte[slots];
+        _places = new byte[slots];
+        Array.Fill(_places, NoPlace);
+    }
+
+    private enum State : byte
+    {
+        Incomplete = 0,
+        Complete = 1,
+
+        /// <summary>Was complete when the slot went to others: served read-only until they are complete.</summary>
+        Lost = 2,
+    }
+
+    /// <summary>Number of slots.</summary>
+    public int Slots => _state.Length;
+
+    /// <summary>Place of this node in the slot's preference list, or <see cref="NoPlace"/>.</summary>
+    public byte PlaceOf(int slot) => Volatile.Read(ref _places)[slot];
+
+    /// <summary>Whether the slot's records should be here: primary or backup.</summary>
+    public bool Owns(int slot) => PlaceOf(slot) <= 1;
+
+    /// <summary>Whether everything acknowledged in this slot is known here.</summary>
+    public bool IsComplete(int slot) => _state[slot] == (byte)State.Complete;
+
+    /// <summary>Whether it was so when the slot left us, and nothing was dropped since.</summary>
+    public bool IsLost(int slot) => _state[slot] == (byte)State.Lost;
+
+    /// <summary>Moves to a new view. A node alone in its mesh's first view is complete: nobody holds anything.</summary>
+    public void Adopt(MeshView previous, MeshView next)
+    {
+        var places = PlacesIn(next);
+        bool otherMesh = previous.Members.Count > 0 && previous.Config.MeshId != next.Config.MeshId;
+        bool alone = next.Members.Count == 1 && (previous.Members.Count == 0 || otherMesh);
+        lock (_lock)
+        {
+            for (int slot = 0; slot < _state.Length; slot++)
+            {
+                bool owns = places[slot] <= 1;
+                var state = (State)_state[slot];
+                if (otherMesh)
+                    state = State.Incomplete;
+                state = (state, owns) switch
+                {
+                    (State.Complete, false) => State.Lost,
+                    (State.Lost, true) => State.Incomplete,
+                    _ => state,
+                };
+                _state[slot] = (byte)(alone && owns ? State.Complete : state);
+            }
+
+            Volatile.Write(ref _places, places);
+        }
+    }
+
+    /// <summary>Marks a slot complete, if it is still ours in <paramref name="place"/>.</summary>
+    public void SetComplete(int slot, byte place)
+    {
+        lock (_lock)
+        {
+            if (_places[slot] == place && place != NoPlace)
+                _state[slot] = (byte)State.Complete;
+        }
+    }
+
+    /// <summary>Marks a slot incomplete.</summary>
+    public void SetIncomplete(int slot)
+    {
+        lock (_lock)
+            _state[slot] = (byte)State.Incomplete;
+    }
+
+    /// <summary>Counts (primary, backup, complete, incomplete, lost) slots.</summary>
+    public (int Primary, int Backup, int Complete, int Incomplete, int Lost) Count()
+    {
+        int primary = 0, backup = 0, complete = 0, incomplete = 0, lost = 0;
+        for (int slot = 0; slot < _state.Length; slot++)
+        {
+            byte place = PlaceOf(slot);
+            primary += place == 0 ? 1 : 0;
+            backup += place == 1 ? 1 : 0;
+            if (place <= 1)
+            {
+                complete += IsComplete(slot) ? 1 : 0;
+                incomplete += IsComplete(slot) ? 0 : 1;
+            }
+
+            lost += IsLost(slot) ? 1 : 0;
+        }
+
+        return (primary, backup, complete, incomplete, lost);
+    }
+
+    private byte[] PlacesIn(MeshView view)
+    {
+        var places = new byte[_state.Length];
+        Array.Fill(places, NoPlace);
+        int self = -1;
+        for (int i = 0; i < view.Members.Count; i++)
+        {
+            if (view.Members[i].NodeId == _nodeId)
+                self = i;
+        }
+
+        if (self < 0 || view.Config.Slots != _state.Length)
+            return places;
+        for (int slot = 0; slot < places.Length; slot++)
+        {
+            for (int place = 0; place < SlotTable.Places; place++)
+            {
+                if (view.Slots.OwnerIndex(slot, place) == self)
+                    places[slot] = (byte)place;
+            }
+        }
+
+        return places;
+    }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using System.IO.Hashing;
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Directory;
+using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Segments;
+
+namespace Mooncake.Mesh.Flow;
+
+/// <summary>What this node does for clients (rank 2): takes puts as a holder, removes as the acting primary.</summary>
+internal sealed class ClientService(FlowContext context, ObjectStore store, ReservationBook book, EvictionFlow eviction,
+    PublishFlow publish, OwnerService owner) : IClientCalls
+{
+    private static readonly TimeSpan LongestPut = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan DropTimeout = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>Set when the node leaves: it takes no new puts.</summary>
+    public bool Leaving { get; set; }
+
+    /// <inheritdoc/>
+    public async Task<MeshResult<PutAnswer>> PutAsync(PutRequest request, CancellationToken cancel)
+    {
+        var deadline = DeadlineOf(request.Head.TimeoutMilliseconds);
+        var reservation = await BeginAsync(request.Head, deadline, cancel);
+        if (!reservation.Succeeded)
+            return reservation.Error!;
+        CopyIn(request.Value.Span, reservation.Value);
+        return await FinishAsync(reservation.Value, request.Head, request.Checksum, deadline, cancel);
+    }
+
+    /// <inheritdoc/>
+    public async Task<MeshResult<ReserveAnswer>> ReserveAsync(ReserveRequest request, PeerChannel? from,
+        CancellationToken cancel)
+    {
+        var deadline = DeadlineOf(request.Head.TimeoutMilliseconds);
+        var reservation = await BeginAsync(request.Head, deadline, cancel);
+        if (!reservation.Succeeded)
+            return reservation.Error!;
+        return new ReserveAnswer(book.Add(reservation.Value, request.Head, from));
+    }
+
+    /// <inheritdoc/>
+    public async Task<MeshResult<PutAnswer>> SealAsync(SealRequest request, CancellationToken cancel)
+    {
+        if (book.Take(request.ReservationId) is not { } taken)
+            return new MeshError(MeshErrorCode.NotFound, "seal", "the reservation has ended or is still written to");
+        var deadline = DeadlineOf(taken.Head.TimeoutMilliseconds);
+        return await FinishAsync(taken.Reservation, taken.Head, request.Checksum, deadline, cancel);
+    }
+
+    /// <inheritdoc/>
+    public async Task<MeshResult<OwnerAnswers>> RemoveAsync(RemoveRequest request, CancellationToken cancel)
+    {
+        if (request.Key.Validate() is { } invalid)
+            return invalid;
+        var deadline = DeadlineOf(request.TimeoutMilliseconds);
+        var answers = owner.Remove(request.Key, out var removed);
+        if (removed is null)
+            return answers;
+        var tombstone = answers.Items[0].Record!;
+        await Task.WhenAll(MirrorAsync(request.Key, tombstone, deadline, cancel),
+            DropAsync(request.Key, removed, deadline, cancel));
+        return answers;
+    }
+
+    /// <summary>Tells the holders of a record that lost or was removed to drop it.</summary>
+    public async Task DropAsync(MeshKey key, ObjectRecord record, Deadline deadline, CancellationToken cancel)
+    {
+        foreach (var replica in record.Replicas)
+        {
+            // A holder that cannot be reached drops the object when it reconciles.
+            if (context.View.FindIncarnation(replica.Incarnation) is { } holder)
+            {
+                await context.Calls.DropAsync(holder, new DropRequest([new RetractItem(key, record.ObjectId)]),
+                    deadline.AtMost(DropTimeout), cancel);
+            }
+        }
+    }
+
+    private static unsafe void CopyIn(ReadOnlySpan<byte> value, Reservation reservation) =>
+        value.CopyTo(new Span<byte>(reservation.Pointer, value.Length));
+
+    private static unsafe ulong SumOf(Reservation reservation) => NativeHash.Of(reservation.Pointer, reservation.Size);
+
+    private async Task<MeshResult<Reservation>> BeginAsync(PutHead head, Deadline deadline, CancellationToken cancel)
+    {
+        if (head.Key.Validate() is { } invalid)
+            return invalid;
+        if (Leaving)
+            return new MeshError(MeshErrorCode.NoSpace, "put", "the node is leaving and takes no new objects");
+        return await eviction.ReserveAsync(head, deadline, cancel);
+    }
+
+    private async Task<MeshResult<PutAnswer>> FinishAsync(Reservation reservation, PutHead head, ulong checksum,
+        Deadline deadline, CancellationToken cancel)
+    {
+        ulong sum = SumOf(reservation);
+        if (sum != checksum)
+        {
+            store.Abort(reservation);
+            return new MeshError(MeshErrorCode.InvalidArgument, "seal",
+                $"the bytes that arrived have checksum {sum:x16}, the sender's is {checksum:x16}");
+        }
+
+        var held = store.Seal(reservation, checksum);
+        return await publish.RunAsync(held, head.Wanted, deadline, cancel);
+    }
+
+    private async Task MirrorAsync(MeshKey key, ObjectRecord tombstone, Deadline deadline, CancellationToken cancel)
+    {
+        var view = context.View;
+        int slot = view.SlotOf(key.Hash);
+        for (int place = 0; place < SlotTable.Places; place++)
+        {
+            if (view.Owner(slot, place) is not { } node || context.Calls.IsSelf(node))
+                continue;
+            var answer = await context.Calls.MirrorAsync(node, new MirrorRequest([new KeyedRecord(key, tombstone)]),
+                deadline.AtMost(DropTimeout), cancel);
+            if (answer.Succeeded)
+                return;
+            owner.OnDebt?.Invoke(node.NodeId, slot);
+        }
+    }
+
+    private Deadline DeadlineOf(int milliseconds)
+    {
+        var limit = TimeSpan.FromMilliseconds(Math.Max(1, milliseconds));
+        return new Deadline(context.Runtime.Time, limit < LongestPut ? limit : LongestPut);
+    }
+}
+
+/// <summary>XxHash3-64 over native memory of any length.</summary>
+internal static unsafe class NativeHash
+{
+    private const int Chunk = 1 << 30;
+
+    public static ulong Of(byte* bytes, long length)
+    {
+        if (length <= Chunk)
+            return XxHash3.HashToUInt64(new ReadOnlySpan<byte>(bytes, (int)length));
+        var hash = new XxHash3();
+        for (long at = 0; at < length; at += Chunk)
+            hash.Append(new ReadOnlySpan<byte>(bytes + at, (int)Math.Min(Chunk, length - at)));
+        return hash.GetCurrentHashAsUInt64();
+    }
+}

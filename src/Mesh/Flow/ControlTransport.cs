@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Transfer;
+
+namespace Mooncake.Mesh.Flow;
+
+/// <summary>
+/// Small reads over the control channel, where opening a data connection would cost more than the bytes. Writes go
+/// inside the put request itself.
+/// </summary>
+internal sealed class ControlTransport(MeshCalls calls, long maxBytes) : ITransport
+{
+    public string Name => "control";
+
+    public long MaxBytes => maxBytes;
+
+    public bool CanRead(NodeRecord node) => true;
+
+    public bool CanWrite(NodeRecord node) => false;
+
+    public async Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
+        CancellationToken cancel)
+    {
+        var request = new ReadRequest(read.SegmentId, read.Offset, read.Generation, 0, (int)read.Length);
+        var answer = await calls.ReadAsync(read.Node, request, timeout, cancel);
+        if (!answer.Succeeded)
+        {
+            return answer.Error!.Code is MeshErrorCode.DeadlineExceeded or MeshErrorCode.Cancelled
+                ? TransferOutcome.Late
+                : TransferOutcome.Unreachable;
+        }
+
+        if (!answer.Value.Current)
+            return TransferOutcome.Stale;
+        if (answer.Value.Bytes.Length != read.Length)
+            return TransferOutcome.Unreachable;
+        CopyTo(answer.Value.Bytes.Span, destination);
+        return TransferOutcome.Done;
+    }
+
+    public Task<TransferOutcome> WriteAsync(NodeRecord node, ulong reservationId, NativeRange source, TimeSpan timeout,
+        CancellationToken cancel) => Task.FromResult(TransferOutcome.Unreachable);
+
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+    private static unsafe void CopyTo(ReadOnlySpan<byte> bytes, NativeRange destination) =>
+        bytes.CopyTo(new Span<byte>((byte*)destination.Address, bytes.Length));
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Flow;
+
+/// <summary>What every operation works with: the view, the calls, the clock.</summary>
+internal sealed class FlowContext(MeshRuntime runtime, ViewTracker views, MeshCalls calls, string nodeId)
+{
+    public MeshRuntime Runtime { get; } = runtime;
+
+    public ViewTracker Views { get; } = views;
+
+    public MeshCalls Calls { get; } = calls;
+
+    /// <summary>Our node id, or empty in a client.</summary>
+    public string NodeId { get; } = nodeId;
+
+    public MeshView View => Views.View;
+
+    /// <summary>Whether calls to this node are pointless at the moment.</summary>
+    public bool IsDown(NodeRecord node) => !Calls.IsSelf(node) && Calls.Links.IsDown(node);
+
+    /// <summary>
+    /// Whom to ask about a slot, in order: the preference list, then those of the view before; nodes that are down
+    /// come last. Callers walk the list (rule A7); only a complete acting owner denies.
+    /// </summary>
+    public List<NodeRecord> CandidatesOf(int slot)
+    {
+        var view = View;
+        var candidates = new List<NodeRecord>(SlotTable.Places * 2);
+        var down = new List<NodeRecord>(2);
+        for (int place = 0; place < SlotTable.Places; place++)
+        {
+            if (view.Owner(slot, place) is { } node)
+                (IsDown(node) ? down : candidates).Add(node);
+        }
+
+        var previous = Views.Previous;
+        if (previous.Config.Slots == view.Config.Slots && previous.Members.Count > 0)
+        {
+            for (int place = 0; place < SlotTable.Places; place++)
+            {
+                if (previous.Owner(slot, place) is { } node && view.Find(node.NodeId, node.Incarnation) is { } still
+                    && !candidates.Contains(still) && !down.Contains(still))
+                    candidates.Add(still);
+            }
+        }
+
+        candidates.AddRange(down);
+        return candidates;
+    }
+
+    /// <summary>Slot of a key in the present view.</summary>
+    public int SlotOf(in MeshKey key) => View.SlotOf(key.Hash);
+}
+
+/// <summary>A point in time by which a call must have ended.</summary>
+internal readonly struct Deadline(TimeProvider time, TimeSpan limit)
+{
+    private readonly long _start = time.GetTimestamp();
+
+    /// <summary>How long the call may take in all.</summary>
+    public TimeSpan Limit { get; } = limit;
+
+    /// <summary>What has passed.</summary>
+    public TimeSpan Elapsed => time.GetElapsedTime(_start);
+
+    /// <summary>What is left; zero or less when it has passed.</summary>
+    public TimeSpan Left => Limit - Elapsed;
+
+    public bool Passed => Left <= TimeSpan.Zero;
+
+    /// <summary>The smaller of what is left and <paramref name="most"/>, at least 1 ms.</summary>
+    public TimeSpan AtMost(TimeSpan most)
+    {
+        var left = Left;
+        left = left < most ? left : most;
+        return left > TimeSpan.FromMilliseconds(1) ? left : TimeSpan.FromMilliseconds(1);
+    }
+
+    public MeshError Error(string stage) =>
+        new(MeshErrorCode.DeadlineExceeded, stage, $"not done within {Limit.TotalMilliseconds:0} ms");
+}
+
+/// <summary>Pauses between tries: 2 ms, doubling to 50 ms.</summary>
+internal struct Backoff
+{
+    private double _milliseconds;
+
+    public Task PauseAsync(FlowContext context, in Deadline deadline, CancellationToken cancel)
+    {
+        _milliseconds = _milliseconds == 0 ? 2 : Math.Min(_milliseconds * 2, 50);
+        return context.Runtime.Delay(deadline.AtMost(TimeSpan.FromMilliseconds(_milliseconds)), cancel);
+    }
+}

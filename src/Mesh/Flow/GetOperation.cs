@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Transfer;
+
+namespace Mooncake.Mesh.Flow;
+
+/// <summary>Where a get puts the bytes; asked once the size is known, and again when the object has changed.</summary>
+internal interface IGetTarget
+{
+    /// <summary>Memory for <paramref name="size"/> bytes, or why there is none; nothing is written then.</summary>
+    MeshResult<NativeRange> Prepare(long size);
+}
+
+/// <summary>
+/// A get, at the caller: locate -> nearest replica -> transfer -> verify after the last byte (rule A1). A mismatch drops
+/// the bytes and locates again, at most twice; then it is a miss.
+/// </summary>
+internal sealed class GetOperation(FlowContext context, TransferPlan plan)
+{
+    private const int MostRelocations = 2;
+    private long _stale;
+    private long _corrupt;
+
+    /// <summary>Reads that found their extent given to another object.</summary>
+    public long StaleReads => Volatile.Read(ref _stale);
+
+    /// <summary>Reads whose checksum was wrong while the generation was right.</summary>
+    public long CorruptReads => Volatile.Read(ref _corrupt);
+
+    /// <summary>Gets one object; its size.</summary>
+    public async Task<MeshResult<long>> RunAsync(MeshKey key, IGetTarget target, GetOptions options,
+        CancellationToken cancel)
+    {
+        if (key.Validate() is { } invalid)
+            return invalid;
+        var deadline = new Deadline(context.Runtime.Time, options.Deadline ?? TransferPlan.DefaultLimit(0));
+        return await RunAsync(key, null, target, options, deadline, cancel);
+    }
+
+    /// <summary>Gets one object, of which a fresh record may be known.</summary>
+    public async Task<MeshResult<long>> RunAsync(MeshKey key, ObjectRecord? known, IGetTarget target,
+        GetOptions options, Deadline deadline, CancellationToken cancel)
+    {
+        for (int relocations = 0; relocations <= MostRelocations; relocations++)
+        {
+            var record = known;
+            known = null;
+            if (record is null)
+            {
+                var located = await LocateOperation.RunAsync(context, [key], true, deadline, cancel);
+                if (!located[0].Succeeded)
+                    return located[0].Error!;
+                if (located[0].Value.Code == OwnerCode.Absent)
+                    return Miss("no object has this key");
+                record = located[0].Value.Record!;
+            }
+
+            var range = target.Prepare(record.Size);
+            if (!range.Succeeded)
+                return range.Error!;
+            var limit = options.Deadline is null
+                ? new Deadline(context.Runtime.Time, TransferPlan.DefaultLimit(record.Size))
+                : deadline;
+            var outcome = await ReadAsync(record, range.Value, limit, cancel);
+            if (outcome == TransferOutcome.Done)
+                return record.Size;
+            if (outcome == TransferOutcome.Late)
+            {
+                return cancel.IsCancellationRequested
+                    ? new MeshError(MeshErrorCode.Cancelled, "get", "the caller cancelled")
+                    : limit.Error("get:transfer");
+            }
+
+            if (outcome == TransferOutcome.Unreachable)
+                return Miss("no holder of this object can be reached");
+            Interlocked.Increment(ref _stale);
+        }
+
+        return Miss("the object left its place while it was read, three times");
+    }
+
+    private static MeshError Miss(string why) => new(MeshErrorCode.NotFound, "get", why);
+
+    private async Task<TransferOutcome> ReadAsync(ObjectRecord record, NativeRange range, Deadline deadline,
+        CancellationToken cancel)
+    {
+        var outcome = TransferOutcome.Unreachable;
+        foreach (var (node, replica) in plan.Nearest(record.Replicas, context))
+        {
+            var read = new ExtentRead(node, replica.SegmentId, replica.Offset, replica.Generation, record.Size);
+            var result = await plan.ReadAsync(read, range, deadline.AtMost(deadline.Left), cancel);
+            if (result == TransferOutcome.Done)
+            {
+                if (SumOf(range, record.Size) == record.Checksum)
+                    return TransferOutcome.Done;
+                Interlocked.Increment(ref _corrupt);
+                result = TransferOutcome.Stale;
+            }
+
+            if (result == TransferOutcome.Late)
+                return result;
+            // One stale replica may be the sign of a newer version: worth another look at the owner.
+            if (result == TransferOutcome.Stale || outcome != TransferOutcome.Stale)
+                outcome = result;
+        }
+
+        return outcome;
+    }
+
+    private static unsafe ulong SumOf(NativeRange range, long size) => NativeHash.Of((byte*)range.Address, size);
+}

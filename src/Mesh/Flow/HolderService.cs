@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Segments;
+
+namespace Mooncake.Mesh.Flow;
+
+/// <summary>What this node does as a holder (rank 0): reads under a pin, drops, lists. Synchronous, never waits.</summary>
+internal sealed class HolderService(ObjectStore store, ReservationBook book, PublishFlow publish, ulong incarnation)
+    : IHolderCalls
+{
+    private const int PageObjects = Wire.MaxBatch;
+
+    /// <inheritdoc/>
+    public Done Drop(in DropRequest request)
+    {
+        int dropped = 0;
+        foreach (var item in request.Items)
+        {
+            if (store.Drop(item.Key, item.ObjectId) || publish.DropWhilePublishing(item.ObjectId))
+                dropped++;
+        }
+
+        return new Done(dropped);
+    }
+
+    /// <inheritdoc/>
+    public MeshResult<ReadAnswer> Read(in ReadRequest request)
+    {
+        if (request.Length is < 0 or > Wire.MaxInline || request.Skip < 0)
+        {
+            return new MeshError(MeshErrorCode.InvalidArgument, "read",
+                $"length {request.Length} from {request.Skip}; a read on the control channel has at most "
+                + $"{Wire.MaxInline} bytes");
+        }
+
+        if (!store.TryPin(request.SegmentId, request.Offset, request.Generation, out var pin))
+            return new ReadAnswer(false, ReadOnlyMemory<byte>.Empty);
+        using (pin)
+        {
+            if (request.Skip + request.Length > pin.Length)
+            {
+                return new MeshError(MeshErrorCode.InvalidArgument, "read",
+                    $"{request.Length} bytes from {request.Skip} of an object of {pin.Length} bytes");
+            }
+
+            return new ReadAnswer(true, Copy(pin, request.Skip, request.Length));
+        }
+    }
+
+    /// <inheritdoc/>
+    public HolderPage List(in HolderListRequest request)
+    {
+        var records = new List<KeyedRecord>();
+        var held = new List<HeldObject>();
+        ulong from = request.FromHash;
+        int bytes = 0;
+        int shift = request.SlotCount > 1 ? 64 - int.Log2(request.SlotCount) : 0;
+        while (true)
+        {
+            held.Clear();
+            int found = store.ListRange(from, ulong.MaxValue, PageObjects, held);
+            foreach (var item in held)
+            {
+                if (Wanted(request, item.Key, shift))
+                {
+                    // Objects of one hash are never split over pages: the next page starts at a hash.
+                    bool full = bytes >= Wire.BatchBytes || records.Count >= Wire.MaxBatch - 8;
+                    if (full && item.Key.Hash != records[^1].Key.Hash)
+                        return new HolderPage([.. records], item.Key.Hash);
+                    var record = new KeyedRecord(item.Key, RecordOf(item));
+                    records.Add(record);
+                    bytes += record.WireBytes;
+                }
+            }
+
+            if (found < PageObjects || held[^1].Key.Hash == ulong.MaxValue)
+                return new HolderPage([.. records], 0);
+            from = held[^1].Key.Hash + 1;
+        }
+    }
+
+    /// <inheritdoc/>
+    public Done Abandon(in AbandonRequest request) => new(book.Abandon(request.ReservationId) ? 1 : 0);
+
+    /// <summary>The record of an object with the one replica that is here.</summary>
+    public ObjectRecord RecordOf(HeldObject held) => new()
+    {
+        Version = held.Version,
+        ObjectId = held.ObjectId,
+        Size = held.Size,
+        Checksum = held.Checksum,
+        Replicas = [new Replica(incarnation, held.Extent.SegmentId, held.Extent.Offset, held.Extent.Generation)],
+    };
+
+    private static bool Wanted(in HolderListRequest request, in MeshKey key, int shift)
+    {
+        if (request.Prefix.Length > 0 && !key.Bytes.AsSpan().StartsWith(request.Prefix))
+            return false;
+        return request.SlotCount <= 1 || request.Slots.Contains((int)(key.Hash >> shift));
+    }
+
+    private static unsafe byte[] Copy(ExtentPin pin, long skip, int length) =>
+        new ReadOnlySpan<byte>(pin.Pointer + skip, length).ToArray();
+}

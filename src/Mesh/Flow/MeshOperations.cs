@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Transfer;
+
+namespace Mooncake.Mesh.Flow;
+
+/// <summary>Every operation of a caller, on one context. Thread-safe.</summary>
+internal sealed class MeshOperations
+{
+    private const int ParallelTransfers = 16;
+    private readonly FlowContext _context;
+    private readonly TransferPlan _plan;
+    private readonly HolderChoice _choice;
+    private readonly GetOperation _get;
+
+    public MeshOperations(FlowContext context, TransferPlan plan, string bootId)
+    {
+        _context = context;
+        _plan = plan;
+        _choice = new HolderChoice(context, bootId);
+        _get = new GetOperation(context, plan);
+    }
+
+    public FlowContext Context => _context;
+
+    public TransferPlan Plan => _plan;
+
+    public GetOperation Reads => _get;
+
+    public Task<MeshResult<PutOutcome>> PutAsync(MeshKey key, NativeRange value, PutOptions? options,
+        CancellationToken cancel) =>
+        PutOperation.RunAsync(_context, _plan, _choice, key, value, options ?? PutOptions.Default, cancel);
+
+    public async Task<MeshResult<PutOutcome>> PutAsync(MeshKey key, ReadOnlyMemory<byte> value, PutOptions? options,
+        CancellationToken cancel)
+    {
+        using var pinned = new PinnedMemory(value);
+        return await PutAsync(key, pinned.Range, options, cancel);
+    }
+
+    public Task<MeshResult<long>> GetAsync(MeshKey key, IGetTarget target, GetOptions? options,
+        CancellationToken cancel) => _get.RunAsync(key, target, options ?? GetOptions.Default, cancel);
+
+    /// <summary>Gets many; one result per position. One request per owner finds them all.</summary>
+    public async Task<MeshResult<long>[]> GetManyAsync(IReadOnlyList<MeshKey> keys, IReadOnlyList<IGetTarget> targets,
+        GetOptions? options, CancellationToken cancel)
+    {
+        options ??= GetOptions.Default;
+        var results = new MeshResult<long>[keys.Count];
+        var legal = LegalKeys(keys, i => results[i] = keys[i].Validate()!);
+        var deadline = new Deadline(_context.Runtime.Time, options.Deadline ?? TransferPlan.DefaultLimit(0));
+        var located = await LocateOperation.RunAsync(_context, legal.ConvertAll(i => keys[i]), true, deadline, cancel);
+        using var gate = new SemaphoreSlim(ParallelTransfers);
+        var reads = new Task[legal.Count];
+        for (int i = 0; i < reads.Length; i++)
+            reads[i] = ReadAsync(i);
+        await Task.WhenAll(reads);
+        return results;
+
+        async Task ReadAsync(int at)
+        {
+            int index = legal[at];
+            var found = located[at];
+            if (!found.Succeeded)
+            {
+                results[index] = found.Error!;
+                return;
+            }
+
+            if (found.Value.Code == OwnerCode.Absent)
+            {
+                results[index] = new MeshError(MeshErrorCode.NotFound, "get", "no object has this key");
+                return;
+            }
+
+            await gate.WaitAsync(cancel);
+            try
+            {
+                results[index] = await _get.RunAsync(keys[index], found.Value.Record, targets[index], options,
+                    deadline, cancel);
+            }
+            finally
+            {
+                gate.Release();
+            }
+        }
+    }
+
+    /// <summary>Which keys have an object; one result per position. Does not keep them warm.</summary>
+    public async Task<MeshResult<bool>[]> ExistAsync(IReadOnlyList<MeshKey> keys, TimeSpan? limit,
+        CancellationToken cancel)
+    {
+        var results = new MeshResult<bool>[keys.Count];
+        var legal = LegalKeys(keys, i => results[i] = keys[i].Validate()!);
+        var deadline = new Deadline(_context.Runtime.Time, limit ?? TransferPlan.DefaultLimit(0));
+        var located = await LocateOperation.RunAsync(_context, legal.ConvertAll(i => keys[i]), false, deadline, cancel);
+        for (int i = 0; i < legal.Count; i++)
+        {
+            results[legal[i]] = located[i].Succeeded
+                ? located[i].Value.Code == OwnerCode.Yes
+                : located[i].Error!;
+        }
+
+        return results;
+    }
+
+    /// <summary>The longest present prefix of a chain, in one request per owner.</summary>
+    public async Task<MeshResult<PrefixMatch>> MatchPrefixAsync(IReadOnlyList<MeshKey> keys, TimeSpan? limit,
+        CancellationToken cancel)
+    {
+        var found = await ExistAsync(keys, limit, cancel);
+        bool[] present = new bool[found.Length];
+        for (int i = 0; i < found.Length; i++)
+        {
+            if (!found[i].Succeeded)
+                return found[i].Error!;
+            present[i] = found[i].Value;
+        }
+
+        int length = 0;
+        while (length < present.Length && present[length])
+            length++;
+        return new PrefixMatch(length, present);
+    }
+
+    public Task<MeshResult<bool>> RemoveAsync(MeshKey key, TimeSpan? limit, CancellationToken cancel) =>
+        RemoveOperation.RunAsync(_context, key, limit ?? TransferPlan.DefaultLimit(0), cancel);
+
+    /// <summary>Every object whose key starts with <paramref name="prefix"/>, holder by holder.</summary>
+    public async IAsyncEnumerable<MeshResult<ListedObject>> ListAsync(byte[] prefix,
+        [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancel)
+    {
+        foreach (var node in _context.View.Members)
+        {
+            ulong from = 0;
+            do
+            {
+                var request = new HolderListRequest(new SlotSet([]), 0, from, prefix);
+                var page = await _context.Calls.ListAsync(node, request, TimeSpan.FromSeconds(2), cancel);
+                if (!page.Succeeded)
+                {
+                    yield return page.Error!;
+                    break;
+                }
+
+                foreach (var (key, record) in page.Value.Records)
+                    yield return new ListedObject(key, record.Size, node.NodeId);
+                from = page.Value.NextHash;
+            }
+            while (from != 0);
+        }
+    }
+
+    /// <summary>Status of one node, or of the first that answers, as JSON.</summary>
+    public async Task<MeshResult<byte[]>> StatusAsync(NodeRecord node, CancellationToken cancel)
+    {
+        var answer = await _context.Calls.StatusAsync(node, TimeSpan.FromSeconds(1), cancel);
+        return answer.Succeeded ? answer.Value.Json : answer.Error!;
+    }
+
+    private static List<int> LegalKeys(IReadOnlyList<MeshKey> keys, Action<int> refuse)
+    {
+        var legal = new List<int>(keys.Count);
+        for (int i = 0; i < keys.Count; i++)
+        {
+            if (keys[i].Validate() is null)
+                legal.Add(i);
+            else
+                refuse(i);
+        }
+
+        return legal;
+    }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Transfer;
+
+namespace Mooncake.Mesh.Flow;
+
+/// <summary>
+/// A put, at the caller: choose holders -> bytes into an extent -> seal; the holder publishes and answers. Tried first
+/// where there is room, then with eviction; the same objectId throughout, so that a retry meets its own first attempt.
+/// </summary>
+internal sealed class PutOperation
+{
+    private readonly FlowContext _context;
+    private readonly TransferPlan _plan;
+    private readonly HolderChoice _choice;
+    private readonly MeshKey _key;
+    private readonly NativeRange _value;
+    private readonly PutOptions _options;
+    private readonly Deadline _deadline;
+    private readonly CancellationToken _cancel;
+    private readonly ulong _objectId;
+    private readonly ulong _checksum;
+    private readonly HashSet<string> _stored = [];
+    private RecordVersion _version;
+    private MeshError? _refusal;
+    private bool _existed;
+
+    private unsafe PutOperation(FlowContext context, TransferPlan plan, HolderChoice choice, MeshKey key,
+        NativeRange value, PutOptions options, Deadline deadline, CancellationToken cancel)
+    {
+        _context = context;
+        _plan = plan;
+        _choice = choice;
+        _key = key;
+        _value = value;
+        _options = options;
+        _deadline = deadline;
+        _cancel = cancel;
+        _objectId = context.Runtime.Random.NextUInt64();
+        _checksum = NativeHash.Of((byte*)value.Address, value.Length);
+    }
+
+    /// <summary>Puts; the caller keeps <paramref name="value"/> in place until the task ends.</summary>
+    public static async Task<MeshResult<PutOutcome>> RunAsync(FlowContext context, TransferPlan plan,
+        HolderChoice choice, MeshKey key, NativeRange value, PutOptions options, CancellationToken cancel)
+    {
+        if (key.Validate() is { } invalid)
+            return invalid;
+        if (options.Replicas is < 1 or > Wire.MaxReplicas)
+        {
+            return new MeshError(MeshErrorCode.InvalidArgument, "put",
+                $"replicas is {options.Replicas}; 1 to {Wire.MaxReplicas} are legal");
+        }
+
+        var deadline = new Deadline(context.Runtime.Time, options.Deadline ?? TransferPlan.DefaultLimit(value.Length));
+        var put = new PutOperation(context, plan, choice, key, value, options, deadline, cancel);
+        return await put.RunAsync();
+    }
+
+    private async Task<MeshResult<PutOutcome>> RunAsync()
+    {
+        // A large value is not carried to a holder only to be freed there: look first, without warming the key.
+        if (_value.Length > Wire.MaxInlinePut)
+        {
+            var found = await LocateOperation.RunAsync(_context, [_key], false, _deadline, _cancel);
+            if (found[0] is { Succeeded: true, Value: { Code: OwnerCode.Yes, Record: { } record } })
+                return new PutOutcome(true, record.Version, 0);
+        }
+
+        var backoff = default(Backoff);
+        do
+        {
+            await TryHoldersAsync(mayEvict: false);
+            if (!IsDone)
+                await TryHoldersAsync(mayEvict: true);
+            if (IsDone || _stored.Count > 0)
+                return new PutOutcome(_existed, _version, _stored.Count);
+            if (_refusal is { Code: MeshErrorCode.InvalidArgument or MeshErrorCode.NoSpace })
+                return _refusal;
+            await backoff.PauseAsync(_context, _deadline, _cancel);
+        }
+        while (!_deadline.Passed && !_cancel.IsCancellationRequested);
+
+        return _cancel.IsCancellationRequested
+            ? new MeshError(MeshErrorCode.Cancelled, "put", "the caller cancelled")
+            : _refusal ?? new MeshError(MeshErrorCode.Unavailable, "put",
+                "no node with memory could be reached; is one part of the mesh?");
+    }
+
+    private bool IsDone => _existed || _stored.Count >= _options.Replicas;
+
+    private async Task TryHoldersAsync(bool mayEvict)
+    {
+        foreach (var holder in _choice.Order(_key, _options))
+        {
+            if (IsDone || _deadline.Passed || _cancel.IsCancellationRequested)
+                return;
+            if (_stored.Contains(holder.NodeId) || (!mayEvict && _choice.IsFull(holder)))
+                continue;
+            var answer = await StoreAsync(holder, mayEvict);
+            if (answer.Succeeded)
+            {
+                _version = answer.Value.Version;
+                // A copy too many, after one of ours was taken, is no older object.
+                _existed |= answer.Value.Existed && _stored.Count == 0;
+                if (!answer.Value.Existed)
+                    _stored.Add(holder.NodeId);
+                else if (!_existed)
+                    return;
+                continue;
+            }
+
+            _refusal = answer.Error;
+            if (answer.Error!.Code == MeshErrorCode.NoSpace && !mayEvict)
+                _choice.SetFull(holder);
+        }
+    }
+
+    private async Task<MeshResult<PutAnswer>> StoreAsync(NodeRecord holder, bool mayEvict)
+    {
+        var limit = _deadline.AtMost(Half(_deadline.Left));
+        var head = new PutHead(_key, _objectId, _value.Length, _options.Replicas, mayEvict,
+            (int)limit.TotalMilliseconds);
+        if (_value.Length <= Wire.MaxInlinePut)
+            return await _context.Calls.PutAsync(holder, new PutRequest(head, _checksum, Inline()), limit, _cancel);
+        var reserved = await _context.Calls.ReserveAsync(holder, new ReserveRequest(head), limit, _cancel);
+        if (!reserved.Succeeded)
+            return reserved.Error!;
+        ulong id = reserved.Value.ReservationId;
+        var carried = await _plan.WriteAsync(holder, id, _value, _deadline.AtMost(_deadline.Left), _cancel);
+        if (carried != TransferOutcome.Done)
+        {
+            await _context.Calls.AbandonAsync(holder, new AbandonRequest(id), TimeSpan.FromMilliseconds(100),
+                CancellationToken.None);
+            return new MeshError(MeshErrorCode.Unavailable, "put:transfer",
+                $"the bytes did not reach {holder.NodeId}: {carried}");
+        }
+
+        return await _context.Calls.SealAsync(holder, new SealRequest(id, _checksum),
+            _deadline.AtMost(_deadline.Left), _cancel);
+    }
+
+    private unsafe ReadOnlyMemory<byte> Inline() =>
+        new ReadOnlySpan<byte>((byte*)_value.Address, (int)_value.Length).ToArray();
+
+    /// <summary>A holder that does not answer must leave time for another one.</summary>
+    private static TimeSpan Half(TimeSpan left) => left / 2;
+}

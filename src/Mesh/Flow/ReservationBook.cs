@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Segments;
+
+namespace Mooncake.Mesh.Flow;
+
+/// <summary>
+/// Reservations whose bytes are on their way. Each ends by seal, abandon, its deadline, or with the connection it was
+/// made on; never while its bytes are being written (the write ends first). Thread-safe.
+/// </summary>
+internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime)
+{
+    private static readonly TimeSpan Slack = TimeSpan.FromSeconds(2);
+    private readonly Dictionary<ulong, Entry> _entries = [];
+
+    /// <summary>Reservations open now.</summary>
+    public int Count
+    {
+        get
+        {
+            lock (_entries)
+                return _entries.Count;
+        }
+    }
+
+    /// <summary>Notes a reservation; its id.</summary>
+    public ulong Add(Reservation reservation, PutHead head, PeerChannel? from)
+    {
+        ulong id = runtime.Random.NextUInt64();
+        var expires = TimeSpan.FromMilliseconds(head.TimeoutMilliseconds) + Slack;
+        lock (_entries)
+            _entries.Add(id, new Entry(reservation, head, runtime.Time.GetTimestamp(), expires, from));
+        return id;
+    }
+
+    /// <summary>Holds a reservation while bytes are written into it; null when there is none, or it is written to.</summary>
+    public Reservation? BeginWrite(ulong id)
+    {
+        lock (_entries)
+        {
+            if (!_entries.TryGetValue(id, out var entry) || entry.Writing || entry.Doomed)
+                return null;
+            entry.Writing = true;
+            return entry.Reservation;
+        }
+    }
+
+    /// <summary>Ends a write; a reservation abandoned in the meantime is freed now.</summary>
+    public void EndWrite(ulong id)
+    {
+        Reservation? doomed = null;
+        lock (_entries)
+        {
+            if (!_entries.TryGetValue(id, out var entry))
+                return;
+            entry.Writing = false;
+            if (entry.Doomed && _entries.Remove(id))
+                doomed = entry.Reservation;
+        }
+
+        if (doomed is not null)
+            store.Abort(doomed);
+    }
+
+    /// <summary>Takes a reservation out to seal it; null when there is none or it is being written.</summary>
+    public (Reservation Reservation, PutHead Head)? Take(ulong id)
+    {
+        lock (_entries)
+        {
+            if (!_entries.TryGetValue(id, out var entry) || entry.Writing || entry.Doomed)
+                return null;
+            _entries.Remove(id);
+            return (entry.Reservation, entry.Head);
+        }
+    }
+
+    /// <summary>Frees a reservation, once nothing writes into it.</summary>
+    public bool Abandon(ulong id)
+    {
+        Reservation? free = null;
+        lock (_entries)
+        {
+            if (!_entries.TryGetValue(id, out var entry))
+                return false;
+            if (entry.Writing)
+                entry.Doomed = true;
+            else if (_entries.Remove(id))
+                free = entry.Reservation;
+        }
+
+        if (free is not null)
+            store.Abort(free);
+        return true;
+    }
+
+    /// <summary>
+    /// Frees what is past its deadline or whose connection has closed; called about ten times a second.
+    /// </summary>
+    public void Expire()
+    {
+        ulong[] late;
+        lock (_entries)
+        {
+            if (_entries.Count == 0)
+                return;
+            late = [.. _entries.Where(e => IsOver(e.Value)).Select(e => e.Key)];
+        }
+
+        foreach (ulong id in late)
+            Abandon(id);
+    }
+
+    private bool IsOver(Entry entry) =>
+        entry.From is { IsOpen: false } || runtime.Time.GetElapsedTime(entry.Since) > entry.Limit;
+
+    private sealed class Entry(Reservation reservation, PutHead head, long since, TimeSpan limit, PeerChannel? from)
+    {
+        public Reservation Reservation { get; } = reservation;
+
+        public PutHead Head { get; } = head;
+
+        public long Since { get; } = since;
+
+        public TimeSpan Limit { get; } = limit;
+
+        public PeerChannel? From { get; } = from;
+
+        public bool Writing { get; set; }
+
+        public bool Doomed { get; set; }
+    }
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+namespace Mooncake.Mesh.Membership;
+
+/// <summary>What stands between a client and its <see cref="EmbeddedRegistryStore"/>.</summary>
+public enum EmbeddedFault
+{
+    /// <summary>Nothing.</summary>
+    None,
+
+    /// <summary>Cut off: calls fail at once and watches break.</summary>
+    Cut,
+
+    /// <summary>No answer: calls fail by their deadline, watches are silent, and go on afterwards.</summary>
+    Hung,
+}
+
+/// <summary>
+/// One node's access to an <see cref="EmbeddedRegistryStore"/>: the registry of dev mode, of tests and of the
+/// simulation, each node with its own so that one can be cut off alone. Thread-safe.
+/// </summary>
+public sealed class EmbeddedRegistry(EmbeddedRegistryStore store, MeshRuntime runtime) : IMeshRegistry
+{
+    private readonly Lock _gate = new();
+    private readonly List<EmbeddedWatch> _watches = [];
+    private TaskCompletionSource _healed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile EmbeddedFault _fault;
+    private int _answersToLose;
+
+    /// <summary>Longest time one call may take.</summary>
+    public TimeSpan CallDeadline { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>How long each call takes.</summary>
+    public TimeSpan Latency { get; init; } = TimeSpan.Zero;
+
+    /// <summary>The present fault.</summary>
+    public EmbeddedFault Fault => _fault;
+
+    /// <summary>Puts a fault between this client and the store, or takes it away.</summary>
+    public void SetFault(EmbeddedFault fault)
+    {
+        EmbeddedWatch[] watches;
+        TaskCompletionSource? healed = null;
+        lock (_gate)
+        {
+            _fault = fault;
+            watches = [.. _watches];
+            if (fault != EmbeddedFault.Hung)
+            {
+                healed = _healed;
+                _healed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            }
+        }
+
+        healed?.TrySetResult();
+        foreach (var watch in watches)
+        {
+            if (fault == EmbeddedFault.Cut)
+                watch.End(WatchEnd.Broken);
+            else
+                watch.Wake();
+        }
+    }
+
+    /// <summary>The next <paramref name="writes"/> writes take effect but are answered as unavailable.</summary>
+    public void LoseAnswers(int writes) => Volatile.Write(ref _answersToLose, writes);
+
+    /// <inheritdoc/>
+    public Task<RegistryListing> ListAsync(CancellationToken cancel) => CallAsync("list", store.Read, cancel);
+
+    /// <inheritdoc/>
+    public Task<RegistryLease> GrantLeaseAsync(TimeSpan timeToLive, CancellationToken cancel) =>
+        CallAsync("grant lease", () => store.Grant(timeToLive), cancel);
+
+    /// <inheritdoc/>
+    public Task<TimeSpan?> KeepAliveAsync(long lease, CancellationToken cancel) =>
+        CallAsync("keep lease alive", () => store.KeepAlive(lease), cancel);
+
+    /// <inheritdoc/>
+    public Task RevokeLeaseAsync(long lease, CancellationToken cancel) =>
+        CallAsync("revoke lease", () => store.ExpireLease(lease), cancel);
+
+    /// <inheritdoc/>
+    public Task<RegistryWrite> WriteIfAsync(
+        string key, byte[] value, long lease, long expectedModRevision, CancellationToken cancel) =>
+        CallAsync("write " + key, () =>
+        {
+            var write = store.WriteIf(key, value, lease, expectedModRevision);
+            if (Volatile.Read(ref _answersToLose) > 0 && Interlocked.Decrement(ref _answersToLose) >= 0)
+                throw new RegistryException(RegistryFailure.Unavailable, $"write {key}: the answer was lost");
+            return write;
+        }, cancel);
+
+    /// <inheritdoc/>
+    public async Task<WatchEnd> WatchAsync(
+        long fromRevision, Action<IReadOnlyList<RegistryEvent>> onEvents, CancellationToken cancel)
+    {
+        ArgumentNullException.ThrowIfNull(onEvents);
+        EmbeddedWatch? watch = null;
+        try
+        {
+            watch = await CallAsync("watch", () => store.Watch(fromRevision), cancel);
+            if (watch is null)
+                return WatchEnd.Compacted;
+            lock (_gate)
+                _watches.Add(watch);
+            while (true)
+            {
+                cancel.ThrowIfCancellationRequested();
+                bool silent = _fault == EmbeddedFault.Hung || store.Frozen;
+                if (_fault == EmbeddedFault.Cut || (silent && watch.HasEnded))
+                    return WatchEnd.Broken;
+                if (!silent)
+                {
+                    var events = watch.Take(out var end);
+                    if (end is { } ended)
+                        return ended;
+                    if (events.Count > 0)
+                        onEvents(events);
+                }
+
+                await watch.WaitAsync(silent, cancel);
+            }
+        }
+        catch (RegistryException)
+        {
+            return WatchEnd.Broken;
+        }
+        finally
+        {
+            if (watch is not null)
+            {
+                store.Close(watch);
+                lock (_gate)
+                    _watches.Remove(watch);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+    private async Task<T> CallAsync<T>(string name, Func<T> call, CancellationToken cancel)
+    {
+        cancel.ThrowIfCancellationRequested();
+        // A call is never answered in the caller's own step: that would hide orders a real registry shows.
+        await Task.Yield();
+        using var deadline = new CancellationTokenSource(CallDeadline, runtime.Time);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(cancel, deadline.Token);
+        try
+        {
+            if (Latency > TimeSpan.Zero)
+                await runtime.Delay(Latency, linked.Token);
+            while (_fault == EmbeddedFault.Hung || store.Frozen)
+                await HealedAsync(linked.Token);
+        }
+        catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
+        {
+            throw new RegistryException(RegistryFailure.Unavailable, $"{name}: no answer in {CallDeadline}");
+        }
+
+        if (_fault == EmbeddedFault.Cut)
+            throw new RegistryException(RegistryFailure.Unavailable, $"{name}: connection refused");
+        return call();
+    }
+
+    private async Task HealedAsync(CancellationToken cancel)
+    {
+        Task healed;
+        lock (_gate)
+            healed = _fault == EmbeddedFault.Hung ? _healed.Task : Task.CompletedTask;
+        if (!healed.IsCompleted)
+            await healed.WaitAsync(cancel);
+        else
+            await runtime.Delay(TimeSpan.FromMilliseconds(10), cancel);
+    }
+}

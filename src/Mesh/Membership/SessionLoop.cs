@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Microsoft.Extensions.Logging;
+
+namespace Mooncake.Mesh.Membership;
+
+/// <summary>
+/// Keeps the node's record in the registry on a living lease: the only writer of that record. A lease is taken for
+/// lost when the registry says so, or when TTL has passed on our own clock since the start of the last beat that was
+/// answered; then a new one is granted, for a record is never written again under a lease that may be gone.
+/// </summary>
+internal sealed class SessionLoop
+{
+    private const int MaxWriteAttempts = 4;
+    private const int MaxWaitingUpdates = 64;
+
+    private readonly IMeshRegistry _registry;
+    private readonly MeshRuntime _runtime;
+    private readonly MembershipOptions _options;
+    private readonly RegistryHealth _health;
+    private readonly ILogger _log;
+    private readonly WakeSignal _wake;
+    private readonly RegistryBackoff _backoff;
+    private readonly Lock _gate = new();
+    private readonly List<(long Version, TaskCompletionSource Done)> _updates = [];
+    private volatile NodeRecord _self;
+    private RegistryLease? _lease;
+    private bool _registered;
+    private long _modRevision;
+    private long _registrations;
+    private long _wantedVersion;
+    private long _writtenVersion;
+    private long? _lastBeat;
+    private string? _rival;
+
+    public SessionLoop(NodeRecord self, IMeshRegistry registry, MeshRuntime runtime, MembershipOptions options,
+        RegistryHealth health, ILogger log)
+    {
+        _self = self;
+        _registry = registry;
+        _runtime = runtime;
+        _options = options;
+        _health = health;
+        _log = log;
+        _wake = new WakeSignal(runtime.Time);
+        _backoff = new RegistryBackoff(runtime.Random);
+    }
+
+    /// <summary>Where the lease id is kept, or null.</summary>
+    public KeptLease? Kept { get; set; }
+
+    /// <summary>Our record as it is wanted, with the present session.</summary>
+    public NodeRecord Self => _self;
+
+    /// <summary>Why the record is not registered when that is not the registry's fault, or null.</summary>
+    public string? Rival
+    {
+        get
+        {
+            lock (_gate)
+                return _rival;
+        }
+    }
+
+    public bool Registered
+    {
+        get
+        {
+            lock (_gate)
+                return _registered;
+        }
+    }
+
+    /// <summary>The present lease, or 0.</summary>
+    public long Lease
+    {
+        get
+        {
+            lock (_gate)
+                return _lease?.Id ?? 0;
+        }
+    }
+
+    public TimeSpan? KeepAliveAge
+    {
+        get
+        {
+            lock (_gate)
+                return _lastBeat is { } beat ? _runtime.Time.GetElapsedTime(beat) : null;
+        }
+    }
+
+    /// <summary>How often the record has been registered; a listing that began before the last time proves nothing.</summary>
+    public long Registrations
+    {
+        get
+        {
+            lock (_gate)
+                return _registrations;
+        }
+    }
+
+    private string Key => RegistryMirror.NodePrefix + _self.NodeId;
+
+    /// <summary>One attempt to register, under a new lease.</summary>
+    /// <returns>Null when done; NodeIdInUse when another incarnation holds the id.</returns>
+    /// <exception cref="RegistryException">The registry failed.</exception>
+    public async Task<MeshError?> RegisterAsync(CancellationToken stop)
+    {
+        long started = _runtime.Time.GetTimestamp();
+        long version;
+        NodeRecord record;
+        var lease = await CallAsync(token => _registry.GrantLeaseAsync(_options.LeaseTtl, token), stop);
+        try
+        {
+            KeepLease(lease.Id);
+            lock (_gate)
+            {
+                version = _wantedVersion;
+                record = _self with { Session = lease.Id };
+            }
+
+            var written = await WriteAsync(record, lease.Id, 0, stop);
+            if (written.Error is { } inUse)
+            {
+                await TryRevokeAsync(lease.Id, stop);
+                lock (_gate)
+                    _rival = inUse.Message;
+                return inUse;
+            }
+
+            lock (_gate)
+            {
+                _lease = lease;
+                _registered = true;
+                _rival = null;
+                _registrations++;
+                _modRevision = written.Value;
+                _lastBeat = started;
+                _self = _self with { Session = lease.Id };
+            }
+
+            _health.LeaseTtl = lease.TimeToLive;
+            _health.NoteWrite();
+            Written(version);
+            return null;
+        }
+        catch (RegistryException)
+        {
+            // Each attempt has a lease of its own: a kept one could run out between two attempts.
+            await TryRevokeAsync(lease.Id, stop);
+            throw;
+        }
+    }
+
+    /// <summary>Ends a lease if the registry lets us, in one bounded call.</summary>
+    public async Task<bool> TryRevokeAsync(long lease, CancellationToken stop)
+    {
+        try
+        {
+            await CallAsync(async token =>
+            {
+                await _registry.RevokeLeaseAsync(lease, token);
+                return true;
+            }, stop);
+            return true;
+        }
+        catch (Exception e) when (e is RegistryException or OperationCanceledException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Runs until <paramref name="stop"/>.</summary>
+    public async Task RunAsync(CancellationToken stop)
+    {
+        while (!stop.IsCancellationRequested)
+        {
+            TimeSpan wait;
+            long started = _runtime.Time.GetTimestamp();
+            try
+            {
+                wait = await StepAsync(stop);
+            }
+            catch (Exception) when (stop.IsCancellationRequested)
+            {
+                break;
+            }
+            catch (Exception e)
+            {
+                // Whatever a broken connection throws, this loop must outlive it.
+                wait = Failed(started, e as RegistryException ??
+                    new RegistryException(RegistryFailure.Unavailable, e.Message, e));
+            }
+
+            try
+            {
+                await _wake.WaitAsync(wait, stop);
+            }
+            catch (OperationCanceledException)
+            {
+                break;
+            }
+        }
+
+        FailUpdates();
+    }
+
+    /// <summary>Changes the wanted record; the loop writes it.</summary>
+    /// <returns>A task that ends when it is written; null when too many changes wait.</returns>
+    public Task? Change(Func<NodeRecord, NodeRecord> change)
+    {
+        Task done;
+        lock (_gate)
+        {
+            if (_updates.Count >= MaxWaitingUpdates)
+                return null;
+            var next = change(_self);
+            if (next.ToJson().Length > NodeRecord.MaxBytes)
+                throw new ArgumentException($"the node's record is over {NodeRecord.MaxBytes} bytes", nameof(change));
+            _self = next with
+            {
+                NodeId = _self.NodeId,
+                Incarnation = _self.Incarnation,
+                Session = _self.Session,
+            };
+            var source = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _updates.Add((++_wantedVersion, source));
+            done = source.Task;
+        }
+
+        _wake.Set();
+        return done;
+    }
+
+    /// <summary>
+    /// What a listing or an event says of our own key. <paramref name="registrations"/>: how often we had registered
+    /// when it was asked for; <paramref name="revision"/>: of the event, or long.MaxValue for a listing.
+    /// </summary>
+    public void Observe(RegistryEntry? own, long registrations, long revision)
+    {
+        lock (_gate)
+        {
+            if (!_registered || registrations != _registrations || revision <= _modRevision)
+                return;
+            // Our key on another lease of ours is what a restored snapshot shows.
+            if (own is not null && own.Lease == _lease!.Id)
+                return;
+            _registered = false;
+        }
+
+        _health.Log(LogLevel.Warning, "our record is missing from the registry: registering again");
+        _wake.Set();
+    }
+
+    private async Task<TimeSpan> StepAsync(CancellationToken stop)
+    {
+        RegistryLease? lease;
+        bool registered;
+        bool changed;
+        long modRevision;
+        long version;
+        long beat;
+        lock (_gate)
+        {
+            (lease, registered, modRevision) = (_lease, _registered, _modRevision);
+            changed = _wantedVersion > _writtenVersion;
+            version = _wantedVersion;
+            beat = _lastBeat ?? 0;
+        }
+
+        if (!registered)
+        {
+            if (await RegisterAsync(stop) is { } inUse)
+            {
+                _health.Log(LogLevel.Error, inUse.Message);
+                return _backoff.Next();
+            }
+
+            _backoff.Reset();
+            return TimeSpan.Zero;
+        }
+
+        if (changed)
+        {
+            var written = await WriteAsync(_self, lease!.Id, modRevision, stop);
+            if (written.Error is not null)
+                throw new RegistryException(RegistryFailure.LeaseNotFound, written.Error.Message);
+            lock (_gate)
+                _modRevision = Math.Max(_modRevision, written.Value);
+            _health.NoteWrite();
+            Written(version);
+            return TimeSpan.Zero;
+        }
+
+        var left = (lease!.TimeToLive / 3) - _runtime.Time.GetElapsedTime(beat);
+        return left > TimeSpan.Zero ? left : await BeatAsync(lease, stop);
+    }
+
+    private async Task<TimeSpan> BeatAsync(RegistryLease lease, CancellationToken stop)
+    {
+        // A process that was stopped for longer than TTL may find its lease alive, or believe so: treat it as lost.
+        if (LocallyExpired(lease))
+            return Lost("its time ran out on our own clock");
+        long started = _runtime.Time.GetTimestamp();
+        var granted = await CallAsync(token => _registry.KeepAliveAsync(lease.Id, token), stop);
+        _health.NoteAnswer();
+        if (granted is null)
+            return Lost("the registry no longer knows it");
+        _backoff.Reset();
+        lock (_gate)
+        {
+            _lastBeat = started;
+            _lease = lease with { TimeToLive = granted.Value };
+        }
+
+        return (granted.Value / 3) - _runtime.Time.GetElapsedTime(started);
+    }
+
+    private TimeSpan Failed(long started, RegistryException failure)
+    {
+        _health.NoteFailure(started, failure);
+        RegistryLease? lease;
+        lock (_gate)
+            lease = _registered ? _lease : null;
+        if (failure.Failure == RegistryFailure.LeaseNotFound)
+            return Lost("the registry no longer knows it");
+        if (lease is not null && LocallyExpired(lease))
+            Lost("its time ran out on our own clock");
+        return _backoff.Next();
+    }
+
+    private bool LocallyExpired(RegistryLease lease)
+    {
+        lock (_gate)
+            return _lastBeat is { } beat && _runtime.Time.GetElapsedTime(beat) >= lease.TimeToLive;
+    }
+
+    private TimeSpan Lost(string why)
+    {
+        lock (_gate)
+            _registered = false;
+        _health.Log(LogLevel.Warning, $"the lease is lost: {why}; registering again");
+        return TimeSpan.Zero;
+    }
+
+    /// <summary>Writes our record if the key is free or holds our own incarnation.</summary>
+    /// <returns>The revision, or NodeIdInUse.</returns>
+    private async Task<MeshResult<long>> WriteAsync(
+        NodeRecord record, long lease, long expected, CancellationToken stop)
+    {
+        byte[] json = record.ToJson();
+        for (int attempt = 0; attempt < MaxWriteAttempts; attempt++)
+        {
+            long guard = expected;
+            var write = await CallAsync(token => _registry.WriteIfAsync(Key, json, lease, guard, token), stop);
+            if (write.Succeeded)
+                return write.Revision;
+            if (write.Current is not { } current)
+            {
+                expected = 0;
+                continue;
+            }
+
+            var holder = NodeRecord.FromJson(current.Value);
+            if (holder?.Incarnation != record.Incarnation)
+                return new MeshError(MeshErrorCode.NodeIdInUse, "membership",
+                    $"node id '{record.NodeId}' is in use by incarnation {holder?.Incarnation:x} " +
+                    $"at {string.Join(", ", holder?.Endpoints ?? [])}");
+            // The guard may have failed against our own earlier attempt, whose answer was lost.
+            if (current.Lease == lease && current.Value.AsSpan().SequenceEqual(json))
+                return current.ModRevision;
+            expected = current.ModRevision;
+        }
+
+        throw new RegistryException(RegistryFailure.Unavailable, $"{Key} changed at each of {MaxWriteAttempts} writes");
+    }
+
+    private Task<T> CallAsync<T>(Func<CancellationToken, Task<T>> call, CancellationToken stop) =>
+        _runtime.BoundedAsync(_health.LeaseTtl / 3, stop, call);
+
+    private void KeepLease(long lease)
+    {
+        try
+        {
+            Kept?.Write(lease);
+        }
+        catch (IOException e)
+        {
+            // A full disk costs a slow restart, not the membership.
+            _log.LogWarning("the lease id could not be kept: {Reason}", e.Message);
+        }
+    }
+
+    private void Written(long version)
+    {
+        TaskCompletionSource[] done;
+        lock (_gate)
+        {
+            _writtenVersion = Math.Max(_writtenVersion, version);
+            done = [.. _updates.Where(update => update.Version <= version).Select(update => update.Done)];
+            _updates.RemoveAll(update => update.Version <= version);
+        }
+
+        foreach (var source in done)
+            source.TrySetResult();
+    }
+
+    private void FailUpdates()
+    {
+        TaskCompletionSource[] failed;
+        lock (_gate)
+        {
+            failed = [.. _updates.Select(update => update.Done)];
+            _updates.Clear();
+        }
+
+        foreach (var source in failed)
+            source.TrySetCanceled();
+    }
+}

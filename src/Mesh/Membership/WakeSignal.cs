@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+namespace Mooncake.Mesh.Membership;
+
+/// <summary>Lets one loop sleep until a time or until somebody wakes it. Thread-safe for wakers; one sleeper.</summary>
+internal sealed class WakeSignal(TimeProvider time)
+{
+    private readonly Lock _gate = new();
+    private TaskCompletionSource? _sleeper;
+    private bool _set;
+
+    /// <summary>Change what the loop looks at first, then call this: it looks again.</summary>
+    public void Set()
+    {
+        TaskCompletionSource? sleeper;
+        lock (_gate)
+        {
+            _set = true;
+            sleeper = _sleeper;
+        }
+
+        sleeper?.TrySetResult();
+    }
+
+    public async Task WaitAsync(TimeSpan atMost, CancellationToken cancel)
+    {
+        Task sleep;
+        lock (_gate)
+        {
+            if (_set)
+            {
+                _set = false;
+                return;
+            }
+
+            _sleeper = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            sleep = _sleeper.Task;
+        }
+
+        try
+        {
+            await sleep.WaitAsync(atMost < TimeSpan.Zero ? TimeSpan.Zero : atMost, time, cancel);
+        }
+        catch (TimeoutException)
+        {
+        }
+        finally
+        {
+            lock (_gate)
+            {
+                _set = false;
+                _sleeper = null;
+            }
+        }
+    }
+}
+
+/// <summary>Doubling waits from 200 ms to 2 s, each shortened by up to half at random so that nodes spread out.</summary>
+internal sealed class RegistryBackoff(RandomSource random)
+{
+    private const int FromMilliseconds = 200;
+    private const int ToMilliseconds = 2000;
+    private int _next = FromMilliseconds;
+
+    public TimeSpan Next()
+    {
+        int wait = _next;
+        _next = Math.Min(ToMilliseconds, _next * 2);
+        return TimeSpan.FromMilliseconds(wait - random.Next((wait / 2) + 1));
+    }
+
+    public void Reset() => _next = FromMilliseconds;
+}
+
+/// <summary>Bounds calls to the registry, whatever registry it is.</summary>
+internal static class RegistryCalls
+{
+    /// <summary>The call's answer, or <see cref="RegistryFailure.Unavailable"/> after <paramref name="limit"/>.</summary>
+    public static async Task<T> BoundedAsync<T>(
+        this MeshRuntime runtime, TimeSpan limit, CancellationToken stop, Func<CancellationToken, Task<T>> call)
+    {
+        using var deadline = new CancellationTokenSource(limit, runtime.Time);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(stop, deadline.Token);
+        try
+        {
+            return await call(linked.Token).WaitAsync(linked.Token);
+        }
+        catch (OperationCanceledException) when (!stop.IsCancellationRequested)
+        {
+            throw new RegistryException(RegistryFailure.Unavailable, $"no answer in {limit}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+
+namespace Mooncake.Mesh.Segments;
+
+/// <summary>All segments of a store: made and closed together. Extents are taken under the lock of the store.</summary>
+internal sealed class SegmentSet : IDisposable
+{
+    /// <summary>Most segments of a node.</summary>
+    public const int MaxSegments = 256;
+
+    private readonly Segment[] _all;
+    private bool _closed;
+
+    private SegmentSet(Segment[] all)
+    {
+        _all = all;
+        foreach (Segment segment in all)
+        {
+            Capacity += segment.Length;
+            LargestSegment = Math.Max(LargestSegment, segment.Length);
+        }
+    }
+
+    /// <summary>The segments, by id.</summary>
+    public IReadOnlyList<Segment> All => _all;
+
+    /// <summary>Bytes in all.</summary>
+    public long Capacity { get; }
+
+    /// <summary>Bytes of the largest: no larger object can ever be held.</summary>
+    public long LargestSegment { get; }
+
+    /// <summary>Free bytes in all.</summary>
+    public long Free
+    {
+        get
+        {
+            long free = 0;
+            foreach (Segment segment in _all)
+                free += segment.Allocator.FreeBytes;
+            return free;
+        }
+    }
+
+    /// <summary>Bytes of the largest hole.</summary>
+    public long LargestFree
+    {
+        get
+        {
+            long largest = 0;
+            foreach (Segment segment in _all)
+                largest = Math.Max(largest, segment.Allocator.LargestFree);
+            return largest;
+        }
+    }
+
+    /// <summary>Allocates all segments, or none.</summary>
+    /// <returns>The set; InvalidArgument with every fault of the options; the failure of the memory.</returns>
+    public static MeshResult<SegmentSet> Create(IReadOnlyList<SegmentOptions> options, RandomSource random)
+    {
+        var faults = new List<string>();
+        if (options.Count > MaxSegments)
+            faults.Add($"segments has {options.Count} entries; the limit is {MaxSegments}");
+        for (int id = 0; id < Math.Min(options.Count, MaxSegments); id++)
+        {
+            foreach (MeshError fault in options[id].Validate(id))
+                faults.Add(fault.Message);
+        }
+
+        if (faults.Count > 0)
+            return new MeshError(MeshErrorCode.InvalidArgument, "config:segments", string.Join("; ", faults));
+
+        var counter = new GenerationCounter(random);
+        var made = new List<Segment>(options.Count);
+        long promised = 0;
+        for (int id = 0; id < options.Count; id++)
+        {
+            MeshResult<Segment> segment = Segment.Create(id, options[id], counter, promised);
+            if (segment.Error is { } error)
+            {
+                foreach (Segment earlier in made)
+                    earlier.Dispose();
+                return error;
+            }
+
+            promised += segment.Value.Promised;
+            made.Add(segment.Value);
+        }
+
+        return new SegmentSet([.. made]);
+    }
+
+    /// <summary>Takes an extent in the segment with most free bytes among those with a hole for it.</summary>
+    public bool TryAllocate(long size, out Extent extent)
+    {
+        Segment? best = null;
+        long needed = ExtentAllocator.Rounded(size);
+        foreach (Segment segment in _all)
+        {
+            if (segment.Allocator.LargestFree >= needed
+                && (best is null || segment.Allocator.FreeBytes > best.Allocator.FreeBytes))
+                best = segment;
+        }
+
+        extent = default;
+        if (best is null || !best.Allocator.TryAllocate(size, out long offset))
+            return false;
+        extent = new Extent(best.Id, offset, size, best.Generations.Advance(offset));
+        return true;
+    }
+
+    /// <summary>The word of an extent becomes a new one: readers find out. Comes before <see cref="Release"/>.</summary>
+    public void Invalidate(in Extent extent)
+    {
+        // An object may be discarded after the store was closed; then the words are gone, and so are their readers.
+        if (!_closed)
+            _all[extent.SegmentId].Generations.Advance(extent.Offset);
+    }
+
+    /// <summary>The range of an invalidated extent is free.</summary>
+    public void Release(in Extent extent) => _all[extent.SegmentId].Allocator.Free(extent.Offset, extent.Length);
+
+    /// <summary>Touches, one after the other, the segments that ask for it.</summary>
+    public Task TouchAsync(MeshRuntime runtime, CancellationToken cancel) => runtime.Start(async () =>
+    {
+        foreach (Segment segment in _all)
+        {
+            if (segment.Options.PreTouch)
+                await segment.Memory.TouchAsync(runtime, cancel);
+        }
+    });
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _closed = true;
+        foreach (Segment segment in _all)
+            segment.Dispose();
+    }
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Transfer;
+
+/// <summary>How a transfer ended.</summary>
+public enum TransferOutcome
+{
+    /// <summary>Every byte arrived, and the extent held the object when the last one was read.</summary>
+    Done,
+
+    /// <summary>The extent no longer holds the object; what arrived is to be dropped.</summary>
+    Stale,
+
+    /// <summary>The holder cannot be reached this way, or the connection broke.</summary>
+    Unreachable,
+
+    /// <summary>The deadline passed or the caller cancelled.</summary>
+    Late,
+}
+
+/// <summary>Native memory of the caller; stays where it is until the call that got it returns.</summary>
+/// <param name="Address">First byte.</param>
+/// <param name="Length">Length in bytes.</param>
+public readonly record struct NativeRange(nint Address, long Length);
+
+/// <summary>Bytes of one extent at one holder.</summary>
+/// <param name="Node">The holder.</param>
+/// <param name="SegmentId">Its segment.</param>
+/// <param name="Offset">Where the extent starts, in bytes.</param>
+/// <param name="Generation">The word that proves the extent still holds the object.</param>
+/// <param name="Length">Bytes to read, from the start of the extent.</param>
+public readonly record struct ExtentRead(NodeRecord Node, int SegmentId, long Offset, ulong Generation, long Length);
+
+/// <summary>
+/// Moves bytes between a caller's memory and a holder's segment. It says what it reaches and moves bytes; it decides
+/// nothing. Thread-safe. No call returns while anything can still read or write the caller's memory, on deadline and
+/// cancel alike (rule A4).
+/// </summary>
+public interface ITransport : IAsyncDisposable
+{
+    /// <summary>"tcp", "shm", "control", "self".</summary>
+    string Name { get; }
+
+    /// <summary>Largest transfer it does, in bytes.</summary>
+    long MaxBytes { get; }
+
+    /// <summary>Whether it can read from this node's segments.</summary>
+    bool CanRead(NodeRecord node);
+
+    /// <summary>Whether it can carry the bytes of a reservation to this node.</summary>
+    bool CanWrite(NodeRecord node);
+
+    /// <summary>
+    /// Reads an extent into <paramref name="destination"/>, and after the last byte checks that the word is still the
+    /// one asked for (rule A1).
+    /// </summary>
+    Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
+        CancellationToken cancel);
+
+    /// <summary>Carries all bytes of a reservation to its holder, which writes them into the extent (rule A5).</summary>
+    Task<TransferOutcome> WriteAsync(NodeRecord node, ulong reservationId, NativeRange source, TimeSpan timeout,
+        CancellationToken cancel);
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.Net;
+using System.Net.Sockets;
+using Mooncake.Mesh.Control;
+
+namespace Mooncake.Mesh.Transfer.Tcp;
+
+/// <summary>Connections over tcp ("host:port", "[v6]:port") and Unix sockets ("unix:/path").</summary>
+public sealed class SocketNetwork : IPeerNetwork
+{
+    private const string UnixPrefix = "unix:";
+    private const int Backlog = 512;
+
+    /// <inheritdoc/>
+    public async Task<IPeerConnection> ConnectAsync(string endpoint, CancellationToken cancel)
+    {
+        var target = await ResolveAsync(endpoint, cancel);
+        var socket = NewSocket(target);
+        try
+        {
+            await socket.ConnectAsync(target, cancel);
+            return new SocketConnection(socket, endpoint);
+        }
+        catch (Exception e)
+        {
+            socket.Dispose();
+            if (e is OperationCanceledException)
+                throw;
+            throw new PeerNetworkException(e.Message, e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public IPeerListener Listen(string endpoint)
+    {
+        Socket? socket = null;
+        try
+        {
+            var local = Resolve(endpoint);
+            socket = NewSocket(local);
+            if (local is UnixDomainSocketEndPoint)
+                File.Delete(endpoint[UnixPrefix.Length..]);
+            socket.Bind(local);
+            socket.Listen(Backlog);
+            return new SocketListener(socket, endpoint);
+        }
+        catch (Exception e) when (e is SocketException or IOException or FormatException or UnauthorizedAccessException
+            or ArgumentException)
+        {
+            socket?.Dispose();
+            throw new PeerNetworkException($"cannot listen on {endpoint}: {e.Message}", e);
+        }
+    }
+
+    private static Socket NewSocket(EndPoint endpoint)
+    {
+        if (endpoint is UnixDomainSocketEndPoint)
+            return new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        return new Socket(endpoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+    }
+
+    private static async ValueTask<EndPoint> ResolveAsync(string endpoint, CancellationToken cancel)
+    {
+        if (endpoint.StartsWith(UnixPrefix, StringComparison.Ordinal))
+            return new UnixDomainSocketEndPoint(endpoint[UnixPrefix.Length..]);
+        if (IPEndPoint.TryParse(endpoint, out var literal))
+            return literal;
+        var (host, port) = Split(endpoint);
+        try
+        {
+            var addresses = await Dns.GetHostAddressesAsync(host, cancel);
+            return new IPEndPoint(addresses[0], port);
+        }
+        catch (SocketException e)
+        {
+            throw new PeerNetworkException($"cannot resolve {host}: {e.Message}", e);
+        }
+    }
+
+    private static EndPoint Resolve(string endpoint)
+    {
+        if (endpoint.StartsWith(UnixPrefix, StringComparison.Ordinal))
+            return new UnixDomainSocketEndPoint(endpoint[UnixPrefix.Length..]);
+        if (IPEndPoint.TryParse(endpoint, out var literal))
+            return literal;
+        var (host, port) = Split(endpoint);
+        return new IPEndPoint(Dns.GetHostAddresses(host)[0], port);
+    }
+
+    private static (string Host, int Port) Split(string endpoint)
+    {
+        int colon = endpoint.LastIndexOf(':');
+        if (colon <= 0 || !ushort.TryParse(endpoint.AsSpan(colon + 1), out ushort port))
+            throw new PeerNetworkException($"'{endpoint}' is no host:port");
+        return (endpoint[..colon].Trim('[', ']'), port);
+    }
+}
+
+/// <summary>A connected socket.</summary>
+internal sealed class SocketConnection(Socket socket, string remote) : IPeerConnection
+{
+    /// <summary>The socket itself, for the blocking threads of the data lane.</summary>
+    public Socket Socket => socket;
+
+    /// <inheritdoc/>
+    public string RemoteEndpoint => remote;
+
+    /// <inheritdoc/>
+    public async ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancel)
+    {
+        try
+        {
+            while (!bytes.IsEmpty)
+            {
+                int sent = await socket.SendAsync(bytes, SocketFlags.None, cancel);
+                bytes = bytes[sent..];
+            }
+        }
+        catch (SocketException e)
+        {
+            throw new PeerNetworkException(e.Message, e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<int> ReceiveAsync(Memory<byte> buffer, CancellationToken cancel)
+    {
+        try
+        {
+            return await socket.ReceiveAsync(buffer, SocketFlags.None, cancel);
+        }
+        catch (SocketException e)
+        {
+            throw new PeerNetworkException(e.Message, e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Abort() => socket.Dispose();
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync()
+    {
+        Abort();
+        return ValueTask.CompletedTask;
+    }
+}
+
+/// <summary>A listening socket.</summary>
+internal sealed class SocketListener : IPeerListener
+{
+    private readonly Socket _socket;
+
+    public SocketListener(Socket socket, string endpoint)
+    {
+        _socket = socket;
+        Endpoint = socket.LocalEndPoint is IPEndPoint local ? local.ToString() : endpoint;
+    }
+
+    /// <inheritdoc/>
+    public string Endpoint { get; }
+
+    /// <inheritdoc/>
+    public async Task<IPeerConnection> AcceptAsync(CancellationToken cancel)
+    {
+        try
+        {
+            var socket = await _socket.AcceptAsync(cancel);
+            if (socket.RemoteEndPoint is IPEndPoint)
+                socket.NoDelay = true;
+            return new SocketConnection(socket, socket.RemoteEndPoint?.ToString() ?? "");
+        }
+        catch (SocketException e)
+        {
+            throw new PeerNetworkException(e.Message, e);
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync()
+    {
+        _socket.Dispose();
+        if (Endpoint.StartsWith("unix:", StringComparison.Ordinal))
+            File.Delete(Endpoint["unix:".Length..]);
+        return ValueTask.CompletedTask;
+    }
+}

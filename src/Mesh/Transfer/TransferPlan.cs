@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Transfer;
+
+/// <summary>
+/// Picks, per request, the best transport that reaches the other end, and falls back to the next when it does not.
+/// </summary>
+/// <param name="transports">Best first.</param>
+public sealed class TransferPlan(IReadOnlyList<ITransport> transports) : IAsyncDisposable
+{
+    private const double BytesPerSecond = 64 << 20;
+    private readonly long[] _bytesRead = new long[transports.Count];
+    private readonly long[] _bytesWritten = new long[transports.Count];
+
+    /// <summary>The transports, best first.</summary>
+    public IReadOnlyList<ITransport> Transports => transports;
+
+    /// <summary>The time a call may take by default: 1 s, and 1 s more for each 64 MiB.</summary>
+    public static TimeSpan DefaultLimit(long bytes) => TimeSpan.FromSeconds(1 + (bytes / BytesPerSecond));
+
+    /// <summary>Bytes read and written by each transport.</summary>
+    public IEnumerable<(string Name, long Read, long Written)> Bytes()
+    {
+        for (int i = 0; i < transports.Count; i++)
+            yield return (transports[i].Name, Volatile.Read(ref _bytesRead[i]), Volatile.Read(ref _bytesWritten[i]));
+    }
+
+    /// <summary>Reads an extent.</summary>
+    public async Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
+        CancellationToken cancel)
+    {
+        for (int i = 0; i < transports.Count; i++)
+        {
+            if (read.Length > transports[i].MaxBytes || !transports[i].CanRead(read.Node))
+                continue;
+            var outcome = await transports[i].ReadAsync(read, destination, timeout, cancel);
+            if (outcome == TransferOutcome.Done)
+                Interlocked.Add(ref _bytesRead[i], read.Length);
+            if (outcome != TransferOutcome.Unreachable)
+                return outcome;
+        }
+
+        return TransferOutcome.Unreachable;
+    }
+
+    /// <summary>Carries the bytes of a reservation to its holder.</summary>
+    public async Task<TransferOutcome> WriteAsync(NodeRecord node, ulong reservationId, NativeRange source,
+        TimeSpan timeout, CancellationToken cancel)
+    {
+        for (int i = 0; i < transports.Count; i++)
+        {
+            if (source.Length > transports[i].MaxBytes || !transports[i].CanWrite(node))
+                continue;
+            var outcome = await transports[i].WriteAsync(node, reservationId, source, timeout, cancel);
+            if (outcome == TransferOutcome.Done)
+                Interlocked.Add(ref _bytesWritten[i], source.Length);
+            if (outcome != TransferOutcome.Unreachable)
+                return outcome;
+        }
+
+        return TransferOutcome.Unreachable;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        foreach (var transport in transports)
+            await transport.DisposeAsync();
+    }
+}
