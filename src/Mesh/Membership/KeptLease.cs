@@ -28,7 +28,7 @@ internal sealed class KeptLease : IDisposable
         string path = Path.Combine(directory, $"membership-{nodeId}.lease");
         try
         {
-            Directory.CreateDirectory(directory);
+            System.IO.Directory.CreateDirectory(directory);
             var options = new FileStreamOptions
             {
                 Mode = FileMode.OpenOrCreate,
