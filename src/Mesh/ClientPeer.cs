@@ -80,7 +80,7 @@ internal sealed class ClientPeer : IAsyncDisposable
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        await _stop.CancelAsync();
+        _stop.Cancel();
         _links.Close();
         await _transports.DisposeAsync();
         if (_registry is not null)

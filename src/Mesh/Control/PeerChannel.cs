@@ -18,6 +18,12 @@ internal sealed class PeerChannel
     private static readonly MeshError ClosedError =
         new(MeshErrorCode.Unavailable, "channel", "the connection to the peer has broken");
 
+    private static readonly MeshError TimedOut =
+        new(MeshErrorCode.DeadlineExceeded, "channel", "no answer in time");
+
+    private static readonly MeshError Cancelled =
+        new(MeshErrorCode.Cancelled, "channel", "the caller cancelled");
+
     private readonly IPeerConnection _connection;
     private readonly FrameReader _reader;
     private readonly IPeerHandler _handler;
@@ -121,21 +127,17 @@ internal sealed class PeerChannel
         CancellationToken cancel)
         where TAnswer : IWireMessage<TAnswer>
     {
-        try
-        {
-            return await call.Task.WaitAsync(timeout, _runtime.Time, cancel);
-        }
-        catch (TimeoutException)
-        {
+        using var timer = _runtime.Time.CreateTimer(static state => ((PendingCall)state!).Fail(TimedOut), call, timeout,
+            Timeout.InfiniteTimeSpan);
+        using var registration = cancel.UnsafeRegister(static state => ((PendingCall)state!).Fail(Cancelled), call);
+        var result = await call.Task;
+        if (ReferenceEquals(result.Error, Cancelled))
             Forget(id);
-            return new MeshError(MeshErrorCode.DeadlineExceeded, "channel",
-                $"no answer from {Name} within {timeout.TotalMilliseconds:0} ms");
-        }
-        catch (OperationCanceledException)
-        {
-            Forget(id);
-            return new MeshError(MeshErrorCode.Cancelled, "channel", "the caller cancelled");
-        }
+        if (!ReferenceEquals(result.Error, TimedOut))
+            return result;
+        Forget(id);
+        return new MeshError(MeshErrorCode.DeadlineExceeded, "channel",
+            $"no answer from {Name} within {timeout.TotalMilliseconds:0} ms");
     }
 
     private string Name => Remote.NodeId.Length > 0 ? Remote.NodeId : _connection.RemoteEndpoint;

@@ -135,11 +135,7 @@ internal sealed class PeerHealth
             return;
         try
         {
-            await channel.Value.Closed.WaitAsync(PingInterval, _runtime.Time, cancel);
-        }
-        catch (TimeoutException)
-        {
-            // The connection stands: ping again.
+            await channel.Value.Closed.EndsWithinAsync(PingInterval, _runtime.Time, cancel);
         }
         catch (OperationCanceledException)
         {

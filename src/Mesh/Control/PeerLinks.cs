@@ -80,10 +80,8 @@ internal sealed class PeerLinks
 
         try
         {
-            return await attempt.WaitAsync(timeout, _runtime.Time, cancel);
-        }
-        catch (TimeoutException)
-        {
+            if (await attempt.EndsWithinAsync(timeout, _runtime.Time, cancel))
+                return await attempt;
             return new MeshError(MeshErrorCode.DeadlineExceeded, "link",
                 $"no connection to {node.NodeId} within {timeout.TotalMilliseconds:0} ms");
         }

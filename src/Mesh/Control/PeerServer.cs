@@ -70,7 +70,7 @@ internal sealed class PeerServer : IAsyncDisposable
             _listeners.Clear();
         }
 
-        await _stop.CancelAsync();
+        _stop.Cancel();
         foreach (var listener in listeners)
             await listener.DisposeAsync();
         foreach (var channel in channels)

@@ -30,7 +30,7 @@ internal sealed class SlotKeeper
     private readonly CancellationTokenSource _stop = new();
     private readonly Lock _lock = new();
     private readonly Dictionary<string, HashSet<int>> _debts = [];
-    private TaskCompletionSource _wake = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly WakeSignal _wake;
     private MeshView _previous = MeshView.Empty;
     private int _tombstoneSlot;
 
@@ -44,6 +44,7 @@ internal sealed class SlotKeeper
         _calls = calls;
         _isUnreachable = isUnreachable;
         _runtime = runtime;
+        _wake = new WakeSignal(runtime.Time);
         _log = runtime.Log.CreateLogger("mesh.slots");
         _puller = new SlotPuller(nodeId, states, owner, calls, runtime);
         owner.OnDebt = Owe;
@@ -111,11 +112,7 @@ internal sealed class SlotKeeper
         Wake();
     }
 
-    private void Wake()
-    {
-        lock (_lock)
-            _wake.TrySetResult();
-    }
+    private void Wake() => _wake.Set();
 
     private async Task LoopAsync()
     {
@@ -279,22 +276,13 @@ internal sealed class SlotKeeper
 
     private async Task SleepAsync(TimeSpan pause)
     {
-        Task woken;
-        lock (_lock)
-            woken = _wake.Task;
         try
         {
-            await woken.WaitAsync(pause, _runtime.Time, _stop.Token);
+            await _wake.WaitAsync(pause, _stop.Token);
         }
-        catch (Exception e) when (e is TimeoutException or OperationCanceledException)
+        catch (OperationCanceledException)
         {
-            // Time for the next round, or to stop.
-        }
-
-        lock (_lock)
-        {
-            if (_wake.Task.IsCompleted)
-                _wake = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            // The loop looks at the token.
         }
     }
 }

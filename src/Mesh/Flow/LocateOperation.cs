@@ -88,16 +88,9 @@ internal sealed class LocateOperation
         var all = asked.Length == 1 ? asked[0] : Task.WhenAll(asked);
         if (turn == 0 && !all.IsCompleted)
         {
-            try
-            {
-                await all.WaitAsync(HedgeAfter, _context.Runtime.Time, _cancel);
-                return true;
-            }
-            catch (TimeoutException)
-            {
+            if (!await all.EndsWithinAsync(HedgeAfter, _context.Runtime.Time, _cancel))
                 await HedgeAsync(open, all);
-                return true;
-            }
+            return true;
         }
 
         await all;

@@ -170,7 +170,7 @@ public sealed class EmbeddedRegistry(EmbeddedRegistryStore store, MeshRuntime ru
         lock (_gate)
             healed = _fault == EmbeddedFault.Hung ? _healed.Task : Task.CompletedTask;
         if (!healed.IsCompleted)
-            await healed.WaitAsync(cancel);
+            await healed.OrCancelAsync(cancel);
         else
             await runtime.Delay(TimeSpan.FromMilliseconds(10), cancel);
     }

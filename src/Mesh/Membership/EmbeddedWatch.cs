@@ -77,7 +77,7 @@ internal sealed class EmbeddedWatch(long fromRevision, IEnumerable<RegistryEvent
             if (_end is not null || (!evenIfPending && _pending.Count > 0))
                 return Task.CompletedTask;
             _waiter ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            return _waiter.Task.WaitAsync(cancel);
+            return _waiter.Task.OrCancelAsync(cancel);
         }
     }
 }

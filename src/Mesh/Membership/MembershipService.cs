@@ -232,11 +232,12 @@ public sealed class MembershipService : IAsyncDisposable
             return new MeshError(MeshErrorCode.Busy, "membership", "too many updates wait for the registry");
         try
         {
-            await written.WaitAsync(_options.RegistrationTimeout, _runtime.Time, cancel);
-            return true;
-        }
-        catch (TimeoutException)
-        {
+            if (await written.EndsWithinAsync(_options.RegistrationTimeout, _runtime.Time, cancel))
+            {
+                await written;
+                return true;
+            }
+
             return new MeshError(MeshErrorCode.Registry, "membership",
                 $"the change is not written yet: {_health.Failure?.Message ?? "no answer in time"}");
         }

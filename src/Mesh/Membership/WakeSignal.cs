@@ -39,10 +39,7 @@ internal sealed class WakeSignal(TimeProvider time)
 
         try
         {
-            await sleep.WaitAsync(atMost < TimeSpan.Zero ? TimeSpan.Zero : atMost, time, cancel);
-        }
-        catch (TimeoutException)
-        {
+            await sleep.EndsWithinAsync(atMost < TimeSpan.Zero ? TimeSpan.Zero : atMost, time, cancel);
         }
         finally
         {
@@ -83,7 +80,9 @@ internal static class RegistryCalls
         using var linked = CancellationTokenSource.CreateLinkedTokenSource(stop, deadline.Token);
         try
         {
-            return await call(linked.Token).WaitAsync(linked.Token);
+            var calling = call(linked.Token);
+            await calling.OrCancelAsync(linked.Token);
+            return await calling;
         }
         catch (OperationCanceledException) when (!stop.IsCancellationRequested)
         {

@@ -117,7 +117,7 @@ internal sealed class WatchLoop(
         var wish = _wanted.WaitAsync(limit, end.Token);
         var first = await Task.WhenAny(watch, wish);
         bool ours = first == wish;
-        await end.CancelAsync();
+        end.Cancel();
         Interlocked.Increment(ref _generation);
         try
         {
@@ -130,9 +130,10 @@ internal sealed class WatchLoop(
         WatchEnd? ended = null;
         try
         {
-            ended = await watch.WaitAsync(WatchStopLimit, runtime.Time, CancellationToken.None);
+            if (await watch.EndsWithinAsync(WatchStopLimit, runtime.Time, CancellationToken.None))
+                ended = await watch;
         }
-        catch (Exception e) when (ours && e is OperationCanceledException or TimeoutException or RegistryException)
+        catch (Exception e) when (ours && e is OperationCanceledException or RegistryException)
         {
         }
 

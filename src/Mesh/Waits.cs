@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+namespace Mooncake.Mesh;
+
+/// <summary>
+/// Waiting for a task with a limit, so that every step runs on the waiter's scheduler. Task.WaitAsync does not: when
+/// the task's source runs continuations asynchronously, it takes one step on the thread pool, and a simulation from one
+/// seed would no longer repeat.
+/// </summary>
+internal static class Waits
+{
+    /// <summary>Whether <paramref name="task"/> ended within <paramref name="limit"/>; false: not yet.</summary>
+    /// <exception cref="OperationCanceledException">Cancelled before either.</exception>
+    public static async Task<bool> EndsWithinAsync(this Task task, TimeSpan limit, TimeProvider time,
+        CancellationToken cancel)
+    {
+        if (task.IsCompleted)
+            return true;
+        cancel.ThrowIfCancellationRequested();
+        if (limit <= TimeSpan.Zero && limit != Timeout.InfiniteTimeSpan)
+            return false;
+        var source = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
+        _ = task.ContinueWith(static (_, state) => ((TaskCompletionSource<bool>)state!).TrySetResult(true), source,
+            CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Current);
+        using var timer = limit == Timeout.InfiniteTimeSpan
+            ? null
+            : time.CreateTimer(static state => ((TaskCompletionSource<bool>)state!).TrySetResult(false), source, limit,
+                Timeout.InfiniteTimeSpan);
+        using var registration = cancel.UnsafeRegister(
+            static state => ((TaskCompletionSource<bool>)state!).TrySetCanceled(), source);
+        return await source.Task;
+    }
+
+    /// <summary>Ends when <paramref name="task"/> does; its own failure is thrown.</summary>
+    /// <exception cref="OperationCanceledException">Cancelled before it ended.</exception>
+    public static async Task OrCancelAsync(this Task task, CancellationToken cancel)
+    {
+        await task.EndsWithinAsync(Timeout.InfiniteTimeSpan, TimeProvider.System, cancel);
+        await task;
+    }
+}
