@@ -230,20 +230,20 @@ public sealed class MembershipService : IAsyncDisposable
 
         if (Session!.Change(change) is not { } written)
             return new MeshError(MeshErrorCode.Busy, "membership", "too many updates wait for the registry");
+        using var limit = new CancellationTokenSource(_options.RegistrationTimeout, _runtime.Time);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancel);
         try
         {
-            await written.WaitAsync(_options.RegistrationTimeout, _runtime.Time, cancel);
+            await written.CancellableAsync(linked.Token);
             return true;
-        }
-        catch (TimeoutException)
-        {
-            return new MeshError(MeshErrorCode.Registry, "membership",
-                $"the change is not written yet: {_health.Failure?.Message ?? "no answer in time"}");
         }
         catch (OperationCanceledException)
         {
-            return cancel.IsCancellationRequested
-                ? new MeshError(MeshErrorCode.Cancelled, "membership", "cancelled; the change stays wanted")
+            if (cancel.IsCancellationRequested)
+                return new MeshError(MeshErrorCode.Cancelled, "membership", "cancelled; the change stays wanted");
+            return limit.IsCancellationRequested
+                ? new MeshError(MeshErrorCode.Registry, "membership",
+                    $"the change is not written yet: {_health.Failure?.Message ?? "no answer in time"}")
                 : new MeshError(MeshErrorCode.Closed, "membership", "stopped before the change was written");
         }
     }

@@ -207,10 +207,10 @@ internal sealed class SessionLoop
     }
 
     /// <summary>Changes the wanted record; the loop writes it.</summary>
-    /// <returns>A task that ends when it is written; null when too many changes wait.</returns>
-    public Task? Change(Func<NodeRecord, NodeRecord> change)
+    /// <returns>What ends when it is written; null when too many changes wait.</returns>
+    public TaskCompletionSource? Change(Func<NodeRecord, NodeRecord> change)
     {
-        Task done;
+        TaskCompletionSource done;
         lock (_gate)
         {
             if (_updates.Count >= MaxWaitingUpdates)
@@ -224,9 +224,8 @@ internal sealed class SessionLoop
                 Incarnation = _self.Incarnation,
                 Session = _self.Session,
             };
-            var source = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _updates.Add((++_wantedVersion, source));
-            done = source.Task;
+            done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _updates.Add((++_wantedVersion, done));
         }
 
         _wake.Set();

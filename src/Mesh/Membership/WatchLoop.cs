@@ -117,7 +117,8 @@ internal sealed class WatchLoop(
         var wish = _wanted.WaitAsync(limit, end.Token);
         var first = await Task.WhenAny(watch, wish);
         bool ours = first == wish;
-        await end.CancelAsync();
+        // CancelAsync would pass through the thread pool.
+        end.Cancel();
         Interlocked.Increment(ref _generation);
         try
         {

@@ -81,6 +81,13 @@ internal sealed class MembershipCluster
         AssertSettled(members);
     }
 
+    /// <summary>All living nodes have found out that the registry lost its past, and settle.</summary>
+    public void AssertReachesEpoch(long epoch, int members, TimeSpan limit)
+    {
+        World.Until(() => Living.All(node => node.View.Id.Epoch >= epoch) && Settled(members), limit);
+        AssertSettled(members);
+    }
+
     public void FaultAll(EmbeddedFault fault)
     {
         foreach (var node in Nodes)
