@@ -32,6 +32,8 @@ internal sealed class SessionLoop
     private long _writtenVersion;
     private long? _lastBeat;
     private string? _rival;
+    private byte[] _written = [];
+    private bool _overwritten;
 
     public SessionLoop(NodeRecord self, IMeshRegistry registry, MeshRuntime runtime, MembershipOptions options,
         RegistryHealth health, ILogger log)
@@ -136,6 +138,8 @@ internal sealed class SessionLoop
                 _rival = null;
                 _registrations++;
                 _modRevision = written.Value;
+                _written = record.ToJson();
+                _overwritten = false;
                 _lastBeat = started;
                 _self = _self with { Session = lease.Id };
             }
@@ -242,13 +246,15 @@ internal sealed class SessionLoop
         {
             if (!_registered || registrations != _registrations || revision <= _modRevision)
                 return;
-            // Our key on another lease of ours is what a restored snapshot shows.
-            if (own is not null && own.Lease == _lease!.Id)
+            // A restored snapshot may hold our key on an earlier lease of ours, or on this one with an old record.
+            bool onOurLease = own is not null && own.Lease == _lease!.Id;
+            if (onOurLease && (_wantedVersion > _writtenVersion || own!.Value.AsSpan().SequenceEqual(_written)))
                 return;
-            _registered = false;
+            _overwritten = onOurLease;
+            _registered = onOurLease;
         }
 
-        _health.Log(LogLevel.Warning, "our record is missing from the registry: registering again");
+        _health.Log(LogLevel.Warning, "our record is missing from the registry, or an old one: writing it again");
         _wake.Set();
     }
 
@@ -263,7 +269,7 @@ internal sealed class SessionLoop
         lock (_gate)
         {
             (lease, registered, modRevision) = (_lease, _registered, _modRevision);
-            changed = _wantedVersion > _writtenVersion;
+            changed = _overwritten || _wantedVersion > _writtenVersion;
             version = _wantedVersion;
             beat = _lastBeat ?? 0;
         }
@@ -282,11 +288,17 @@ internal sealed class SessionLoop
 
         if (changed)
         {
-            var written = await WriteAsync(_self, lease!.Id, modRevision, stop);
+            var record = _self;
+            var written = await WriteAsync(record, lease!.Id, modRevision, stop);
             if (written.Error is not null)
                 throw new RegistryException(RegistryFailure.LeaseNotFound, written.Error.Message);
             lock (_gate)
-                _modRevision = Math.Max(_modRevision, written.Value);
+            {
+                _modRevision = written.Value;
+                _written = record.ToJson();
+                _overwritten = false;
+            }
+
             _health.NoteWrite();
             Written(version);
             return TimeSpan.Zero;
