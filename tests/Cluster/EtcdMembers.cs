@@ -31,7 +31,8 @@ internal sealed class EtcdMembers(EtcdRegistryOptions options) : IAsyncDisposabl
         var registry = EtcdRegistry.Create(options, Runtime).Value;
         _registries.Add(registry);
         var service = new MembershipService(
-            new MembershipOptions { LeaseTtl = Ttl, Slots = 256, RuntimeDirectory = runtimeDirectory }, registry, Runtime);
+            new MembershipOptions { LeaseTtl = Ttl, Slots = 256, RuntimeDirectory = runtimeDirectory },
+                registry, Runtime);
         var result = await service.StartAsync(new NodeRecord
         {
             NodeId = id,
@@ -44,7 +45,8 @@ internal sealed class EtcdMembers(EtcdRegistryOptions options) : IAsyncDisposabl
     }
 
     public Task SettlesAsync(int members, TimeSpan limit) => Eventually.True(() => Settled(members), limit,
-        () => string.Join("\n", Nodes.Select(n => $"{n.Self.NodeId}: {n.Status} {string.Join(',', n.View.Members.Select(m => m.NodeId))}")));
+        () => string.Join("\n", Nodes.Select(
+            n => $"{n.Self.NodeId}: {n.Status} {string.Join(',', n.View.Members.Select(m => m.NodeId))}")));
 
     public async ValueTask DisposeAsync()
     {

@@ -93,7 +93,8 @@ public sealed class EtcdMembershipTests
         ulong mesh = members.Nodes[0].View.Config.MeshId;
         await etcd.RestartAsync(wipe: true);
         await members.SettlesAsync(3, Ttl * 2);
-        await Eventually.True(() => members.Nodes.All(n => n.View.Id.Epoch == 2), Ttl * 2, () => "the epoch did not rise");
+        await Eventually.True(
+            () => members.Nodes.All(n => n.View.Id.Epoch == 2), Ttl * 2, () => "the epoch did not rise");
         await members.SettlesAsync(3, Ttl);
         Assert.All(members.Nodes, n => Assert.Equal(mesh, n.View.Config.MeshId));
         string text = await etcd.CtlAsync("get", "--prefix", "/mooncake-mesh/t/");
@@ -119,7 +120,8 @@ public sealed class EtcdMembershipTests
     {
         await using var etcd = await EtcdProcess.StartAsync();
         await using var registry = EtcdRegistry.Create(
-            new EtcdRegistryOptions { Endpoints = etcd.Endpoint, Cluster = "t", CallDeadline = TimeSpan.FromSeconds(5) },
+            new EtcdRegistryOptions { Endpoints = etcd.Endpoint, Cluster = "t",
+                CallDeadline = TimeSpan.FromSeconds(5) },
             EtcdMembers.Runtime).Value;
         byte[] value = new byte[10_000];
         for (int i = 0; i < 600; i++)
@@ -139,7 +141,8 @@ public sealed class EtcdMembershipTests
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => watch);
         Assert.Null(await registry.KeepAliveAsync(4711, default));
         await registry.RevokeLeaseAsync(4711, default);
-        var gone = await Assert.ThrowsAsync<RegistryException>(() => registry.WriteIfAsync("x", value, 4711, 0, default));
+        var gone = await Assert.ThrowsAsync<RegistryException>(
+            () => registry.WriteIfAsync("x", value, 4711, 0, default));
         Assert.Equal(RegistryFailure.LeaseNotFound, gone.Failure);
     }
 }

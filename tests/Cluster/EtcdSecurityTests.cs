@@ -138,8 +138,10 @@ public sealed class EtcdSecurityTests : IDisposable
         names.AddIpAddress(IPAddress.Loopback);
         names.AddDnsName("localhost");
         request.CertificateExtensions.Add(names.Build());
-        using var leaf = request.Create(authority, authority.NotBefore, authority.NotAfter, RandomNumberGenerator.GetBytes(8));
-        return (Write($"{name}.pem", leaf.ExportCertificatePem()), Write($"{name}.key", key.ExportPkcs8PrivateKeyPem()));
+        using var leaf = request.Create(
+            authority, authority.NotBefore, authority.NotAfter, RandomNumberGenerator.GetBytes(8));
+        return (Write($"{name}.pem", leaf.ExportCertificatePem()),
+            Write($"{name}.key", key.ExportPkcs8PrivateKeyPem()));
     }
 
     private string Write(string name, string text)

@@ -11,7 +11,6 @@ namespace Mooncake.Mesh.Membership;
 /// </summary>
 internal sealed class SessionLoop
 {
-    private const int MaxWriteAttempts = 4;
     private const int MaxWaitingUpdates = 64;
 
     private readonly IMeshRegistry _registry;
@@ -19,6 +18,7 @@ internal sealed class SessionLoop
     private readonly MembershipOptions _options;
     private readonly RegistryHealth _health;
     private readonly ILogger _log;
+    private readonly RecordWriter _writer;
     private readonly WakeSignal _wake;
     private readonly RegistryBackoff _backoff;
     private readonly Lock _gate = new();
@@ -44,6 +44,7 @@ internal sealed class SessionLoop
         _options = options;
         _health = health;
         _log = log;
+        _writer = new RecordWriter(registry, runtime, health);
         _wake = new WakeSignal(runtime.Time);
         _backoff = new RegistryBackoff(runtime.Random);
     }
@@ -92,7 +93,9 @@ internal sealed class SessionLoop
         }
     }
 
-    /// <summary>How often the record has been registered; a listing that began before the last time proves nothing.</summary>
+    /// <summary>
+    /// How often the record has been registered; a listing that began before the last time proves nothing.
+    /// </summary>
     public long Registrations
     {
         get
@@ -101,8 +104,6 @@ internal sealed class SessionLoop
                 return _registrations;
         }
     }
-
-    private string Key => RegistryMirror.NodePrefix + _self.NodeId;
 
     /// <summary>One attempt to register, under a new lease.</summary>
     /// <returns>Null when done; NodeIdInUse when another incarnation holds the id.</returns>
@@ -122,7 +123,7 @@ internal sealed class SessionLoop
                 record = _self with { Session = lease.Id };
             }
 
-            var written = await WriteAsync(record, lease.Id, 0, stop);
+            var written = await _writer.WriteAsync(record, lease.Id, 0, stop);
             if (written.Error is { } inUse)
             {
                 await TryRevokeAsync(lease.Id, stop);
@@ -289,7 +290,7 @@ internal sealed class SessionLoop
         if (changed)
         {
             var record = _self;
-            var written = await WriteAsync(record, lease!.Id, modRevision, stop);
+            var written = await _writer.WriteAsync(record, lease!.Id, modRevision, stop);
             if (written.Error is not null)
                 throw new RegistryException(RegistryFailure.LeaseNotFound, written.Error.Message);
             lock (_gate)
@@ -353,38 +354,6 @@ internal sealed class SessionLoop
             _registered = false;
         _health.Log(LogLevel.Warning, $"the lease is lost: {why}; registering again");
         return TimeSpan.Zero;
-    }
-
-    /// <summary>Writes our record if the key is free or holds our own incarnation.</summary>
-    /// <returns>The revision, or NodeIdInUse.</returns>
-    private async Task<MeshResult<long>> WriteAsync(
-        NodeRecord record, long lease, long expected, CancellationToken stop)
-    {
-        byte[] json = record.ToJson();
-        for (int attempt = 0; attempt < MaxWriteAttempts; attempt++)
-        {
-            long guard = expected;
-            var write = await CallAsync(token => _registry.WriteIfAsync(Key, json, lease, guard, token), stop);
-            if (write.Succeeded)
-                return write.Revision;
-            if (write.Current is not { } current)
-            {
-                expected = 0;
-                continue;
-            }
-
-            var holder = NodeRecord.FromJson(current.Value);
-            if (holder?.Incarnation != record.Incarnation)
-                return new MeshError(MeshErrorCode.NodeIdInUse, "membership",
-                    $"node id '{record.NodeId}' is in use by incarnation {holder?.Incarnation:x} " +
-                    $"at {string.Join(", ", holder?.Endpoints ?? [])}");
-            // The guard may have failed against our own earlier attempt, whose answer was lost.
-            if (current.Lease == lease && current.Value.AsSpan().SequenceEqual(json))
-                return current.ModRevision;
-            expected = current.ModRevision;
-        }
-
-        throw new RegistryException(RegistryFailure.Unavailable, $"{Key} changed at each of {MaxWriteAttempts} writes");
     }
 
     private Task<T> CallAsync<T>(Func<CancellationToken, Task<T>> call, CancellationToken stop) =>

@@ -53,7 +53,9 @@ internal sealed class WakeSignal(TimeProvider time)
     }
 }
 
-/// <summary>Doubling waits from 200 ms to 2 s, each shortened by up to half at random so that nodes spread out.</summary>
+/// <summary>
+/// Doubling waits from 200 ms to 2 s, each shortened by up to half at random so that nodes spread out.
+/// </summary>
 internal sealed class RegistryBackoff(RandomSource random)
 {
     private const int FromMilliseconds = 200;
@@ -88,7 +90,9 @@ internal static class SchedulerWaits
 /// <summary>Bounds calls to the registry, whatever registry it is.</summary>
 internal static class RegistryCalls
 {
-    /// <summary>The call's answer, or <see cref="RegistryFailure.Unavailable"/> after <paramref name="limit"/>.</summary>
+    /// <summary>
+    /// The call's answer, or <see cref="RegistryFailure.Unavailable"/> after <paramref name="limit"/>.
+    /// </summary>
     public static async Task<T> BoundedAsync<T>(
         this MeshRuntime runtime, TimeSpan limit, CancellationToken stop, Func<CancellationToken, Task<T>> call)
     {

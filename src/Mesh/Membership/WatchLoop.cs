@@ -55,7 +55,9 @@ internal sealed class WatchLoop(
         return listing.Revision;
     }
 
-    /// <summary>Writes a config if the key still is as it was listed; who loses sees the winner's in the next listing.</summary>
+    /// <summary>
+    /// Writes a config if the key still is as it was listed; who loses sees the winner's in the next listing.
+    /// </summary>
     public async Task WriteConfigAsync(ConfigRewrite rewrite, CancellationToken stop)
     {
         var write = await runtime.BoundedAsync(health.LeaseTtl / 3, stop, token => registry.WriteIfAsync(
@@ -65,7 +67,8 @@ internal sealed class WatchLoop(
             return;
         keeper.NoteEpoch(rewrite.Config.Epoch);
         if (rewrite.Config.Epoch > 1)
-            health.Log(LogLevel.Warning, $"the registry lost its past: mesh written back at epoch {rewrite.Config.Epoch}");
+            health.Log(LogLevel.Warning,
+                $"the registry lost its past: mesh written back at epoch {rewrite.Config.Epoch}");
     }
 
     /// <summary>Runs until <paramref name="stop"/>.</summary>
