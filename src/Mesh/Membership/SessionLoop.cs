@@ -93,9 +93,7 @@ internal sealed class SessionLoop
         }
     }
 
-    /// <summary>
-    /// How often the record has been registered; a listing that began before the last time proves nothing.
-    /// </summary>
+    /// <summary>How often the record was registered; a listing begun before the last time proves nothing.</summary>
     public long Registrations
     {
         get
