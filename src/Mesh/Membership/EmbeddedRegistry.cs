@@ -23,7 +23,7 @@ public sealed class EmbeddedRegistry(EmbeddedRegistryStore store, MeshRuntime ru
 {
     private readonly Lock _gate = new();
     private readonly List<EmbeddedWatch> _watches = [];
-    private TaskCompletionSource _healed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly List<TaskCompletionSource> _blocked = [];
     private volatile EmbeddedFault _fault;
     private int _answersToLose;
 
@@ -40,19 +40,20 @@ public sealed class EmbeddedRegistry(EmbeddedRegistryStore store, MeshRuntime ru
     public void SetFault(EmbeddedFault fault)
     {
         EmbeddedWatch[] watches;
-        TaskCompletionSource? healed = null;
+        TaskCompletionSource[] released = [];
         lock (_gate)
         {
             _fault = fault;
             watches = [.. _watches];
             if (fault != EmbeddedFault.Hung)
             {
-                healed = _healed;
-                _healed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+                released = [.. _blocked];
+                _blocked.Clear();
             }
         }
 
-        healed?.TrySetResult();
+        foreach (var call in released)
+            call.TrySetResult();
         foreach (var watch in watches)
         {
             if (fault == EmbeddedFault.Cut)
@@ -166,12 +167,27 @@ public sealed class EmbeddedRegistry(EmbeddedRegistryStore store, MeshRuntime ru
 
     private async Task HealedAsync(CancellationToken cancel)
     {
-        Task healed;
+        TaskCompletionSource? call = null;
         lock (_gate)
-            healed = _fault == EmbeddedFault.Hung ? _healed.Task : Task.CompletedTask;
-        if (!healed.IsCompleted)
-            await healed.OrCancelAsync(cancel);
-        else
+        {
+            if (_fault == EmbeddedFault.Hung)
+                _blocked.Add(call = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+        }
+
+        if (call is null)
+        {
             await runtime.Delay(TimeSpan.FromMilliseconds(10), cancel);
+            return;
+        }
+
+        try
+        {
+            await call.CancellableAsync(cancel);
+        }
+        finally
+        {
+            lock (_gate)
+                _blocked.Remove(call);
+        }
     }
 }

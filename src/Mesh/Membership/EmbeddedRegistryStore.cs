@@ -72,7 +72,9 @@ public sealed class EmbeddedRegistryStore(TimeProvider time, RandomSource random
         }
     }
 
-    /// <summary>Goes back to a snapshot: every watch breaks and its leases start anew, as after a restore of etcd.</summary>
+    /// <summary>
+    /// Goes back to a snapshot: every watch breaks and its leases start anew, as after a restore of etcd.
+    /// </summary>
     public void Restore(EmbeddedSnapshot snapshot)
     {
         ArgumentNullException.ThrowIfNull(snapshot);
@@ -134,7 +136,9 @@ public sealed class EmbeddedRegistryStore(TimeProvider time, RandomSource random
             watch.End(WatchEnd.Broken);
     }
 
-    /// <summary>Raises or clears the NOSPACE alarm: grants and writes are refused, keep-alives and reads are not.</summary>
+    /// <summary>
+    /// Raises or clears the NOSPACE alarm: grants and writes are refused, keep-alives and reads are not.
+    /// </summary>
     public void SetNoSpace(bool alarm)
     {
         lock (_gate)

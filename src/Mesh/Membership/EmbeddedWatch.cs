@@ -72,12 +72,14 @@ internal sealed class EmbeddedWatch(long fromRevision, IEnumerable<RegistryEvent
     /// <summary>Waits until <see cref="Wake"/>; the caller looks again whatever woke it.</summary>
     public Task WaitAsync(bool evenIfPending, CancellationToken cancel)
     {
+        TaskCompletionSource waiter;
         lock (_gate)
         {
             if (_end is not null || (!evenIfPending && _pending.Count > 0))
                 return Task.CompletedTask;
-            _waiter ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            return _waiter.Task.OrCancelAsync(cancel);
+            waiter = _waiter = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         }
+
+        return waiter.CancellableAsync(cancel);
     }
 }

@@ -39,7 +39,8 @@ internal static class EtcdErrors
         {
             StatusCode.PermissionDenied => RegistryFailure.Denied,
             StatusCode.InvalidArgument or StatusCode.FailedPrecondition or StatusCode.OutOfRange
-                or StatusCode.NotFound or StatusCode.Unimplemented or StatusCode.AlreadyExists => RegistryFailure.Refused,
+                or StatusCode.NotFound or StatusCode.Unimplemented or StatusCode.AlreadyExists
+                    => RegistryFailure.Refused,
             // "too many requests" and our own receive limit share a status; only the second never heals.
             StatusCode.ResourceExhausted when !detail.Contains("too many requests", StringComparison.Ordinal) =>
                 RegistryFailure.Refused,

@@ -68,7 +68,8 @@ public sealed class EtcdRegistry : IMeshRegistry
         using var limited = CancellationTokenSource.CreateLinkedTokenSource(cancel);
         // The call deadline covers the start alone: it is lifted at etcd's first answer.
         using var start = new CancellationTokenSource(_callDeadline, _runtime.Time);
-        using var registration = start.Token.Register(static state => ((CancellationTokenSource)state!).Cancel(), limited);
+        using var registration = start.Token.Register(
+            static state => ((CancellationTokenSource)state!).Cancel(), limited);
         try
         {
             var headers = await _connection.HeadersAsync(limited.Token);
@@ -134,7 +135,8 @@ public sealed class EtcdRegistry : IMeshRegistry
         try
         {
             await CallAsync("revoke lease", (headers, token) =>
-                _connection.Client.LeaseRevokeAsync(new LeaseRevokeRequest { ID = lease }, headers, null, token), cancel);
+                _connection.Client.LeaseRevokeAsync(
+                    new LeaseRevokeRequest { ID = lease }, headers, null, token), cancel);
         }
         catch (RegistryException e) when (e.Failure == RegistryFailure.LeaseNotFound)
         {
@@ -234,7 +236,9 @@ public sealed class EtcdRegistry : IMeshRegistry
         }
     }
 
-    /// <summary>What a broken connection throws: besides gRPC's own exception also those of the layers below it.</summary>
+    /// <summary>
+    /// What a broken connection throws: besides gRPC's own exception also those of the layers below it.
+    /// </summary>
     private static bool IsTransport(Exception e) =>
         e is RpcException or RegistryException or IOException or HttpRequestException or OperationCanceledException
             or InvalidOperationException or ObjectDisposedException;

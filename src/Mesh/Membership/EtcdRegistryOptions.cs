@@ -14,7 +14,9 @@ public sealed record EtcdRegistryOptions
     /// <summary>etcd user, or null for none.</summary>
     public string? User { get; init; }
 
-    /// <summary>The user's password; <see cref="PasswordFile"/> keeps it out of configuration and environment.</summary>
+    /// <summary>
+    /// The user's password; <see cref="PasswordFile"/> keeps it out of configuration and environment.
+    /// </summary>
     public string? Password { get; init; }
 
     /// <summary>File that holds the password; white space at its end is ignored.</summary>
@@ -66,5 +68,6 @@ internal static class MembershipNames
     private static readonly System.Buffers.SearchValues<char> Allowed =
         System.Buffers.SearchValues.Create("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
 
-    public static bool IsValid(string name) => name.Length is > 0 and <= 128 && !name.AsSpan().ContainsAnyExcept(Allowed);
+    public static bool IsValid(string name) =>
+        name.Length is > 0 and <= 128 && !name.AsSpan().ContainsAnyExcept(Allowed);
 }

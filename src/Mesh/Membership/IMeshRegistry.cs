@@ -49,7 +49,8 @@ public interface IMeshRegistry : IAsyncDisposable
     /// Delivers every change from <paramref name="fromRevision"/> on, in order, until the watch ends. A call of
     /// <paramref name="onEvents"/> must not block; it gets the events of one revision or more, in order.
     /// </summary>
-    Task<WatchEnd> WatchAsync(long fromRevision, Action<IReadOnlyList<RegistryEvent>> onEvents, CancellationToken cancel);
+    Task<WatchEnd> WatchAsync(
+        long fromRevision, Action<IReadOnlyList<RegistryEvent>> onEvents, CancellationToken cancel);
 
     /// <summary>Makes a lease; the store may grant another time to live than was asked for.</summary>
     Task<RegistryLease> GrantLeaseAsync(TimeSpan timeToLive, CancellationToken cancel);

@@ -30,7 +30,9 @@ public sealed class MembershipService : IAsyncDisposable
     private Task _loops = Task.CompletedTask;
     private Phase _phase = Phase.New;
 
-    /// <summary>Makes the service; it does nothing before <see cref="StartAsync"/>. The registry stays the caller's.</summary>
+    /// <summary>
+    /// Makes the service; it does nothing before <see cref="StartAsync"/>. The registry stays the caller's.
+    /// </summary>
     public MembershipService(MembershipOptions options, IMeshRegistry registry, MeshRuntime runtime)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -92,7 +94,8 @@ public sealed class MembershipService : IAsyncDisposable
     /// <summary>
     /// Calls <paramref name="changed"/> with the previous and the next view at every change from now on, one call at a
     /// time, in order, outside locks, on the runtime's scheduler. Views that come faster than the subscribers return
-    /// are skipped; the next call's previous view is always the last call's next one, at first <see cref="MeshView.Empty"/>.
+    /// are skipped; the next call's previous view is always the last call's next one,
+    /// at first <see cref="MeshView.Empty"/>.
     /// </summary>
     public void OnViewChanged(Action<MeshView, MeshView> changed)
     {
@@ -125,7 +128,9 @@ public sealed class MembershipService : IAsyncDisposable
     /// Changes our record: weight, leaving, labels, segments. Node id, incarnation and session stay. A change that
     /// could not be written in time stays wanted and is written when the registry answers.
     /// </summary>
-    /// <returns>True when it is written; Registry when not within the registration timeout; Closed; Cancelled.</returns>
+    /// <returns>
+    /// True when it is written; Registry when not within the registration timeout; Closed; Cancelled.
+    /// </returns>
     public Task<MeshResult<bool>> UpdateAsync(Func<NodeRecord, NodeRecord> change, CancellationToken cancel)
     {
         ArgumentNullException.ThrowIfNull(change);
@@ -203,7 +208,8 @@ public sealed class MembershipService : IAsyncDisposable
             {
                 _phase = Phase.Running;
                 _loops = Task.WhenAll(
-                    _runtime.Start(() => session.RunAsync(_stop.Token)), _runtime.Start(() => Watch!.RunAsync(_stop.Token)));
+                    _runtime.Start(() => session.RunAsync(_stop.Token)),
+                        _runtime.Start(() => Watch!.RunAsync(_stop.Token)));
                 return View;
             }
         }
@@ -230,21 +236,20 @@ public sealed class MembershipService : IAsyncDisposable
 
         if (Session!.Change(change) is not { } written)
             return new MeshError(MeshErrorCode.Busy, "membership", "too many updates wait for the registry");
+        using var limit = new CancellationTokenSource(_options.RegistrationTimeout, _runtime.Time);
+        using var linked = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancel);
         try
         {
-            if (await written.EndsWithinAsync(_options.RegistrationTimeout, _runtime.Time, cancel))
-            {
-                await written;
-                return true;
-            }
-
-            return new MeshError(MeshErrorCode.Registry, "membership",
-                $"the change is not written yet: {_health.Failure?.Message ?? "no answer in time"}");
+            await written.CancellableAsync(linked.Token);
+            return true;
         }
         catch (OperationCanceledException)
         {
-            return cancel.IsCancellationRequested
-                ? new MeshError(MeshErrorCode.Cancelled, "membership", "cancelled; the change stays wanted")
+            if (cancel.IsCancellationRequested)
+                return new MeshError(MeshErrorCode.Cancelled, "membership", "cancelled; the change stays wanted");
+            return limit.IsCancellationRequested
+                ? new MeshError(MeshErrorCode.Registry, "membership",
+                    $"the change is not written yet: {_health.Failure?.Message ?? "no answer in time"}")
                 : new MeshError(MeshErrorCode.Closed, "membership", "stopped before the change was written");
         }
     }

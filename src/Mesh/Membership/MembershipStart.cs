@@ -2,7 +2,9 @@
 
 namespace Mooncake.Mesh.Membership;
 
-/// <summary>The first registration: lock and revoke what an earlier process left, config, lease, record, listing.</summary>
+/// <summary>
+/// The first registration: lock and revoke what an earlier process left, config, lease, record, listing.
+/// </summary>
 internal sealed class MembershipStart(
     MembershipOptions options, IMeshRegistry registry, MeshRuntime runtime, RegistryHealth health, SessionLoop session,
     WatchLoop watch)
@@ -103,7 +105,8 @@ internal sealed class MembershipStart(
         {
             // Somebody else's bytes or a newer build's mesh are not ours to replace.
             if (MeshConfig.FromJson(found.Value) is not { IsUsable: true })
-                throw new RegistryException(RegistryFailure.Refused, "the mesh's config is not one this build can follow");
+                throw new RegistryException(
+                    RegistryFailure.Refused, "the mesh's config is not one this build can follow");
             return;
         }
 

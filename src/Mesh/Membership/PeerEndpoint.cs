@@ -13,7 +13,9 @@ public sealed record PeerEndpoint
         Port = port;
     }
 
-    /// <summary>Host name in lower case, IPv4 address, or IPv6 address without brackets, with its zone if any.</summary>
+    /// <summary>
+    /// Host name in lower case, IPv4 address, or IPv6 address without brackets, with its zone if any.
+    /// </summary>
     public string Host { get; }
 
     /// <summary>Port, 0 to 65535; 0 means any free one.</summary>

@@ -126,5 +126,6 @@ internal sealed class RegistryHealth(MeshRuntime runtime, ILogger log, TimeSpan 
     }
 
     private void OpenWindow() =>
-        _addOnlyUntil = runtime.Time.GetTimestamp() + (long)(2 * LeaseTtl.TotalSeconds * runtime.Time.TimestampFrequency);
+        _addOnlyUntil = runtime.Time.GetTimestamp() +
+            (long)(2 * LeaseTtl.TotalSeconds * runtime.Time.TimestampFrequency);
 }

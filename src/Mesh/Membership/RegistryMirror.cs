@@ -29,7 +29,9 @@ internal sealed class RegistryMirror
 
     public IReadOnlyCollection<NodeRecord> Members => _nodes.Values;
 
-    /// <summary>Takes a listing; with the same past, what vanished without an event is an event of the listing.</summary>
+    /// <summary>
+    /// Takes a listing; with the same past, what vanished without an event is an event of the listing.
+    /// </summary>
     public void Take(RegistryListing listing, MeshConfig config, bool samePast)
     {
         long last = listing.Entries.Count == 0 ? 0 : listing.Entries.Max(entry => entry.ModRevision);

@@ -11,7 +11,6 @@ namespace Mooncake.Mesh.Membership;
 /// </summary>
 internal sealed class SessionLoop
 {
-    private const int MaxWriteAttempts = 4;
     private const int MaxWaitingUpdates = 64;
 
     private readonly IMeshRegistry _registry;
@@ -19,6 +18,7 @@ internal sealed class SessionLoop
     private readonly MembershipOptions _options;
     private readonly RegistryHealth _health;
     private readonly ILogger _log;
+    private readonly RecordWriter _writer;
     private readonly WakeSignal _wake;
     private readonly RegistryBackoff _backoff;
     private readonly Lock _gate = new();
@@ -32,6 +32,8 @@ internal sealed class SessionLoop
     private long _writtenVersion;
     private long? _lastBeat;
     private string? _rival;
+    private byte[] _written = [];
+    private bool _overwritten;
 
     public SessionLoop(NodeRecord self, IMeshRegistry registry, MeshRuntime runtime, MembershipOptions options,
         RegistryHealth health, ILogger log)
@@ -42,6 +44,7 @@ internal sealed class SessionLoop
         _options = options;
         _health = health;
         _log = log;
+        _writer = new RecordWriter(registry, runtime, health);
         _wake = new WakeSignal(runtime.Time);
         _backoff = new RegistryBackoff(runtime.Random);
     }
@@ -90,7 +93,7 @@ internal sealed class SessionLoop
         }
     }
 
-    /// <summary>How often the record has been registered; a listing that began before the last time proves nothing.</summary>
+    /// <summary>How often the record was registered; a listing begun before the last time proves nothing.</summary>
     public long Registrations
     {
         get
@@ -99,8 +102,6 @@ internal sealed class SessionLoop
                 return _registrations;
         }
     }
-
-    private string Key => RegistryMirror.NodePrefix + _self.NodeId;
 
     /// <summary>One attempt to register, under a new lease.</summary>
     /// <returns>Null when done; NodeIdInUse when another incarnation holds the id.</returns>
@@ -120,7 +121,7 @@ internal sealed class SessionLoop
                 record = _self with { Session = lease.Id };
             }
 
-            var written = await WriteAsync(record, lease.Id, 0, stop);
+            var written = await _writer.WriteAsync(record, lease.Id, 0, stop);
             if (written.Error is { } inUse)
             {
                 await TryRevokeAsync(lease.Id, stop);
@@ -136,6 +137,8 @@ internal sealed class SessionLoop
                 _rival = null;
                 _registrations++;
                 _modRevision = written.Value;
+                _written = record.ToJson();
+                _overwritten = false;
                 _lastBeat = started;
                 _self = _self with { Session = lease.Id };
             }
@@ -207,10 +210,10 @@ internal sealed class SessionLoop
     }
 
     /// <summary>Changes the wanted record; the loop writes it.</summary>
-    /// <returns>A task that ends when it is written; null when too many changes wait.</returns>
-    public Task? Change(Func<NodeRecord, NodeRecord> change)
+    /// <returns>What ends when it is written; null when too many changes wait.</returns>
+    public TaskCompletionSource? Change(Func<NodeRecord, NodeRecord> change)
     {
-        Task done;
+        TaskCompletionSource done;
         lock (_gate)
         {
             if (_updates.Count >= MaxWaitingUpdates)
@@ -224,9 +227,8 @@ internal sealed class SessionLoop
                 Incarnation = _self.Incarnation,
                 Session = _self.Session,
             };
-            var source = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _updates.Add((++_wantedVersion, source));
-            done = source.Task;
+            done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _updates.Add((++_wantedVersion, done));
         }
 
         _wake.Set();
@@ -243,13 +245,15 @@ internal sealed class SessionLoop
         {
             if (!_registered || registrations != _registrations || revision <= _modRevision)
                 return;
-            // Our key on another lease of ours is what a restored snapshot shows.
-            if (own is not null && own.Lease == _lease!.Id)
+            // A restored snapshot may hold our key on an earlier lease of ours, or on this one with an old record.
+            bool onOurLease = own is not null && own.Lease == _lease!.Id;
+            if (onOurLease && (_wantedVersion > _writtenVersion || own!.Value.AsSpan().SequenceEqual(_written)))
                 return;
-            _registered = false;
+            _overwritten = onOurLease;
+            _registered = onOurLease;
         }
 
-        _health.Log(LogLevel.Warning, "our record is missing from the registry: registering again");
+        _health.Log(LogLevel.Warning, "our record is missing from the registry, or an old one: writing it again");
         _wake.Set();
     }
 
@@ -264,7 +268,7 @@ internal sealed class SessionLoop
         lock (_gate)
         {
             (lease, registered, modRevision) = (_lease, _registered, _modRevision);
-            changed = _wantedVersion > _writtenVersion;
+            changed = _overwritten || _wantedVersion > _writtenVersion;
             version = _wantedVersion;
             beat = _lastBeat ?? 0;
         }
@@ -283,11 +287,17 @@ internal sealed class SessionLoop
 
         if (changed)
         {
-            var written = await WriteAsync(_self, lease!.Id, modRevision, stop);
+            var record = _self;
+            var written = await _writer.WriteAsync(record, lease!.Id, modRevision, stop);
             if (written.Error is not null)
                 throw new RegistryException(RegistryFailure.LeaseNotFound, written.Error.Message);
             lock (_gate)
-                _modRevision = Math.Max(_modRevision, written.Value);
+            {
+                _modRevision = written.Value;
+                _written = record.ToJson();
+                _overwritten = false;
+            }
+
             _health.NoteWrite();
             Written(version);
             return TimeSpan.Zero;
@@ -342,38 +352,6 @@ internal sealed class SessionLoop
             _registered = false;
         _health.Log(LogLevel.Warning, $"the lease is lost: {why}; registering again");
         return TimeSpan.Zero;
-    }
-
-    /// <summary>Writes our record if the key is free or holds our own incarnation.</summary>
-    /// <returns>The revision, or NodeIdInUse.</returns>
-    private async Task<MeshResult<long>> WriteAsync(
-        NodeRecord record, long lease, long expected, CancellationToken stop)
-    {
-        byte[] json = record.ToJson();
-        for (int attempt = 0; attempt < MaxWriteAttempts; attempt++)
-        {
-            long guard = expected;
-            var write = await CallAsync(token => _registry.WriteIfAsync(Key, json, lease, guard, token), stop);
-            if (write.Succeeded)
-                return write.Revision;
-            if (write.Current is not { } current)
-            {
-                expected = 0;
-                continue;
-            }
-
-            var holder = NodeRecord.FromJson(current.Value);
-            if (holder?.Incarnation != record.Incarnation)
-                return new MeshError(MeshErrorCode.NodeIdInUse, "membership",
-                    $"node id '{record.NodeId}' is in use by incarnation {holder?.Incarnation:x} " +
-                    $"at {string.Join(", ", holder?.Endpoints ?? [])}");
-            // The guard may have failed against our own earlier attempt, whose answer was lost.
-            if (current.Lease == lease && current.Value.AsSpan().SequenceEqual(json))
-                return current.ModRevision;
-            expected = current.ModRevision;
-        }
-
-        throw new RegistryException(RegistryFailure.Unavailable, $"{Key} changed at each of {MaxWriteAttempts} writes");
     }
 
     private Task<T> CallAsync<T>(Func<CancellationToken, Task<T>> call, CancellationToken stop) =>

@@ -134,7 +134,9 @@ internal sealed class ViewKeeper(MeshRuntime runtime, ILogger log, RegistryHealt
             return _mirror.LostCounters();
     }
 
-    /// <summary>Our config was written; its epoch is known from now on, even if the registry forgets it again.</summary>
+    /// <summary>
+    /// Our config was written; its epoch is known from now on, even if the registry forgets it again.
+    /// </summary>
     public void NoteEpoch(long epoch)
     {
         lock (_gate)

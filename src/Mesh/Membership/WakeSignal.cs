@@ -24,7 +24,7 @@ internal sealed class WakeSignal(TimeProvider time)
 
     public async Task WaitAsync(TimeSpan atMost, CancellationToken cancel)
     {
-        Task sleep;
+        TaskCompletionSource sleeper;
         lock (_gate)
         {
             if (_set)
@@ -33,13 +33,14 @@ internal sealed class WakeSignal(TimeProvider time)
                 return;
             }
 
-            _sleeper = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            sleep = _sleeper.Task;
+            sleeper = _sleeper = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         }
 
         try
         {
-            await sleep.EndsWithinAsync(atMost < TimeSpan.Zero ? TimeSpan.Zero : atMost, time, cancel);
+            using var timer = time.CreateTimer(static state => ((TaskCompletionSource)state!).TrySetResult(), sleeper,
+                atMost < TimeSpan.Zero ? TimeSpan.Zero : atMost, Timeout.InfiniteTimeSpan);
+            await sleeper.CancellableAsync(cancel);
         }
         finally
         {
@@ -52,7 +53,9 @@ internal sealed class WakeSignal(TimeProvider time)
     }
 }
 
-/// <summary>Doubling waits from 200 ms to 2 s, each shortened by up to half at random so that nodes spread out.</summary>
+/// <summary>
+/// Doubling waits from 200 ms to 2 s, each shortened by up to half at random so that nodes spread out.
+/// </summary>
 internal sealed class RegistryBackoff(RandomSource random)
 {
     private const int FromMilliseconds = 200;
@@ -69,10 +72,27 @@ internal sealed class RegistryBackoff(RandomSource random)
     public void Reset() => _next = FromMilliseconds;
 }
 
+/// <summary>Waits that stay on the scheduler of the waiter.</summary>
+internal static class SchedulerWaits
+{
+    /// <summary>
+    /// Awaits a source that has one waiter. Task.WaitAsync and Task.WhenAny on a source that runs its continuations
+    /// asynchronously pass through the thread pool, where a simulation loses their order; a plain await does not.
+    /// </summary>
+    public static async Task CancellableAsync(this TaskCompletionSource source, CancellationToken cancel)
+    {
+        using var registration = cancel.UnsafeRegister(
+            static (state, token) => ((TaskCompletionSource)state!).TrySetCanceled(token), source);
+        await source.Task;
+    }
+}
+
 /// <summary>Bounds calls to the registry, whatever registry it is.</summary>
 internal static class RegistryCalls
 {
-    /// <summary>The call's answer, or <see cref="RegistryFailure.Unavailable"/> after <paramref name="limit"/>.</summary>
+    /// <summary>
+    /// The call's answer, or <see cref="RegistryFailure.Unavailable"/> after <paramref name="limit"/>.
+    /// </summary>
     public static async Task<T> BoundedAsync<T>(
         this MeshRuntime runtime, TimeSpan limit, CancellationToken stop, Func<CancellationToken, Task<T>> call)
     {

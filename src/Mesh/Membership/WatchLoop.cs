@@ -55,7 +55,9 @@ internal sealed class WatchLoop(
         return listing.Revision;
     }
 
-    /// <summary>Writes a config if the key still is as it was listed; who loses sees the winner's in the next listing.</summary>
+    /// <summary>
+    /// Writes a config if the key still is as it was listed; who loses sees the winner's in the next listing.
+    /// </summary>
     public async Task WriteConfigAsync(ConfigRewrite rewrite, CancellationToken stop)
     {
         var write = await runtime.BoundedAsync(health.LeaseTtl / 3, stop, token => registry.WriteIfAsync(
@@ -65,7 +67,8 @@ internal sealed class WatchLoop(
             return;
         keeper.NoteEpoch(rewrite.Config.Epoch);
         if (rewrite.Config.Epoch > 1)
-            health.Log(LogLevel.Warning, $"the registry lost its past: mesh written back at epoch {rewrite.Config.Epoch}");
+            health.Log(LogLevel.Warning,
+                $"the registry lost its past: mesh written back at epoch {rewrite.Config.Epoch}");
     }
 
     /// <summary>Runs until <paramref name="stop"/>.</summary>
@@ -117,6 +120,7 @@ internal sealed class WatchLoop(
         var wish = _wanted.WaitAsync(limit, end.Token);
         var first = await Task.WhenAny(watch, wish);
         bool ours = first == wish;
+        // CancelAsync would pass through the thread pool.
         end.Cancel();
         Interlocked.Increment(ref _generation);
         try

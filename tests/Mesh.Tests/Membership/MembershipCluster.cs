@@ -67,7 +67,8 @@ internal sealed class MembershipCluster
     /// <summary>All living nodes are registered, nothing is degraded, and all hold one view of all of them.</summary>
     public bool Settled(int members) =>
         Living.All(node => node.Service.Status is { Registered: true, Degraded: false }) &&
-        Living.Select(node => (node.View.Id.Epoch, node.View.Id.Digest, node.View.Config.MeshId)).Distinct().Count() == 1 &&
+        Living.Select(
+            node => (node.View.Id.Epoch, node.View.Id.Digest, node.View.Config.MeshId)).Distinct().Count() == 1 &&
         Living.All(node => node.View.Members.Count == members) &&
         Living.All(node => node.View.Find(node.Id, node.Incarnation)?.Session == node.Service.Status.Lease);
 
@@ -78,6 +79,13 @@ internal sealed class MembershipCluster
     public void AssertSettlesWithin(int members, TimeSpan limit)
     {
         World.Until(() => Settled(members), limit);
+        AssertSettled(members);
+    }
+
+    /// <summary>All living nodes have found out that the registry lost its past, and settle.</summary>
+    public void AssertReachesEpoch(long epoch, int members, TimeSpan limit)
+    {
+        World.Until(() => Living.All(node => node.View.Id.Epoch >= epoch) && Settled(members), limit);
         AssertSettled(members);
     }
 

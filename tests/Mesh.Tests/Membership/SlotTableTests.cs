@@ -26,7 +26,8 @@ public sealed class SlotTableTests
             "three" => Members(("node-1", 100), ("node-2", 100), ("node-3", 100)),
             _ => Members(("big", 400), ("gone", 0), ("leaving", 100), ("small", 1), ("x", 100), ("y", 100), ("é", 250)),
         };
-        members = [.. members.Select(m => m.NodeId == "leaving" ? m with { Ring = m.Ring with { Leaving = true } } : m)];
+        members = [.. members.Select(
+            m => m.NodeId == "leaving" ? m with { Ring = m.Ring with { Leaving = true } } : m)];
         Assert.Equal($"{expected:x16}", $"{Digest(members):x16}");
     }
 
@@ -51,7 +52,8 @@ public sealed class SlotTableTests
     public void A_greater_weight_only_draws_slots_to_its_node()
     {
         var eight = Eight();
-        var heavier = eight.Select(m => m.NodeId == "n5" ? m with { Ring = new RingShare { Weight = 150 } } : m).ToList();
+        var heavier = eight.Select(
+            m => m.NodeId == "n5" ? m with { Ring = new RingShare { Weight = 150 } } : m).ToList();
         var before = SlotTable.Build(eight, Slots);
         var after = SlotTable.Build(heavier, Slots);
         int moved = 0;
@@ -127,6 +129,7 @@ public sealed class SlotTableTests
     private static List<NodeRecord> Eight() => Members([.. Enumerable.Range(1, 8).Select(i => ($"n{i}", 100))]);
 
     private static List<NodeRecord> Members(params (string Id, int Weight)[] nodes) =>
-        [.. nodes.Select(n => new NodeRecord { NodeId = n.Id, Incarnation = 1, Ring = new RingShare { Weight = n.Weight } })
+        [.. nodes.Select(
+            n => new NodeRecord { NodeId = n.Id, Incarnation = 1, Ring = new RingShare { Weight = n.Weight } })
             .OrderBy(n => n.NodeId, StringComparer.Ordinal)];
 }

@@ -2,7 +2,9 @@
 
 namespace Mooncake.Mesh.Tests.Support;
 
-/// <summary>A clock that stands still until told to advance; timers fire in order of their time, then of their making.</summary>
+/// <summary>
+/// A clock that stands still until told to advance; timers fire in order of their time, then of their making.
+/// </summary>
 public sealed class ManualTimeProvider : TimeProvider
 {
     private static readonly DateTimeOffset Start = new(2030, 1, 1, 0, 0, 0, TimeSpan.Zero);
@@ -39,7 +41,9 @@ public sealed class ManualTimeProvider : TimeProvider
         return timer;
     }
 
-    /// <summary>Advances by <paramref name="by"/>; after each timer that fires <paramref name="afterEach"/> is called.</summary>
+    /// <summary>
+    /// Advances by <paramref name="by"/>; after each timer that fires <paramref name="afterEach"/> is called.
+    /// </summary>
     public void Advance(TimeSpan by, Action? afterEach = null)
     {
         long end = GetTimestamp() + by.Ticks;

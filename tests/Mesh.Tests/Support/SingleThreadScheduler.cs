@@ -13,16 +13,26 @@ public sealed class SingleThreadScheduler : TaskScheduler
     /// <summary>Runs all ready work and all that it makes ready.</summary>
     public void Pump()
     {
-        for (int step = 0; step < MaxSteps; step++)
+        // A test framework's context would take the continuations to other threads.
+        var context = SynchronizationContext.Current;
+        SynchronizationContext.SetSynchronizationContext(null);
+        try
         {
-            Task? next;
-            lock (_ready)
+            for (int step = 0; step < MaxSteps; step++)
             {
-                if (!_ready.TryDequeue(out next))
-                    return;
-            }
+                Task? next;
+                lock (_ready)
+                {
+                    if (!_ready.TryDequeue(out next))
+                        return;
+                }
 
-            TryExecuteTask(next);
+                TryExecuteTask(next);
+            }
+        }
+        finally
+        {
+            SynchronizationContext.SetSynchronizationContext(context);
         }
 
         throw new InvalidOperationException($"still work after {MaxSteps} steps: a loop without a wait");

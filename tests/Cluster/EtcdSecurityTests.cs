@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.Net;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Cluster;
+
+[Trait("needs", "etcd")]
+public sealed class EtcdSecurityTests : IDisposable
+{
+    private readonly string _directory = Directory.CreateTempSubdirectory("mesh-tls-").FullName;
+
+    public void Dispose() => Directory.Delete(_directory, recursive: true);
+
+    [Fact]
+    public async Task Mutual_tls()
+    {
+        string ca = MakeAuthority("ca", out var authority);
+        var server = MakeLeaf(authority, "server");
+        var client = MakeLeaf(authority, "client");
+        string stranger = MakeAuthority("stranger", out _);
+        await using var etcd = await EtcdProcess.StartAsync("--cert-file", server.Certificate, "--key-file", server.Key,
+            "--trusted-ca-file", ca, "--client-cert-auth");
+        var good = new EtcdRegistryOptions
+        {
+            Endpoints = etcd.Endpoint,
+            CaFile = ca,
+            CertificateFile = client.Certificate,
+            KeyFile = client.Key,
+        };
+        await using (var members = new EtcdMembers(good))
+        {
+            Assert.Null((await members.StartAsync("n1")).Error);
+            Assert.Null((await members.StartAsync("n2")).Error);
+            await members.SettlesAsync(2, EtcdMembers.Ttl);
+        }
+
+        Assert.Equal(RegistryFailure.Denied, await FailureAsync(good with { CaFile = stranger }));
+        Assert.NotNull(await FailureAsync(good with { CertificateFile = null, KeyFile = null }));
+        Assert.NotNull(await FailureAsync(new EtcdRegistryOptions
+        {
+            Endpoints = etcd.Endpoint.Replace("https", "http", StringComparison.Ordinal),
+        }));
+    }
+
+    [Fact]
+    public async Task A_plaintext_etcd_is_refused_when_https_is_asked()
+    {
+        string ca = MakeAuthority("ca", out _);
+        await using var etcd = await EtcdProcess.StartAsync();
+        Assert.NotNull(await FailureAsync(new EtcdRegistryOptions
+        {
+            Endpoints = etcd.Endpoint.Replace("http", "https", StringComparison.Ordinal),
+            CaFile = ca,
+        }));
+    }
+
+    [Fact]
+    public async Task User_and_password()
+    {
+        await using var etcd = await EtcdProcess.StartAsync();
+        await etcd.CtlAsync("user", "add", "root:secret");
+        await etcd.CtlAsync("user", "grant-role", "root", "root");
+        await etcd.CtlAsync("user", "add", "mesh:pw");
+        await etcd.CtlAsync("role", "add", "mesh");
+        await etcd.CtlAsync("role", "grant-permission", "mesh", "--prefix=true", "readwrite", "/mooncake-mesh/t/");
+        await etcd.CtlAsync("user", "grant-role", "mesh", "mesh");
+        await etcd.CtlAsync("auth", "enable");
+        string passwordFile = Path.Combine(_directory, "password");
+        await File.WriteAllTextAsync(passwordFile, "pw\n");
+        var good = new EtcdRegistryOptions
+        {
+            Endpoints = etcd.Endpoint,
+            Cluster = "t",
+            User = "mesh",
+            PasswordFile = passwordFile,
+        };
+        await using (var members = new EtcdMembers(good))
+        {
+            Assert.Null((await members.StartAsync("n1")).Error);
+            Assert.Null((await members.StartAsync("n2")).Error);
+            await members.SettlesAsync(2, EtcdMembers.Ttl);
+            // A change of users makes every token old: the memberships must get new ones by themselves.
+            await etcd.CtlAsync("--user", "root:secret", "user", "add", "other:x");
+            await etcd.RestartAsync(wipe: false);
+            await members.SettlesAsync(2, EtcdMembers.Ttl * 2);
+        }
+
+        Assert.Equal(RegistryFailure.Denied, await FailureAsync(good with { PasswordFile = null, Password = "no" }));
+        Assert.Equal(RegistryFailure.Denied, await FailureAsync(good with { Cluster = "other" }));
+        Assert.Equal(RegistryFailure.Denied, await FailureAsync(good with { User = null, PasswordFile = null }));
+    }
+
+    [Fact]
+    public void Files_that_cannot_be_read_are_a_configuration_error()
+    {
+        var result = EtcdRegistry.Create(new EtcdRegistryOptions { Endpoints = "https://a", CaFile = "/nowhere.pem" },
+            EtcdMembers.Runtime);
+        Assert.Equal("config:etcd", result.Error!.Stage);
+        Assert.Contains("/nowhere.pem", result.Error.Message, StringComparison.Ordinal);
+    }
+
+    private static async Task<RegistryFailure?> FailureAsync(EtcdRegistryOptions options)
+    {
+        await using var registry = EtcdRegistry.Create(options, EtcdMembers.Runtime).Value;
+        try
+        {
+            await registry.ListAsync(CancellationToken.None);
+            return null;
+        }
+        catch (RegistryException e)
+        {
+            return e.Failure;
+        }
+    }
+
+    private string MakeAuthority(string name, out X509Certificate2 authority)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
+        request.CertificateExtensions.Add(new X509SubjectKeyIdentifierExtension(request.PublicKey, false));
+        request.CertificateExtensions.Add(new X509KeyUsageExtension(X509KeyUsageFlags.KeyCertSign, true));
+        var now = DateTimeOffset.UtcNow;
+        authority = request.CreateSelfSigned(now.AddDays(-1), now.AddDays(1));
+        return Write($"{name}.pem", authority.ExportCertificatePem());
+    }
+
+    private (string Certificate, string Key) MakeLeaf(X509Certificate2 authority, string name)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        var request = new CertificateRequest($"CN={name}", key, HashAlgorithmName.SHA256);
+        request.CertificateExtensions.Add(new X509EnhancedKeyUsageExtension(
+            [new Oid("1.3.6.1.5.5.7.3.1"), new Oid("1.3.6.1.5.5.7.3.2")], false));
+        var names = new SubjectAlternativeNameBuilder();
+        names.AddIpAddress(IPAddress.Loopback);
+        names.AddDnsName("localhost");
+        request.CertificateExtensions.Add(names.Build());
+        using var leaf = request.Create(
+            authority, authority.NotBefore, authority.NotAfter, RandomNumberGenerator.GetBytes(8));
+        return (Write($"{name}.pem", leaf.ExportCertificatePem()),
+            Write($"{name}.key", key.ExportPkcs8PrivateKeyPem()));
+    }
+
+    private string Write(string name, string text)
+    {
+        string path = Path.Combine(_directory, name);
+        File.WriteAllText(path, text);
+        return path;
+    }
+}
