@@ -86,8 +86,8 @@ public sealed class MeshNode : IAsyncDisposable
         {
             if (_ended)
                 return "the node has stopped";
-            if (_owner is null)
-                return "the node is not registered yet";
+            if (_owner is null || _owner.States.Current.View.Id != View.Id)
+                return "the node is not in its view yet";
             int incomplete = _owner.States.Count().Incomplete;
             return incomplete > 0 ? $"{incomplete} slots are not complete yet" : null;
         }
@@ -275,7 +275,7 @@ public sealed class MeshNode : IAsyncDisposable
     {
         if (_owner is not null)
             return _owner;
-        var owner = new OwnerParts(NodeId, view.Config.Slots, _health, _calls, _runtime);
+        var owner = new OwnerParts(NodeId, view.Config.Slots, _health, _calls, _options.LeaseTtl, _runtime);
         _clients = new ClientService(_context, _holder.Store, _holder.Book, _holder.Eviction, _holder.Publish,
             owner.Owner);
         owner.Owner.OnLoser = (key, loser) => _ = _runtime.Start(() => _clients.DropAsync(key, loser,

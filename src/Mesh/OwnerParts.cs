@@ -9,12 +9,13 @@ namespace Mooncake.Mesh;
 /// <summary>What a node needs to be an owner; made once the mesh's number of slots is known.</summary>
 internal sealed class OwnerParts : IDisposable
 {
-    public OwnerParts(string nodeId, int slots, PeerHealth health, MeshCalls calls, MeshRuntime runtime)
+    public OwnerParts(string nodeId, int slots, PeerHealth health, MeshCalls calls, TimeSpan leaseTtl,
+        MeshRuntime runtime)
     {
         Table = new DirectoryTable(slots);
         States = new SlotStates(nodeId, slots);
         Owner = new OwnerService(Table, States, IsUnreachable, runtime.Time);
-        Keeper = new SlotKeeper(nodeId, Table, States, Owner, calls, IsUnreachable, runtime);
+        Keeper = new SlotKeeper(nodeId, Table, States, Owner, calls, IsUnreachable, leaseTtl, runtime);
 
         bool IsUnreachable(NodeRecord node) => node.NodeId != nodeId && health.ReachOf(node.NodeId) != Reach.Fine;
     }

@@ -116,8 +116,8 @@ internal sealed unsafe class DirectoryTable : IDisposable
         return false;
     }
 
-    /// <summary>Adds a slot's records to <paramref name="into"/>.</summary>
-    public void CopySlot(int slot, List<KeyedRecord> into)
+    /// <summary>Adds a slot's records to <paramref name="into"/>, those that pass <paramref name="test"/> if given.</summary>
+    public void CopySlot(int slot, List<KeyedRecord> into, RecordTest? test = null)
     {
         ref var head = ref _slots[slot];
         for (int bucket = 0; bucket < head.Buckets; bucket++)
@@ -125,6 +125,8 @@ internal sealed unsafe class DirectoryTable : IDisposable
             for (var at = (RecordHead*)head.Table[bucket]; at != null; at = (RecordHead*)at->Next)
             {
                 var record = new RecordRef(at);
+                if (test is not null && !test(record))
+                    continue;
                 into.Add(new KeyedRecord(new MeshKey(record.KeySpan.ToArray()), record.ToRecord()));
             }
         }

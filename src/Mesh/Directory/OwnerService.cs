@@ -171,25 +171,42 @@ internal sealed class OwnerService : IOwnerCalls
         return answer;
     }
 
-    /// <summary>Forgets tombstones older than <paramref name="age"/> in one slot.</summary>
-    public int ExpireTombstones(int slot, TimeSpan age)
+    /// <summary>
+    /// Forgets, in one slot, tombstones older than <paramref name="age"/> and replicas whose holder is gone for good.
+    /// </summary>
+    public int Sweep(int slot, TimeSpan age, Func<ulong, bool> isGone)
     {
         if (_table.CountOf(slot) == 0)
             return 0;
-        int expired = 0;
-        var records = new List<KeyedRecord>();
+        var due = new List<KeyedRecord>();
+        long oldest = Now() - (long)age.TotalMilliseconds;
         lock (_table.LockOf(slot))
         {
-            _table.CopySlot(slot, records);
-            foreach (var (key, record) in records)
+            _table.CopySlot(slot, due, IsDue);
+            foreach (var (key, record) in due)
             {
-                if (record.Removed && Now() - (long)record.Checksum > (long)age.TotalMilliseconds
-                    && _table.Remove(slot, key))
-                    expired++;
+                var left = record.Removed ? [] : Array.FindAll(record.Replicas, r => !isGone(r.Incarnation));
+                if (left.Length == 0)
+                    _table.Remove(slot, key);
+                else
+                    Store(slot, key, record with { Replicas = left });
             }
         }
 
-        return expired;
+        return due.Count;
+
+        bool IsDue(RecordRef record)
+        {
+            if (record.Removed)
+                return (long)record.Checksum < oldest;
+            foreach (ref readonly var cell in record.Replicas)
+            {
+                if (isGone(cell.Incarnation))
+                    return true;
+            }
+
+            return false;
+        }
     }
 
     private static OwnerAnswers One(MeshView view, OwnerCode code, ObjectRecord? record = null) =>

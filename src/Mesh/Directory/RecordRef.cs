@@ -62,6 +62,9 @@ internal readonly unsafe ref struct RecordRef(RecordHead* head)
     }
 }
 
+/// <summary>A question asked of a record in place.</summary>
+internal delegate bool RecordTest(RecordRef record);
+
 /// <summary>
 /// The hash of one record in a slot's digest: over key, version and, per replica, holder and generation; independent
 /// of the order of replicas.

@@ -16,7 +16,7 @@ internal sealed class SlotKeeper
     private static readonly TimeSpan IdlePause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan BusyPause = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan TombstoneAge = TimeSpan.FromMinutes(10);
-    private const int TombstoneSlotsPerRound = 2048;
+    private const int SweptSlotsPerRound = 2048;
 
     private readonly string _nodeId;
     private readonly DirectoryTable _table;
@@ -32,11 +32,13 @@ internal sealed class SlotKeeper
     private readonly Dictionary<string, HashSet<int>> _debts = [];
     private readonly WakeSignal _wake;
     private MeshView _previous = MeshView.Empty;
-    private int _tombstoneSlot;
+    private readonly GoneHolders _gone;
+    private int _sweptSlot;
 
     public SlotKeeper(string nodeId, DirectoryTable table, SlotStates states, OwnerService owner, MeshCalls calls,
-        Func<NodeRecord, bool> isUnreachable, MeshRuntime runtime)
+        Func<NodeRecord, bool> isUnreachable, TimeSpan leaseTtl, MeshRuntime runtime)
     {
+        _gone = new GoneHolders(runtime.Time, 2 * leaseTtl);
         _nodeId = nodeId;
         _table = table;
         _states = states;
@@ -59,6 +61,9 @@ internal sealed class SlotKeeper
                 return _debts.Values.Sum(slots => slots.Count);
         }
     }
+
+    /// <summary>Tombstones and replicas of vanished holders that were forgotten.</summary>
+    public long Swept { get; private set; }
 
     /// <summary>What the streams have done.</summary>
     public SlotPuller Puller => _puller;
@@ -133,7 +138,7 @@ internal sealed class SlotKeeper
 
                 idle &= await PayDebtsAsync();
                 await DropLostAsync();
-                ExpireTombstones();
+                Sweep();
             }
             catch (Exception e) when (e is not OutOfMemoryException)
             {
@@ -265,12 +270,13 @@ internal sealed class SlotKeeper
         }
     }
 
-    private void ExpireTombstones()
+    private void Sweep()
     {
-        for (int i = 0; i < TombstoneSlotsPerRound; i++)
+        var view = _states.Current.View;
+        for (int i = 0; i < SweptSlotsPerRound; i++)
         {
-            _tombstoneSlot = (_tombstoneSlot + 1) % _states.Slots;
-            _owner.ExpireTombstones(_tombstoneSlot, TombstoneAge);
+            _sweptSlot = (_sweptSlot + 1) % _states.Slots;
+            Swept += _owner.Sweep(_sweptSlot, TombstoneAge, holder => _gone.IsGone(holder, view));
         }
     }
 

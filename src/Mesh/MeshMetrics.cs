@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.Diagnostics.Metrics;
+
+namespace Mooncake.Mesh;
+
+/// <summary>
+/// A node's counters as instruments of the meter <see cref="MeterName"/>, with a tag for the node; names and units are
+/// documented in docs/metrics.md. Read when they are scraped, never on the data path.
+/// </summary>
+public sealed class MeshMetrics : IDisposable
+{
+    /// <summary>Name of the meter.</summary>
+    public const string MeterName = "Mooncake.Mesh";
+
+    private readonly Meter _meter = new(MeterName);
+    private readonly MeshNode _node;
+    private readonly KeyValuePair<string, object?> _tag;
+
+    /// <summary>Makes the instruments of <paramref name="node"/>.</summary>
+    public MeshMetrics(MeshNode node)
+    {
+        _node = node;
+        _tag = new("node", node.NodeId);
+        var counters = new SortedDictionary<string, long>(StringComparer.Ordinal);
+        node.AddCounters(counters);
+        foreach (string name in counters.Keys)
+            _meter.CreateObservableCounter("mooncake_mesh_" + name, () => Counter(name));
+        Gauge("memory_capacity_bytes", "By", s => s.Memory.Capacity);
+        Gauge("memory_live_bytes", "By", s => s.Memory.Live);
+        Gauge("memory_filling_bytes", "By", s => s.Memory.Filling);
+        Gauge("memory_zombie_bytes", "By", s => s.Memory.Zombie);
+        Gauge("memory_free_bytes", "By", s => s.Memory.Free);
+        Gauge("memory_largest_free_bytes", "By", s => s.Memory.LargestFree);
+        Gauge("objects", "{object}", s => s.Memory.Objects);
+        Gauge("directory_records", "{record}", s => s.Slots.Records);
+        Gauge("slots_primary", "{slot}", s => s.Slots.Primary);
+        Gauge("slots_backup", "{slot}", s => s.Slots.Backup);
+        Gauge("slots_incomplete", "{slot}", s => s.Slots.Incomplete);
+        Gauge("slots_owed", "{slot}", s => s.Slots.Owed);
+        Gauge("members", "{node}", s => s.View.Members.Count);
+        Gauge("degraded", "", s => s.Degraded ? 1 : 0);
+        Gauge("ready", "", s => s.Ready ? 1 : 0);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _meter.Dispose();
+
+    private void Gauge(string name, string unit, Func<NodeStatus, long> read) =>
+        _meter.CreateObservableGauge("mooncake_mesh_" + name,
+            () => new Measurement<long>(read(_node.Status()), _tag), unit);
+
+    private Measurement<long> Counter(string name)
+    {
+        var counters = new SortedDictionary<string, long>(StringComparer.Ordinal);
+        _node.AddCounters(counters);
+        return new Measurement<long>(counters.GetValueOrDefault(name), _tag);
+    }
+}
