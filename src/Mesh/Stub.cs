@@ -5,7 +5,6 @@ using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 
@@ -94,12 +93,4 @@ public sealed class MeshNode : IAsyncDisposable
     public void Abort() => NotReadyReason = "aborted";
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
-}
-
-public sealed class SocketNetwork : IPeerNetwork
-{
-    public Task<IPeerConnection> ConnectAsync(string endpoint, CancellationToken cancel) =>
-        throw new PeerNetworkException("stub");
-
-    public IPeerListener Listen(string endpoint) => throw new PeerNetworkException("stub");
 }
