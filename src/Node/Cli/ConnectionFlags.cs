@@ -28,7 +28,7 @@ internal sealed class ConnectionFlags
         DefaultValueFactory = _ => "default",
     };
 
-    private readonly Option<TimeSpan> _deadline = Flags.Duration("--deadline", "longest time for a call", "1s");
+    private readonly TextOption<TimeSpan> _deadline = Flags.Duration("--deadline", "longest time for a call", "1s");
 
     internal ConnectionFlags(Command command)
     {
@@ -39,7 +39,7 @@ internal sealed class ConnectionFlags
     }
 
     /// <summary>The deadline of each call.</summary>
-    internal TimeSpan Deadline(ParseResult parsed) => parsed.GetValue(_deadline);
+    internal TimeSpan Deadline(ParseResult parsed) => _deadline.Read(parsed);
 
     /// <summary>Whether a mesh was named.</summary>
     internal bool Given(ParseResult parsed) =>
@@ -75,21 +75,11 @@ internal static class Flags
 {
     internal static Option<bool> Json() => new("--json") { Description = "write the result as JSON" };
 
-    internal static Option<long> Size(string name, string description, string standard) => new(name)
-    {
-        Description = description,
-        HelpName = "SIZE",
-        DefaultValueFactory = _ => Quantity.Size(standard),
-        CustomParser = result => Parse(result, Quantity.Size),
-    };
+    internal static TextOption<long> Size(string name, string description, string standard) =>
+        new(name, description, "SIZE", standard, Quantity.Size);
 
-    internal static Option<TimeSpan> Duration(string name, string description, string standard) => new(name)
-    {
-        Description = description,
-        HelpName = "TIME",
-        DefaultValueFactory = _ => Quantity.Duration(standard),
-        CustomParser = result => Parse(result, Quantity.Duration),
-    };
+    internal static TextOption<TimeSpan> Duration(string name, string description, string standard) =>
+        new(name, description, "TIME", standard, Quantity.Duration);
 
     internal static Option<int> Count(string name, string description, int standard)
     {
@@ -107,30 +97,12 @@ internal static class Flags
         return option;
     }
 
-    internal static Option<Placement> PlacementFlag(Placement standard) => new("--placement")
-    {
-        Description = "local-first, spread or preferred",
-        HelpName = "HOW",
-        DefaultValueFactory = _ => standard,
-        CustomParser = result => Parse(result, text => text switch
+    internal static TextOption<Placement> PlacementFlag(string standard) =>
+        new("--placement", "local-first, spread or preferred", "HOW", standard, text => text switch
         {
             "local-first" => Placement.LocalFirst,
             "spread" => Placement.Spread,
             "preferred" => Placement.Preferred,
             _ => throw new FormatException($"'{text}' is none of local-first, spread, preferred"),
-        }),
-    };
-
-    private static T? Parse<T>(System.CommandLine.Parsing.ArgumentResult result, Func<string, T> parse)
-    {
-        try
-        {
-            return parse(result.Tokens[0].Value);
-        }
-        catch (FormatException e)
-        {
-            result.AddError($"{((System.CommandLine.Parsing.OptionResult)result.Parent!).Option.Name}: {e.Message}");
-            return default;
-        }
-    }
+        });
 }

@@ -18,7 +18,7 @@ internal static class DemoCommand
     internal static Command Create(Terminal terminal)
     {
         Option<string?> trace = new("--trace") { Description = "trace to replay; without it: the shipped one" };
-        Option<long> segmentSize = Flags.Size("--segment-size", "memory of each node", "128MiB");
+        TextOption<long> segmentSize = Flags.Size("--segment-size", "memory of each node", "128MiB");
         Option<int> kill = new("--kill") { Description = "process of the node to kill, of a mesh that runs already" };
         Option<bool> json = Flags.Json();
         var command = new Command("demo", "Replay the demo trace on three nodes and kill one on the way.")
@@ -39,7 +39,7 @@ internal static class DemoCommand
             using ILoggerFactory logs = Logs.Create(terminal, LogLevel.Error);
             await using DevMesh? mesh = running
                 ? null
-                : await DevMesh.StartAsync(Nodes, parsed.GetValue(segmentSize), logs, cancel);
+                : await DevMesh.StartAsync(Nodes, segmentSize.Read(parsed), logs, cancel);
             await using MeshClient client = mesh is null
                 ? await connection.ConnectAsync(parsed, cancel)
                 : MeshClient.For(mesh.Nodes[0]);
@@ -61,7 +61,8 @@ internal static class DemoCommand
     {
         ReplayRun run = null!;
         ReplayReport? before = null;
-        run = new ReplayRun(new ClientBlockStore(client, Placement.Spread, options.Deadline), options, TimeProvider.System)
+        var store = new ClientBlockStore(client, Placement.Spread, options.Deadline);
+        run = new ReplayRun(store, options, TimeProvider.System)
         {
             OnProgress = done =>
             {
@@ -83,7 +84,8 @@ internal static class DemoCommand
         long blocks = all.Blocks - before.Blocks;
         double ratio = blocks == 0 ? 0 : (double)(all.BlockHits - before.BlockHits) / blocks;
         terminal.WriteLine($"{"",-16}{"requests",10}{"hit ratio",12}{"wrong bytes",14}{"longest gap",17}");
-        terminal.WriteLine(Row("three nodes", before.Requests, before.HitRatio, before.WrongBytes, before.LongestGapMs));
+        terminal.WriteLine(
+            Row("three nodes", before.Requests, before.HitRatio, before.WrongBytes, before.LongestGapMs));
         terminal.WriteLine(Row("one killed", all.Requests - before.Requests, ratio,
             all.WrongBytes - before.WrongBytes, all.LongestGapAfterKillMs));
         string last = string.Create(CultureInfo.InvariantCulture,

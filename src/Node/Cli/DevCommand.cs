@@ -12,7 +12,7 @@ internal static class DevCommand
     internal static Command Create(Terminal terminal, Signals signals)
     {
         Option<int> nodes = Flags.Count("--nodes", "number of nodes", 3);
-        Option<long> size = Flags.Size("--segment-size", "memory of each node", "256MiB");
+        TextOption<long> size = Flags.Size("--segment-size", "memory of each node", "256MiB");
         Option<bool> json = Flags.Json();
         var command = new Command("dev", "Run a mesh in this process, without etcd, until interrupted.")
         {
@@ -22,7 +22,7 @@ internal static class DevCommand
         {
             using ILoggerFactory logs = Logs.Create(terminal, LogLevel.Information);
             await using DevMesh mesh = await DevMesh.StartAsync(
-                parsed.GetValue(nodes), parsed.GetValue(size), logs, cancel);
+                parsed.GetValue(nodes), size.Read(parsed), logs, cancel);
             foreach (MeshNode node in mesh.Nodes)
             {
                 if (parsed.GetValue(json))

@@ -21,7 +21,7 @@ internal static class ObjectCommands
             DefaultValueFactory = _ => "-",
         };
         Option<int> replicas = Flags.Count("--replicas", "copies wanted", 1);
-        Option<Placement> placement = Flags.PlacementFlag(Placement.LocalFirst);
+        TextOption<Placement> placement = Flags.PlacementFlag("local-first");
         Option<string> preferred = new("--preferred-node") { Description = "node that 'preferred' prefers" };
         Option<bool> json = Flags.Json();
         var command = new Command("put", "Store a value. A key that has one keeps it.")
@@ -37,7 +37,7 @@ internal static class ObjectCommands
                 new MeshKey(parsed.GetValue(key)!), value,
                 new PutOptions
                 {
-                    Placement = parsed.GetValue(placement),
+                    Placement = placement.Read(parsed),
                     PreferredNode = parsed.GetValue(preferred) ?? "",
                     Replicas = parsed.GetValue(replicas),
                 },

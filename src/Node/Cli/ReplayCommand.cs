@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Globalization;
 using Mooncake.Mesh.Client;
+using Mooncake.Mesh.Node.Configuration;
 using Mooncake.Mesh.Node.Logging;
 using Mooncake.Mesh.Node.Replay;
 using Mooncake.Mesh.Node.Serve;
@@ -19,11 +19,11 @@ internal static class ReplayCommand
     {
         Argument<string> trace = new("trace") { Description = "trace, one JSON request a line; -: standard input" };
         Option<int> dev = new("--dev") { Description = "run N nodes in this process instead", HelpName = "N" };
-        Option<long> segmentSize = Flags.Size("--segment-size", "payload memory of each node of --dev", "256MiB");
-        Option<Placement> placement = Flags.PlacementFlag(Placement.Spread);
+        TextOption<long> segmentSize = Flags.Size("--segment-size", "payload memory of each node of --dev", "256MiB");
+        TextOption<Placement> placement = Flags.PlacementFlag("spread");
         Option<bool> json = Flags.Json();
         var command = new Command("replay",
-            "Replay a KV cache trace: match each request's blocks, get what is there, put what is not, check every byte.")
+            "Replay a KV cache trace: match, get what is there, put what is not, check every byte.")
         {
             trace, dev, segmentSize, placement, json,
         };
@@ -42,16 +42,17 @@ internal static class ReplayCommand
             using ILoggerFactory progress = Logs.Create(terminal, LogLevel.Information);
             ReplayOptions options = pace.Options(parsed, connection.Deadline(parsed));
             await using DevMesh? mesh = nodes > 0
-                ? await DevMesh.StartAsync(nodes, parsed.GetValue(segmentSize), logs, cancel)
+                ? await DevMesh.StartAsync(nodes, segmentSize.Read(parsed), logs, cancel)
                 : null;
             await using MeshClient client = mesh is null
                 ? await connection.ConnectAsync(parsed, cancel)
                 : MeshClient.For(mesh.Nodes[0]);
             await using Stream stream = OpenTrace(parsed.GetValue(trace)!, terminal);
-            var store = new ClientBlockStore(client, parsed.GetValue(placement), options.Deadline);
+            var store = new ClientBlockStore(client, placement.Read(parsed), options.Deadline);
             ReplayReport report = await RunAsync(
                 store, options, client, mesh,
-                TraceReader.ReadAsync(stream, parsed.GetValue(trace)!, cancel), progress.CreateLogger("Replay"), cancel);
+                TraceReader.ReadAsync(stream, parsed.GetValue(trace)!, cancel),
+                progress.CreateLogger("Replay"), cancel);
             if (parsed.GetValue(json))
                 terminal.WriteJson(report.WriteJson);
             else
@@ -86,7 +87,8 @@ internal static class ReplayCommand
                 || Interlocked.CompareExchange(ref last, time.GetTimestamp(), seen) != seen)
                 return;
             ReplayReport now = report();
-            log.Event(LogLevel.Information, "replay.progress", "{requests} {blocks} {blockHits} {wrongBytes} {seconds}",
+            log.Event(LogLevel.Information, "replay.progress",
+                "{requests} {blocks} {blockHits} {wrongBytes} {seconds}",
                 requests, now.Blocks, now.BlockHits, now.WrongBytes, Math.Round(now.Seconds, 1));
         };
     }
@@ -113,50 +115,44 @@ internal static class ReplayCommand
 /// <summary>Flags that say how fast and how large a replay is.</summary>
 internal sealed class PaceFlags
 {
-    private readonly Option<long> _blockSize = Flags.Size("--block-size", "bytes of a block", "4KiB");
+    private readonly TextOption<int> _blockSize =
+        new("--block-size", "bytes of a block", "SIZE", "4KiB", ParseBlockSize);
+
     private readonly Option<int> _concurrency = Flags.Count("--concurrency", "requests in flight", 1);
     private readonly Option<int> _batch = Flags.Count("--batch", "blocks in one call, at most", 64);
-    private readonly Option<double?> _speed = new("--speed")
-    {
-        Description = "max, or xN for N times real time",
-        HelpName = "HOW",
-        DefaultValueFactory = _ => null,
-        CustomParser = ParseSpeed,
-    };
+    private readonly TextOption<double?> _speed =
+        new("--speed", "max, or xN for N times real time", "HOW", "max", ParseSpeed);
 
     private readonly Option<long?> _limit = new("--limit") { Description = "requests to replay", HelpName = "N" };
 
     internal PaceFlags(Command command)
     {
-        _blockSize.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<long>() is < 1 or > 1 << 30)
-                result.AddError("--block-size: a block has 1 byte to 1GiB");
-        });
         foreach (Option option in (Option[])[_blockSize, _concurrency, _batch, _speed, _limit])
             command.Options.Add(option);
     }
 
     internal ReplayOptions Options(ParseResult parsed, TimeSpan deadline) => new()
     {
-        BlockSize = (int)parsed.GetValue(_blockSize),
+        BlockSize = _blockSize.Read(parsed),
         Concurrency = parsed.GetValue(_concurrency),
         Batch = parsed.GetValue(_batch),
-        Speed = parsed.GetValue(_speed),
+        Speed = _speed.Read(parsed),
         Limit = parsed.GetValue(_limit),
         Deadline = deadline,
     };
 
-    private static double? ParseSpeed(ArgumentResult result)
+    private static int ParseBlockSize(string text) => Quantity.Size(text) is var size and >= 1 and <= 1 << 30
+        ? (int)size
+        : throw new FormatException($"'{text}' is not from 1 byte to 1GiB");
+
+    private static double? ParseSpeed(string text)
     {
-        string text = result.Tokens[0].Value;
         if (text == "max")
             return null;
-        if (text.StartsWith('x')
-            && double.TryParse(text.AsSpan(1), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double n)
+        const NumberStyles Style = NumberStyles.AllowDecimalPoint;
+        if (text.StartsWith('x') && double.TryParse(text.AsSpan(1), Style, CultureInfo.InvariantCulture, out double n)
             && n > 0)
             return n;
-        result.AddError($"--speed: '{text}' is neither max nor xN such as x10");
-        return null;
+        throw new FormatException($"'{text}' is neither max nor xN such as x10");
     }
 }

@@ -4,7 +4,7 @@ using System.Runtime.InteropServices;
 
 namespace Mooncake.Mesh.Node.Cli;
 
-/// <summary>SIGINT and SIGTERM: the first asks to stop, the second to stop now. Neither ends the process itself.</summary>
+/// <summary>SIGINT and SIGTERM: the first asks to stop, the second to stop now; neither ends the process.</summary>
 internal sealed class Signals : IDisposable
 {
     private readonly CancellationTokenSource _first = new();

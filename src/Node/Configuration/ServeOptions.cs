@@ -5,64 +5,68 @@ using Mooncake.Mesh.Segments;
 
 namespace Mooncake.Mesh.Node.Configuration;
 
-/// <summary>Everything that can be set for a serving node. The file, the environment and the flags bind to it.</summary>
+/// <summary>Everything that can be set for a serving node; file, environment and flags bind to it.</summary>
+/// <remarks>
+/// Set, not init: generated JSON readers give an init property that the file leaves out the default of its type, and
+/// drop the default written here.
+/// </remarks>
 internal sealed record ServeOptions
 {
     /// <summary>Name of the mesh.</summary>
-    public string Cluster { get; init; } = "default";
+    public string Cluster { get; set; } = "default";
 
     /// <summary>Stable name of this node.</summary>
-    public string NodeId { get; init; } = Environment.MachineName;
+    public string NodeId { get; set; } = Environment.MachineName;
 
     /// <summary>Where peers and clients are served.</summary>
-    public string Listen { get; init; } = "127.0.0.1:0";
+    public string Listen { get; set; } = "127.0.0.1:0";
 
     /// <summary>The address that peers use, when it is not <see cref="Listen"/>.</summary>
-    public string? Advertise { get; init; }
+    public string? Advertise { get; set; }
 
     /// <summary>Unix socket for processes of this host; null: chosen in the runtime directory.</summary>
-    public string? SocketPath { get; init; }
+    public string? SocketPath { get; set; }
 
     /// <summary>Where health, status and metrics are served, on loopback.</summary>
-    public string Admin { get; init; } = "127.0.0.1:0";
+    public string Admin { get; set; } = "127.0.0.1:0";
 
     /// <summary>The coordination store.</summary>
-    public EtcdOptions Etcd { get; init; } = new();
+    public EtcdOptions Etcd { get; set; } = new();
 
     /// <summary>Memory this node contributes.</summary>
-    public IReadOnlyList<SegmentSetting> Segments { get; init; } = [new SegmentSetting { Size = 256L << 20 }];
+    public IReadOnlyList<SegmentSetting> Segments { get; set; } = [new SegmentSetting { Size = 256L << 20 }];
 
     /// <summary>Share of the ring.</summary>
-    public int Weight { get; init; } = 100;
+    public int Weight { get; set; } = 100;
 
     /// <summary>Labels such as zone and rack.</summary>
-    public IReadOnlyDictionary<string, string> Labels { get; init; } = new Dictionary<string, string>();
+    public IReadOnlyDictionary<string, string> Labels { get; set; } = new Dictionary<string, string>();
 
     /// <summary>Time to live of the registration.</summary>
-    public TimeSpan LeaseTtl { get; init; } = TimeSpan.FromSeconds(10);
+    public TimeSpan LeaseTtl { get; set; } = TimeSpan.FromSeconds(10);
 
     /// <summary>How long reads are served after the node has left the ring.</summary>
-    public TimeSpan Grace { get; init; } = TimeSpan.FromSeconds(5);
+    public TimeSpan Grace { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>Where sockets and the lease id are kept over a restart.</summary>
-    public string? RuntimeDirectory { get; init; }
+    public string? RuntimeDirectory { get; set; }
 
     /// <summary>Whether anything but loopback may be listened on although nothing authenticates peers.</summary>
-    public bool Insecure { get; init; }
+    public bool Insecure { get; set; }
 
     /// <summary>Least severe log level that is written.</summary>
-    public string LogLevel { get; init; } = "info";
+    public string LogLevel { get; set; } = "info";
 
     /// <summary>Whether to wait while a living node has this id, instead of refusing.</summary>
-    public bool WaitForNodeId { get; init; }
+    public bool WaitForNodeId { get; set; }
 
     /// <summary>Fullness at which the background pass begins to evict.</summary>
     [JsonPropertyName("eviction_high_watermark_ratio")]
-    public double? EvictionHighWatermarkRatio { get; init; }
+    public double? EvictionHighWatermarkRatio { get; set; }
 
     /// <summary>Part of the capacity that the background pass then frees.</summary>
     [JsonPropertyName("eviction_ratio")]
-    public double? EvictionRatio { get; init; }
+    public double? EvictionRatio { get; set; }
 
     /// <summary>The options of the node itself.</summary>
     internal MeshNodeOptions ToNodeOptions() => new()
@@ -87,22 +91,22 @@ internal sealed record ServeOptions
 internal sealed record EtcdOptions
 {
     /// <summary>Endpoints, separated by commas.</summary>
-    public string Endpoints { get; init; } = "";
+    public string Endpoints { get; set; } = "";
 
     /// <summary>User name.</summary>
-    public string? User { get; init; }
+    public string? User { get; set; }
 
     /// <summary>File that holds the user's password.</summary>
-    public string? PasswordFile { get; init; }
+    public string? PasswordFile { get; set; }
 
     /// <summary>PEM file of the authorities that sign etcd's certificate.</summary>
-    public string? Ca { get; init; }
+    public string? Ca { get; set; }
 
     /// <summary>PEM file of our certificate.</summary>
-    public string? Cert { get; init; }
+    public string? Cert { get; set; }
 
     /// <summary>PEM file of its key.</summary>
-    public string? Key { get; init; }
+    public string? Key { get; set; }
 }
 
 /// <summary>One segment.</summary>
@@ -110,16 +114,16 @@ internal sealed record SegmentSetting
 {
     /// <summary>Length in bytes.</summary>
     [JsonConverter(typeof(SizeConverter))]
-    public long Size { get; init; }
+    public long Size { get; set; }
 
     /// <summary>"cpu:N".</summary>
-    public string Location { get; init; } = "cpu:0";
+    public string Location { get; set; } = "cpu:0";
 
     /// <summary>Whether huge pages are tried.</summary>
-    public bool HugePages { get; init; } = true;
+    public bool HugePages { get; set; } = true;
 
     /// <summary>Whether the memory is touched in the background at start.</summary>
-    public bool PreTouch { get; init; } = true;
+    public bool PreTouch { get; set; } = true;
 
     internal SegmentOptions ToSegmentOptions() => new()
     {

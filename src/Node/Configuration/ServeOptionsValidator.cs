@@ -90,5 +90,5 @@ internal static class ServeOptionsValidator
     }
 
     private static MeshError Wrong(string setting, string message) =>
-        new(MeshErrorCode.InvalidArgument, "config:" + setting, $"{setting}: {message}");
+        new(MeshErrorCode.InvalidArgument, "config", $"{setting}: {message}");
 }

@@ -77,7 +77,8 @@ internal sealed record ServeSetting(string Name, string Help, Func<ServeOptions,
     private static Dictionary<string, string> LabelList(string text)
     {
         var labels = new Dictionary<string, string>();
-        foreach (string label in text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+        const StringSplitOptions Trimmed = StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries;
+        foreach (string label in text.Split(',', Trimmed))
         {
             if (label.Split('=', 2) is not [{ Length: > 0 } name, var value])
                 throw new FormatException($"'{label}' is no label; write zone=a,rack=r1");

@@ -50,7 +50,8 @@ internal sealed class ReplayRun(IBlockStore store, ReplayOptions options, TimePr
         Task[] tasks =
         [
             Guard(FeedAsync(trace, queue.Writer, failed.Token), failed),
-            .. Enumerable.Range(0, options.Concurrency).Select(_ => Guard(WorkAsync(queue.Reader, failed.Token), failed)),
+            .. Enumerable.Range(0, options.Concurrency)
+                .Select(_ => Guard(WorkAsync(queue.Reader, failed.Token), failed)),
         ];
         await Task.WhenAll(tasks.Select(task => task.ContinueWith(_ => { }, TaskScheduler.Default)));
         foreach (Task task in tasks.Where(task => task.IsFaulted))
@@ -101,6 +102,9 @@ internal sealed class ReplayRun(IBlockStore store, ReplayOptions options, TimePr
     {
         var worker = new ReplayWorker(store, options.BlockSize, _batch, time, Statistics);
         await foreach (TraceRequest request in queue.ReadAllAsync(cancel))
-            OnProgress?.Invoke(await worker.RequestAsync(request.HashIds, cancel));
+        {
+            long done = await worker.RequestAsync(request.HashIds, cancel);
+            OnProgress?.Invoke(done);
+        }
     }
 }

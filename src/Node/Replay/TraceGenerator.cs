@@ -43,8 +43,9 @@ internal static class TraceGenerator
 
             long input = (chain.Count * BlockTokens) - (long)Next(ref state, BlockTokens);
             ulong output = 1 + Next(ref state, 800);
+            string blocks = string.Join(", ", chain);
             yield return string.Create(CultureInfo.InvariantCulture, $"{{\"timestamp\": {timestamp}, "
-                + $"\"input_length\": {input}, \"output_length\": {output}, \"hash_ids\": [{string.Join(", ", chain)}]}}");
+                + $"\"input_length\": {input}, \"output_length\": {output}, \"hash_ids\": [{blocks}]}}");
             timestamp += 20 * (long)Next(ref state, 20);
         }
     }

@@ -75,7 +75,7 @@ internal sealed class AdminServer : IAsyncDisposable
             .AddPrometheusExporter());
 
         WebApplication application = builder.Build();
-        application.MapPrometheusScrapingEndpoint("/metrics");
+        application.UseOpenTelemetryPrometheusScrapingEndpoint("/metrics");
         application.Run(context => AnswerAsync(context, state));
         return application;
     }

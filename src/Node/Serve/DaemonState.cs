@@ -4,7 +4,7 @@ using System.Text.Json;
 
 namespace Mooncake.Mesh.Node.Serve;
 
-/// <summary>What the admin port tells: the node once it runs, and why it is not ready while it is not. Thread-safe.</summary>
+/// <summary>What the admin port tells: the node, and why it is not ready while it is not. Thread-safe.</summary>
 internal sealed class DaemonState
 {
     private volatile MeshNode? _node;
