@@ -17,10 +17,13 @@ public sealed class MeshClient : IAsyncDisposable
     private readonly MeshOperations _operations;
     private readonly ClientPeer? _peer;
 
-    private MeshClient(MeshOperations operations, ClientPeer? peer)
+    private readonly TimeSpan _limit;
+
+    private MeshClient(MeshOperations operations, ClientPeer? peer, TimeSpan limit)
     {
         _operations = operations;
         _peer = peer;
+        _limit = limit;
     }
 
     /// <summary>Ids of the nodes in the present view.</summary>
@@ -33,7 +36,7 @@ public sealed class MeshClient : IAsyncDisposable
     public static MeshClient For(MeshNode node)
     {
         ArgumentNullException.ThrowIfNull(node);
-        return new MeshClient(node.Operations, null);
+        return new MeshClient(node.Operations, null, new MeshClientOptions().Deadline);
     }
 
     /// <summary>Connects, or throws.</summary>
@@ -72,7 +75,7 @@ public sealed class MeshClient : IAsyncDisposable
             return error;
         }
 
-        return new MeshClient(peer.Operations, peer);
+        return new MeshClient(peer.Operations, peer, options.Deadline);
     }
 
     /// <summary>Stores a value; an object that has the key already stays as it is.</summary>
@@ -166,7 +169,7 @@ public sealed class MeshClient : IAsyncDisposable
 
     /// <summary>Whether an object has this key. Does not keep it from being evicted.</summary>
     public async Task<MeshResult<bool>> TryExistsAsync(MeshKey key, CancellationToken cancel = default) =>
-        (await _operations.ExistAsync([key], null, cancel))[0];
+        (await _operations.ExistAsync([key], _limit, cancel))[0];
 
     /// <summary>Whether an object has this key, or throws.</summary>
     public async Task<bool> ExistsAsync(MeshKey key, CancellationToken cancel = default) =>
@@ -174,15 +177,15 @@ public sealed class MeshClient : IAsyncDisposable
 
     /// <summary>Which keys have an object; one result per position, one request per owner.</summary>
     public async Task<MeshResult<bool>[]> TryExistsBatchAsync(IReadOnlyList<MeshKey> keys,
-        CancellationToken cancel = default) => await _operations.ExistAsync(keys, null, cancel);
+        CancellationToken cancel = default) => await _operations.ExistAsync(keys, _limit, cancel);
 
     /// <summary>The longest present prefix of a chain of blocks; one request per owner.</summary>
     public Task<MeshResult<PrefixMatch>> TryMatchPrefixAsync(IReadOnlyList<MeshKey> keys,
-        CancellationToken cancel = default) => _operations.MatchPrefixAsync(keys, null, cancel);
+        CancellationToken cancel = default) => _operations.MatchPrefixAsync(keys, _limit, cancel);
 
     /// <summary>Removes an object; false when there was none.</summary>
     public Task<MeshResult<bool>> TryRemoveAsync(MeshKey key, CancellationToken cancel = default) =>
-        _operations.RemoveAsync(key, null, cancel);
+        _operations.RemoveAsync(key, _limit, cancel);
 
     /// <summary>Removes an object, or throws; false when there was none.</summary>
     public async Task<bool> RemoveAsync(MeshKey key, CancellationToken cancel = default) =>
@@ -196,7 +199,7 @@ public sealed class MeshClient : IAsyncDisposable
         _operations.ListAsync(System.Text.Encoding.UTF8.GetBytes(prefix), cancel);
 
     /// <summary>Status of every node of the view; one result per node, in order of their ids.</summary>
-    public async Task<IReadOnlyList<(string NodeId, MeshResult<NodeStatus> Status)>> TryStatusAsync(
+    public async Task<IReadOnlyList<(string NodeId, MeshResult<NodeStatus> Status)>> TryStatusOfAllAsync(
         CancellationToken cancel = default)
     {
         var members = _operations.Context.View.Members;
@@ -214,6 +217,25 @@ public sealed class MeshClient : IAsyncDisposable
         }
 
         return results;
+    }
+
+    /// <summary>
+    /// Status, as JSON, of the node with this id or endpoint, or of the first one that answers.
+    /// </summary>
+    public async Task<MeshResult<byte[]>> TryStatusAsync(string? node = null, CancellationToken cancel = default)
+    {
+        MeshError? last = null;
+        foreach (var member in _operations.Context.View.Members)
+        {
+            if (node is not null && member.NodeId != node && !member.Endpoints.Contains(node))
+                continue;
+            var status = await _operations.StatusAsync(member, cancel);
+            if (status.Succeeded)
+                return status;
+            last = status.Error;
+        }
+
+        return last ?? new MeshError(MeshErrorCode.NotFound, "status", $"no member has the id or endpoint '{node}'");
     }
 
     /// <inheritdoc/>

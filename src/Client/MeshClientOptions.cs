@@ -24,6 +24,9 @@ public sealed record MeshClientOptions
     /// <summary>How long to look for a first node that answers.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>Longest time of calls that move no value; puts and gets have theirs in their own options.</summary>
+    public TimeSpan Deadline { get; init; } = TimeSpan.FromSeconds(1);
+
     /// <summary>Where log lines go.</summary>
     public ILoggerFactory Log { get; init; } = NullLoggerFactory.Instance;
 }

@@ -1,3 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-return 2;
+using Mooncake.Mesh.Node.Cli;
+
+return await MeshCommand.RunAsync(args, Terminal.OfProcess());

@@ -68,7 +68,7 @@ public sealed class LayoutTests(ITestOutputHelper output)
         foreach (var folder in Repository.SourceFiles.GroupBy(file => Path.GetDirectoryName(file)))
         {
             if (folder.Count() > ManyFiles)
-                output.WriteLine($"{folder.Key}: {folder.Count()} source files; more than {ManyFiles} may be two rooms");
+                output.WriteLine($"{folder.Key}: {folder.Count()} source files, over {ManyFiles}: two rooms?");
         }
     }
 

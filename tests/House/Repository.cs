@@ -9,7 +9,7 @@ internal static class Repository
 {
     internal static string Root { get; } = FindRoot();
 
-    /// <summary>Tracked and addable files, relative to the root, ordered; without git, all files outside builds.</summary>
+    /// <summary>Tracked and addable files, relative to the root, ordered; without git, all but builds.</summary>
     internal static IReadOnlyList<string> Files { get; } = ListFiles();
 
     internal static IEnumerable<string> SourceFiles =>

@@ -90,7 +90,7 @@ public sealed partial class SourceTests
         int first = brace;
         while (first > 0 && lines[first - 1].Trim() is not ("" or "{" or "}"))
             first--;
-        return string.Join(' ', lines[first..brace].Where(line => !line.Trim().StartsWith("//", StringComparison.Ordinal)));
+        return string.Join(' ', lines[first..brace].Where(line => !line.TrimStart().StartsWith('/')));
     }
 
     [GeneratedRegex(@"catch\s*(\([^)]*\))?\s*(when\s*\([^{}]*\))?\s*\{\s*\}")]

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.CommandLine;
+using Mooncake.Mesh.Client;
+using Mooncake.Mesh.Node.Configuration;
+
+namespace Mooncake.Mesh.Node.Cli;
+
+/// <summary>How a client command finds its mesh.</summary>
+internal sealed class ConnectionFlags
+{
+    private readonly Option<string[]> _node = new("--node")
+    {
+        Description = "address of any node (repeatable)",
+        HelpName = "HOST:PORT",
+    };
+
+    private readonly Option<string?> _etcd = new("--etcd")
+    {
+        Description = "etcd endpoints, separated by commas",
+        HelpName = "ENDPOINTS",
+    };
+
+    private readonly Option<string> _cluster = new("--cluster")
+    {
+        Description = "name of the mesh",
+        HelpName = "NAME",
+        DefaultValueFactory = _ => "default",
+    };
+
+    private readonly TextOption<TimeSpan> _deadline = Flags.Duration("--deadline", "longest time for a call", "1s");
+
+    internal ConnectionFlags(Command command)
+    {
+        command.Options.Add(_node);
+        command.Options.Add(_etcd);
+        command.Options.Add(_cluster);
+        command.Options.Add(_deadline);
+    }
+
+    /// <summary>The deadline of each call.</summary>
+    internal TimeSpan Deadline(ParseResult parsed) => _deadline.Read(parsed);
+
+    /// <summary>Whether a mesh was named.</summary>
+    internal bool Given(ParseResult parsed) =>
+        parsed.GetValue(_etcd) is not null || parsed.GetValue(_node) is { Length: > 0 };
+
+    /// <summary>Connects.</summary>
+    /// <exception cref="MeshException">No mesh was named, or none of it answers.</exception>
+    internal async Task<MeshClient> ConnectAsync(ParseResult parsed, CancellationToken cancel)
+    {
+        string[] nodes = parsed.GetValue(_node) ?? [];
+        string? etcd = parsed.GetValue(_etcd);
+        if (nodes.Length > 0 == etcd is not null)
+        {
+            throw new MeshException(new MeshError(MeshErrorCode.InvalidArgument, "config",
+                "name the mesh by --node HOST:PORT, or by --etcd ENDPOINTS --cluster NAME"));
+        }
+
+        MeshResult<MeshClient> client = await MeshClient.TryConnectAsync(
+            new MeshClientOptions
+            {
+                Cluster = parsed.GetValue(_cluster)!,
+                Nodes = nodes,
+                Etcd = etcd,
+                Deadline = Deadline(parsed),
+            },
+            cancel);
+        return client.Value;
+    }
+}
+
+/// <summary>Flags that several commands share.</summary>
+internal static class Flags
+{
+    internal static Option<bool> Json() => new("--json") { Description = "write the result as JSON" };
+
+    internal static TextOption<long> Size(string name, string description, string standard) =>
+        new(name, description, "SIZE", standard, Quantity.Size);
+
+    internal static TextOption<TimeSpan> Duration(string name, string description, string standard) =>
+        new(name, description, "TIME", standard, Quantity.Duration);
+
+    internal static Option<int> Count(string name, string description, int standard)
+    {
+        var option = new Option<int>(name)
+        {
+            Description = description,
+            HelpName = "N",
+            DefaultValueFactory = _ => standard,
+        };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens.Count > 0 && int.TryParse(result.Tokens[0].Value, out int value) && value < 1)
+                result.AddError($"{name}: {value} is not at least 1");
+        });
+        return option;
+    }
+
+    internal static TextOption<Placement> PlacementFlag(string standard) =>
+        new("--placement", "local-first, spread or preferred", "HOW", standard, text => text switch
+        {
+            "local-first" => Placement.LocalFirst,
+            "spread" => Placement.Spread,
+            "preferred" => Placement.Preferred,
+            _ => throw new FormatException($"'{text}' is none of local-first, spread, preferred"),
+        });
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+using Microsoft.Extensions.Logging;
+using Mooncake.Mesh.Node.Logging;
+
+namespace Mooncake.Mesh.Node.Cli;
+
+/// <summary>The command line: parses, runs, and turns every failure into one line and an exit code.</summary>
+internal static class MeshCommand
+{
+    internal const string Name = "mooncake-mesh";
+
+    /// <summary>Runs one command line.</summary>
+    internal static async Task<int> RunAsync(string[] args, Terminal terminal)
+    {
+        using var signals = new Signals();
+        using ILoggerFactory log = Logs.Create(terminal, LogLevel.Information);
+        Console.SetOut(new ForeignWriter(log.CreateLogger("Console")));
+        try
+        {
+            ParseResult parsed = Build(terminal, signals).Parse(args);
+            if (parsed.Errors.Count > 0 && parsed.Action is ParseErrorAction)
+            {
+                string command = string.Join(' ', Path(parsed.CommandResult.Command, parsed));
+                Complain(terminal, "usage", $"{parsed.Errors[0].Message} (see '{command} --help')");
+                return ExitCode.Usage;
+            }
+
+            var settings = new InvocationConfiguration
+            {
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = null,
+                Output = new StreamWriter(terminal.Output) { AutoFlush = true },
+                Error = terminal.Error,
+            };
+            return await parsed.InvokeAsync(settings, signals.First);
+        }
+        catch (MeshException e)
+        {
+            Complain(terminal, e.Error.Stage, e.Error.Message);
+            return ExitCode.Of(e.Error);
+        }
+        catch (OperationCanceledException) when (signals.First.IsCancellationRequested)
+        {
+            Complain(terminal, "stop", "interrupted");
+            return ExitCode.Refused;
+        }
+        catch (Exception e)
+        {
+            Complain(terminal, "internal", $"{e.GetType().Name}: {e.Message}");
+            return ExitCode.Refused;
+        }
+    }
+
+    /// <summary>The command with all its subcommands.</summary>
+    internal static RootCommand Build(Terminal terminal, Signals signals)
+    {
+        var root = new RootCommand("A masterless cache for the KV blocks of LLM inference.");
+        foreach (Option option in root.Options.Where(option => option is VersionOption).ToArray())
+            root.Options.Remove(option);
+        root.Subcommands.Add(ServeCommand.Create(terminal, signals));
+        root.Subcommands.Add(DevCommand.Create(terminal, signals));
+        root.Subcommands.Add(StatusCommand.Create(terminal));
+        foreach (Command command in ObjectCommands.Create(terminal))
+            root.Subcommands.Add(command);
+        root.Subcommands.Add(ReplayCommand.Create(terminal));
+        root.Subcommands.Add(DemoCommand.Create(terminal));
+        root.Subcommands.Add(TraceCommand.Create(terminal));
+        root.Subcommands.Add(VersionCommand.Create(terminal));
+        HelpOption help = root.Options.OfType<HelpOption>().Single();
+        help.Action = new HelpWithExamples((HelpAction)help.Action!);
+        return root;
+    }
+
+    /// <summary>One line for a failure.</summary>
+    internal static void Complain(Terminal terminal, string stage, string message) =>
+        terminal.Error.WriteLine($"{Name}: {stage}: {message.ReplaceLineEndings(" ")}");
+
+    private static IEnumerable<string> Path(Command command, ParseResult parsed) =>
+        command == parsed.RootCommandResult.Command ? [Name] : [Name, command.Name];
+
+    private sealed class HelpWithExamples(HelpAction inner) : SynchronousCommandLineAction
+    {
+        public override int Invoke(ParseResult parseResult)
+        {
+            int code = inner.Invoke(parseResult);
+            TextWriter output = parseResult.InvocationConfiguration.Output;
+            output.WriteLine("Examples:");
+            foreach (string example in Examples.Of(parseResult.CommandResult.Command.Name))
+                output.WriteLine($"  {example}");
+            output.WriteLine();
+            output.WriteLine("Exit codes: 0 ok, 1 refused, 2 usage, 3 not found.");
+            output.Flush();
+            return code;
+        }
+    }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.Text.Json.Serialization;
+using Mooncake.Mesh.Segments;
+
+namespace Mooncake.Mesh.Node.Configuration;
+
+/// <summary>Everything that can be set for a serving node; file, environment and flags bind to it.</summary>
+/// <remarks>
+/// Set, not init: generated JSON readers give an init property that the file leaves out the default of its type, and
+/// drop the default written here.
+/// </remarks>
+internal sealed record ServeOptions
+{
+    /// <summary>Name of the mesh.</summary>
+    public string Cluster { get; set; } = "default";
+
+    /// <summary>Stable name of this node.</summary>
+    public string NodeId { get; set; } = Environment.MachineName;
+
+    /// <summary>Where peers and clients are served.</summary>
+    public string Listen { get; set; } = "127.0.0.1:0";
+
+    /// <summary>The address that peers use, when it is not <see cref="Listen"/>.</summary>
+    public string? Advertise { get; set; }
+
+    /// <summary>Unix socket for processes of this host; null: chosen in the runtime directory.</summary>
+    public string? SocketPath { get; set; }
+
+    /// <summary>Where health, status and metrics are served, on loopback.</summary>
+    public string Admin { get; set; } = "127.0.0.1:0";
+
+    /// <summary>The coordination store.</summary>
+    public EtcdOptions Etcd { get; set; } = new();
+
+    /// <summary>Memory this node contributes.</summary>
+    public IReadOnlyList<SegmentSetting> Segments { get; set; } = [new SegmentSetting { Size = 256L << 20 }];
+
+    /// <summary>Share of the ring.</summary>
+    public int Weight { get; set; } = 100;
+
+    /// <summary>Labels such as zone and rack.</summary>
+    public IReadOnlyDictionary<string, string> Labels { get; set; } = new Dictionary<string, string>();
+
+    /// <summary>Time to live of the registration.</summary>
+    public TimeSpan LeaseTtl { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>How long reads are served after the node has left the ring.</summary>
+    public TimeSpan Grace { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Where sockets and the lease id are kept over a restart.</summary>
+    public string? RuntimeDirectory { get; set; }
+
+    /// <summary>Whether anything but loopback may be listened on although nothing authenticates peers.</summary>
+    public bool Insecure { get; set; }
+
+    /// <summary>Least severe log level that is written.</summary>
+    public string LogLevel { get; set; } = "info";
+
+    /// <summary>Whether to wait while a living node has this id, instead of refusing.</summary>
+    public bool WaitForNodeId { get; set; }
+
+    /// <summary>Fullness at which the background pass begins to evict.</summary>
+    [JsonPropertyName("eviction_high_watermark_ratio")]
+    public double? EvictionHighWatermarkRatio { get; set; }
+
+    /// <summary>Part of the capacity that the background pass then frees.</summary>
+    [JsonPropertyName("eviction_ratio")]
+    public double? EvictionRatio { get; set; }
+
+    /// <summary>The options of the node itself.</summary>
+    internal MeshNodeOptions ToNodeOptions() => new()
+    {
+        Cluster = Cluster,
+        NodeId = NodeId,
+        Listen = Listen,
+        Advertise = Advertise,
+        SocketPath = SocketPath,
+        Segments = [.. Segments.Select(segment => segment.ToSegmentOptions())],
+        Weight = Weight,
+        Labels = Labels,
+        LeaseTtl = LeaseTtl,
+        RuntimeDirectory = RuntimeDirectory,
+        WaitForNodeId = WaitForNodeId,
+        Insecure = Insecure,
+    };
+}
+
+/// <summary>How etcd is reached.</summary>
+internal sealed record EtcdOptions
+{
+    /// <summary>Endpoints, separated by commas.</summary>
+    public string Endpoints { get; set; } = "";
+
+    /// <summary>User name.</summary>
+    public string? User { get; set; }
+
+    /// <summary>File that holds the user's password.</summary>
+    public string? PasswordFile { get; set; }
+
+    /// <summary>PEM file of the authorities that sign etcd's certificate.</summary>
+    public string? Ca { get; set; }
+
+    /// <summary>PEM file of our certificate.</summary>
+    public string? Cert { get; set; }
+
+    /// <summary>PEM file of its key.</summary>
+    public string? Key { get; set; }
+}
+
+/// <summary>One segment.</summary>
+internal sealed record SegmentSetting
+{
+    /// <summary>Length in bytes.</summary>
+    [JsonConverter(typeof(SizeConverter))]
+    public long Size { get; set; }
+
+    /// <summary>"cpu:N".</summary>
+    public string Location { get; set; } = "cpu:0";
+
+    /// <summary>Whether huge pages are tried.</summary>
+    public bool HugePages { get; set; } = true;
+
+    /// <summary>Whether the memory is touched in the background at start.</summary>
+    public bool PreTouch { get; set; } = true;
+
+    internal SegmentOptions ToSegmentOptions() => new()
+    {
+        Length = Size,
+        Location = Location,
+        HugePages = HugePages,
+        PreTouch = PreTouch,
+    };
+
+    /// <summary>Parses "64MiB", then ",location=cpu:1", ",hugePages=false" or ",preTouch=false" in any order.</summary>
+    internal static SegmentSetting Parse(string text)
+    {
+        string[] parts = text.Split(',', StringSplitOptions.TrimEntries);
+        var segment = new SegmentSetting { Size = Quantity.Size(parts[0]) };
+        foreach (string part in parts[1..])
+        {
+            segment = part.Split('=', 2) switch
+            {
+                ["location", var value] => segment with { Location = value },
+                ["hugePages", var value] when bool.TryParse(value, out bool on) => segment with { HugePages = on },
+                ["preTouch", var value] when bool.TryParse(value, out bool on) => segment with { PreTouch = on },
+                _ => throw new FormatException(
+                    $"'{part}' is no part of a segment; write 64MiB,location=cpu:0,hugePages=true,preTouch=true"),
+            };
+        }
+
+        return segment;
+    }
+}
+
+/// <summary>Reads the file's JSON.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    ReadCommentHandling = System.Text.Json.JsonCommentHandling.Skip,
+    AllowTrailingCommas = true,
+    UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
+    RespectNullableAnnotations = true,
+    Converters = [typeof(DurationConverter)])]
+[JsonSerializable(typeof(ServeOptions))]
+internal sealed partial class ServeOptionsJson : JsonSerializerContext;

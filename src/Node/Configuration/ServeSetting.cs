@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.Globalization;
+
+namespace Mooncake.Mesh.Node.Configuration;
+
+/// <summary>
+/// One setting as text: its name in the file ("etcd.passwordFile"), and from it the environment variable
+/// (MOONCAKE_MESH_ETCD_PASSWORD_FILE) and the flag (--etcd-password-file).
+/// </summary>
+/// <param name="Name">Name in the file.</param>
+/// <param name="Help">One line for the help text.</param>
+/// <param name="Apply">Sets it from text; a FormatException says what is wrong.</param>
+internal sealed record ServeSetting(string Name, string Help, Func<ServeOptions, string, ServeOptions> Apply)
+{
+    /// <summary>Prefix of every environment variable.</summary>
+    internal const string Prefix = "MOONCAKE_MESH_";
+
+    /// <summary>Every setting, in the order of the help text.</summary>
+    internal static IReadOnlyList<ServeSetting> All { get; } =
+    [
+        new("cluster", "name of the mesh", (o, v) => o with { Cluster = v }),
+        new("nodeId", "stable name of this node (default: the host name)", (o, v) => o with { NodeId = v }),
+        new("listen", "address for peers and clients; port 0: any free port", (o, v) => o with { Listen = v }),
+        new("advertise", "address that peers use, if not the one listened on", (o, v) => o with { Advertise = v }),
+        new("socketPath", "Unix socket for processes of this host", (o, v) => o with { SocketPath = v }),
+        new("admin", "loopback address of health, status and metrics", (o, v) => o with { Admin = v }),
+        new("etcd.endpoints", "etcd endpoints, separated by commas",
+            (o, v) => o with { Etcd = o.Etcd with { Endpoints = v } }),
+        new("etcd.user", "etcd user", (o, v) => o with { Etcd = o.Etcd with { User = v } }),
+        new("etcd.passwordFile", "file with the etcd user's password",
+            (o, v) => o with { Etcd = o.Etcd with { PasswordFile = v } }),
+        new("etcd.ca", "PEM file of etcd's certificate authority", (o, v) => o with { Etcd = o.Etcd with { Ca = v } }),
+        new("etcd.cert", "PEM file of our etcd client certificate",
+            (o, v) => o with { Etcd = o.Etcd with { Cert = v } }),
+        new("etcd.key", "PEM file of that certificate's key", (o, v) => o with { Etcd = o.Etcd with { Key = v } }),
+        new("segments", "memory contributed: SIZE[,location=cpu:N][,hugePages=BOOL][,preTouch=BOOL][;SIZE...]",
+            (o, v) => o with { Segments = SegmentList(v) }),
+        new("weight", "share of the ring, 0 to 1048576", (o, v) => o with { Weight = Whole(v) }),
+        new("labels", "labels: zone=a,rack=r1", (o, v) => o with { Labels = LabelList(v) }),
+        new("leaseTtl", "time to live of the registration", (o, v) => o with { LeaseTtl = Quantity.Duration(v) }),
+        new("grace", "how long reads are served after leaving", (o, v) => o with { Grace = Quantity.Duration(v) }),
+        new("runtimeDirectory", "where sockets and the lease id are kept",
+            (o, v) => o with { RuntimeDirectory = v }),
+        new("insecure", "allow other than loopback addresses without authentication",
+            (o, v) => o with { Insecure = Truth(v) }),
+        new("logLevel", "trace, debug, info, warn or error", (o, v) => o with { LogLevel = v }),
+        new("waitForNodeId", "wait while a living node has this id", (o, v) => o with { WaitForNodeId = Truth(v) }),
+        new("eviction_high_watermark_ratio", "fullness at which the background pass evicts, 0 to 1",
+            (o, v) => o with { EvictionHighWatermarkRatio = Ratio(v) }),
+        new("eviction_ratio", "part of the capacity that it frees, 0 to 1",
+            (o, v) => o with { EvictionRatio = Ratio(v) }),
+    ];
+
+    /// <summary>Name of the environment variable.</summary>
+    internal string Variable => Prefix + Words('_').ToUpperInvariant();
+
+    /// <summary>Name of the flag.</summary>
+    internal string Flag => "--" + Words('-');
+
+    private string Words(char separator)
+    {
+        var words = new System.Text.StringBuilder();
+        foreach (char c in Name)
+        {
+            if (char.IsAsciiLetterUpper(c))
+                words.Append(separator);
+            words.Append(c is '.' or '_' ? separator : char.ToLowerInvariant(c));
+        }
+
+        return words.ToString();
+    }
+
+    private static IReadOnlyList<SegmentSetting> SegmentList(string text) =>
+        [.. text.Split(';', StringSplitOptions.RemoveEmptyEntries).Select(SegmentSetting.Parse)];
+
+    private static Dictionary<string, string> LabelList(string text)
+    {
+        var labels = new Dictionary<string, string>();
+        const StringSplitOptions Trimmed = StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries;
+        foreach (string label in text.Split(',', Trimmed))
+        {
+            if (label.Split('=', 2) is not [{ Length: > 0 } name, var value])
+                throw new FormatException($"'{label}' is no label; write zone=a,rack=r1");
+            labels[name] = value;
+        }
+
+        return labels;
+    }
+
+    private static int Whole(string text) =>
+        int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
+            ? value
+            : throw new FormatException($"'{text}' is no whole number");
+
+    private static double Ratio(string text) =>
+        double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value)
+            ? value
+            : throw new FormatException($"'{text}' is no number from 0 to 1");
+
+    private static bool Truth(string text) => text.Trim().ToLowerInvariant() switch
+    {
+        "true" or "1" or "yes" or "on" => true,
+        "false" or "0" or "no" or "off" => false,
+        _ => throw new FormatException($"'{text}' is neither true nor false"),
+    };
+}

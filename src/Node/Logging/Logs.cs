@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Microsoft.Extensions.Logging;
+using Mooncake.Mesh.Node.Cli;
+
+namespace Mooncake.Mesh.Node.Logging;
+
+/// <summary>Makes the log: lines on standard error; frameworks speak only when something is wrong.</summary>
+internal static class Logs
+{
+    internal static ILoggerFactory Create(Terminal terminal, LogLevel least) =>
+        LoggerFactory.Create(builder => Configure(builder, terminal, least));
+
+    internal static void Configure(ILoggingBuilder builder, Terminal terminal, LogLevel least) => builder
+        .ClearProviders()
+        .SetMinimumLevel(least)
+        .AddFilter("Microsoft", LogLevel.Warning)
+        .AddFilter("Grpc", LogLevel.Error)
+        .AddFilter("OpenTelemetry", LogLevel.Warning)
+        .AddProvider(new LineLoggerProvider(terminal.Error, TimeProvider.System, least));
+
+    /// <summary>Logs one event with its pairs: the template is "{key} {key}", the event its name.</summary>
+    internal static void Event(this ILogger log, LogLevel level, string name, string template, params object?[] values)
+    {
+#pragma warning disable CA2254 // the template names the keys of the line and is constant at every caller
+        log.Log(level, new EventId(0, name), template, values);
+#pragma warning restore CA2254
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Microsoft.Extensions.Hosting.Systemd;
+using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Node.Cli;
+using Mooncake.Mesh.Node.Configuration;
+using Mooncake.Mesh.Node.Logging;
+
+namespace Mooncake.Mesh.Node.Serve;
+
+/// <summary>One serving node, from its first log line to its last.</summary>
+internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILoggerFactory logs, Signals signals)
+{
+    private readonly ILogger _log = logs.CreateLogger("Serve");
+    private readonly DaemonState _state = new();
+
+    // Asked by NOTIFY_SOCKET alone: UseSystemd does nothing when a wrapper script or a container stands between the
+    // service manager and this process, and it would report ready as soon as the admin port answers.
+    private readonly SystemdNotifier _systemd = new();
+
+    /// <summary>Called with the admin and the node endpoint once the node serves.</summary>
+    internal Action<string, string>? OnReady { get; init; }
+
+    /// <summary>Serves until a signal, then leaves the mesh.</summary>
+    /// <returns>Null after an orderly end, else why it did not start.</returns>
+    internal async Task<MeshError?> RunAsync(IMeshRegistry registry, MeshRuntime runtime)
+    {
+        LineLevel.TryParse(options.LogLevel, out LogLevel least);
+        using var metrics = new DaemonMetrics(_state, runtime.Time);
+        MeshResult<AdminServer> started =
+            await AdminServer.StartAsync(options.Admin, _state, terminal, least, signals.First);
+        if (started.Error is { } error)
+            return error;
+        await using AdminServer admin = started.Value;
+        _log.Event(LogLevel.Information, "admin.listening", "{endpoint}", admin.Endpoint);
+
+        MeshResult<MeshNode> result =
+            await MeshNode.StartAsync(options.ToNodeOptions(), registry, runtime, signals.First);
+        if (result.Error is { } refused)
+            return signals.First.IsCancellationRequested ? null : refused;
+        await using MeshNode node = result.Value;
+        _state.Started(node);
+        _log.Event(LogLevel.Information, "node.serving", "{nodeId} {cluster} {listen} {endpoint} {advertise}",
+            options.NodeId, options.Cluster, options.Listen, node.Endpoint, options.Advertise ?? node.Endpoint);
+        if (_systemd.IsEnabled)
+            _systemd.Notify(ServiceState.Ready);
+        OnReady?.Invoke(admin.Endpoint, node.Endpoint);
+
+        await StopRequestedAsync();
+        await LeaveAsync(node);
+        return null;
+    }
+
+    private async Task LeaveAsync(MeshNode node)
+    {
+        _state.Leaving();
+        _log.Event(LogLevel.Information, "node.leaving", "{graceMs}", (long)options.Grace.TotalMilliseconds);
+        if (_systemd.IsEnabled)
+            _systemd.Notify(ServiceState.Stopping);
+        try
+        {
+            await node.LeaveAsync(options.Grace, signals.Second);
+        }
+        catch (OperationCanceledException) when (signals.Second.IsCancellationRequested)
+        {
+            _log.Event(LogLevel.Warning, "node.grace_cut", "{by}", "second signal");
+        }
+
+        _log.Event(LogLevel.Information, "node.left", "{nodeId}", options.NodeId);
+    }
+
+    private async Task StopRequestedAsync()
+    {
+        var stopped = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using CancellationTokenRegistration registration = signals.First.Register(stopped.SetResult);
+        await stopped.Task;
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.Text.Json;
+using Mooncake.Mesh.Node.Cli;
+using Mooncake.Mesh.Node.Configuration;
+
+namespace Mooncake.Mesh.Node.Tests.Cli;
+
+public sealed class MeshCommandTests
+{
+    private readonly TestTerminal _terminal = new();
+
+    [Theory]
+    [InlineData("serve")]
+    [InlineData("dev")]
+    [InlineData("status")]
+    [InlineData("put")]
+    [InlineData("get")]
+    [InlineData("exists")]
+    [InlineData("rm")]
+    [InlineData("ls")]
+    [InlineData("replay")]
+    [InlineData("demo")]
+    [InlineData("version")]
+    public async Task Help_has_examples_of_the_command_and_the_exit_codes(string command)
+    {
+        Assert.Equal(ExitCode.Ok, await _terminal.RunAsync(command, "--help"));
+        Assert.Contains("Examples:", _terminal.Output);
+        Assert.Contains($"mooncake-mesh {command}", _terminal.Output[_terminal.Output.IndexOf("Examples:")..]);
+        Assert.Contains("--json", _terminal.Output);
+        Assert.Contains("Exit codes: 0 ok, 1 refused, 2 usage, 3 not found.", _terminal.Output);
+        Assert.Empty(_terminal.Error);
+    }
+
+    [Fact]
+    public async Task Help_lists_every_command()
+    {
+        Assert.Equal(ExitCode.Ok, await _terminal.RunAsync("--help"));
+        Assert.All(
+            ["serve", "dev", "status", "put", "get", "exists", "rm", "ls", "replay", "demo", "version"],
+            command => Assert.Contains($"\n  {command} ", _terminal.Output));
+        Assert.Contains("Examples:", _terminal.Output);
+    }
+
+    [Fact]
+    public async Task Help_of_serve_shows_every_flag()
+    {
+        await _terminal.RunAsync("serve", "--help");
+        Assert.All(ServeSetting.All, setting => Assert.Contains($"{setting.Flag} ", _terminal.Output));
+    }
+
+    [Theory]
+    [InlineData("fly")]
+    [InlineData("get")]
+    [InlineData("get", "k", "--node")]
+    [InlineData("get", "k")]
+    [InlineData("get", "k", "--node", "a:1", "--etcd", "b:2")]
+    [InlineData("replay", "t", "--node", "a:1", "--dev", "3")]
+    [InlineData("replay", "t", "--dev", "3", "--block-size", "4KB")]
+    [InlineData("replay", "t", "--dev", "3", "--block-size", "0")]
+    [InlineData("replay", "t", "--dev", "3", "--concurrency", "0")]
+    [InlineData("replay", "t", "--dev", "3", "--speed", "fast")]
+    [InlineData("replay", "t", "--dev", "3", "--placement", "anywhere")]
+    [InlineData("demo", "--kill", "1")]
+    [InlineData("serve")]
+    [InlineData("serve", "--config", "/nonexistent/c.json")]
+    [InlineData("serve", "--etcd-endpoints", "127.0.0.1:2379", "--listen", "10.0.0.1:1")]
+    public async Task Wrong_usage_is_one_line_and_exit_code_2(params string[] args)
+    {
+        Assert.Equal(ExitCode.Usage, await _terminal.RunAsync(args));
+        Assert.Empty(_terminal.Output);
+        AssertOneLine();
+    }
+
+    [Fact]
+    public async Task An_unreachable_mesh_is_one_line_and_exit_code_1()
+    {
+        Assert.Equal(ExitCode.Refused, await _terminal.RunAsync("get", "k", "--node", "127.0.0.1:1"));
+        AssertOneLine();
+    }
+
+    [Fact]
+    public async Task A_missing_trace_is_one_line_and_exit_code_1()
+    {
+        Assert.Equal(ExitCode.Refused, await _terminal.RunAsync("replay", "/nonexistent/t", "--dev", "1"));
+        AssertOneLine();
+        Assert.Contains("/nonexistent/t", _terminal.Error);
+    }
+
+    [Theory]
+    [InlineData(MeshErrorCode.NotFound, "get", ExitCode.NotFound)]
+    [InlineData(MeshErrorCode.InvalidArgument, "config", ExitCode.Usage)]
+    [InlineData(MeshErrorCode.InvalidArgument, "config:listen", ExitCode.Usage)]
+    [InlineData(MeshErrorCode.InvalidKey, "key", ExitCode.Refused)]
+    [InlineData(MeshErrorCode.NodeIdInUse, "register", ExitCode.Refused)]
+    public void Codes(MeshErrorCode code, string stage, int exit) =>
+        Assert.Equal(exit, ExitCode.Of(new MeshError(code, stage, "x")));
+
+    [Fact]
+    public async Task Version_says_why_hardware_is_not_used()
+    {
+        Assert.Equal(ExitCode.Ok, await _terminal.RunAsync("version", "--json"));
+        JsonElement version = JsonDocument.Parse(_terminal.Output).RootElement;
+        Assert.Equal(VersionCommand.Version, version.GetProperty("version").GetString());
+        Assert.NotEmpty(version.GetProperty("verbs").GetString()!);
+        Assert.NotEmpty(version.GetProperty("cuda").GetString()!);
+    }
+
+    [Fact]
+    public void Json_leaves_have_their_paths()
+    {
+        using var json = JsonDocument.Parse("""{"a":{"b":[1,{"c":"x"}]},"d":true}""");
+        Assert.Equal([("a.b[0]", "1"), ("a.b[1].c", "x"), ("d", "True")],
+            StatusCommand.Flatten("", json.RootElement));
+    }
+
+    private void AssertOneLine()
+    {
+        string line = Assert.Single(_terminal.Error.TrimEnd('\n').Split('\n'));
+        Assert.Matches("^mooncake-mesh: [a-z:.]+: .+", line);
+    }
+}
