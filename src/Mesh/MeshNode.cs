@@ -63,7 +63,11 @@ public sealed class MeshNode : IAsyncDisposable
         _handler.OnHeard = _links.Heard;
         _handler.Holder = _holder.Holder;
         _handler.Node = new NodeService(_views, Status, () => store.Usage.Free, () => _leaving);
-        _health.OnAnswer = (node, answer) => _views.Suggest(answer.View, node);
+        _health.OnAnswer = (node, answer) =>
+        {
+            _views.Suggest(answer.View, node);
+            _owner?.Guard.PeerSaid(answer.View);
+        };
         _membership.OnViewChanged(Adopt);
     }
 
@@ -292,6 +296,7 @@ public sealed class MeshNode : IAsyncDisposable
     {
         while (!_ended)
         {
+            _owner?.Guard.Tick(_membership.Status.KeepAliveAge);
             _holder.Book.Expire();
             _server?.CutStuck();
             try

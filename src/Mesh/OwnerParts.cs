@@ -16,6 +16,7 @@ internal sealed class OwnerParts : IDisposable
         States = new SlotStates(nodeId, slots);
         Owner = new OwnerService(Table, States, IsUnreachable, runtime.Time);
         Keeper = new SlotKeeper(nodeId, Table, States, Owner, calls, IsUnreachable, leaseTtl, runtime);
+        Guard = new PauseGuard(Owner, States, Keeper, runtime.Time, leaseTtl);
 
         bool IsUnreachable(NodeRecord node) => node.NodeId != nodeId && health.ReachOf(node.NodeId) != Reach.Fine;
     }
@@ -27,6 +28,8 @@ internal sealed class OwnerParts : IDisposable
     public OwnerService Owner { get; }
 
     public SlotKeeper Keeper { get; }
+
+    public PauseGuard Guard { get; }
 
     public void Dispose()
     {

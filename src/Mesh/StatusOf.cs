@@ -57,6 +57,8 @@ internal static class StatusOf
             counters["removed_keys"] = owner.Owner.Counters.RemovedKeys;
             counters["retracted_replicas"] = owner.Owner.Counters.RetractedReplicas;
             counters["refused_retracts"] = owner.Owner.Counters.RefusedRetracts;
+            counters["pauses"] = owner.Guard.Pauses;
+            counters["swept_records"] = owner.Keeper.Swept;
             counters["streamed_slots"] = owner.Keeper.Puller.StreamedSlots;
             counters["streamed_records"] = owner.Keeper.Puller.StreamedRecords;
             counters["reconciled_slots"] = owner.Keeper.Puller.ReconciledSlots;

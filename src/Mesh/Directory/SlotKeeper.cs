@@ -117,7 +117,8 @@ internal sealed class SlotKeeper
         Wake();
     }
 
-    private void Wake() => _wake.Set();
+    /// <summary>Has the loop look at once.</summary>
+    public void Wake() => _wake.Set();
 
     private async Task LoopAsync()
     {
