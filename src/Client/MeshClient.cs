@@ -91,7 +91,9 @@ public sealed class MeshClient : IAsyncDisposable
     public async Task<PutOutcome> PutAsync(MeshKey key, ReadOnlyMemory<byte> value, PutOptions? options = null,
         CancellationToken cancel = default) => (await TryPutAsync(key, value, options, cancel)).Value;
 
-    /// <summary>Stores many values at once; one result per position. Of a key named twice the first value wins.</summary>
+    /// <summary>
+    /// Stores many values at once; one result per position. Of a key named twice the first value wins.
+    /// </summary>
     public async Task<MeshResult<PutOutcome>[]> TryPutBatchAsync(IReadOnlyList<MeshKey> keys,
         IReadOnlyList<ReadOnlyMemory<byte>> values, PutOptions? options = null, CancellationToken cancel = default)
     {

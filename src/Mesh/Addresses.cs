@@ -70,7 +70,8 @@ internal static class Addresses
         IPAddress? v6 = null;
         foreach (var nic in NetworkInterface.GetAllNetworkInterfaces())
         {
-            if (nic.OperationalStatus != OperationalStatus.Up || nic.NetworkInterfaceType == NetworkInterfaceType.Loopback)
+            if (nic.OperationalStatus != OperationalStatus.Up
+                || nic.NetworkInterfaceType == NetworkInterfaceType.Loopback)
                 continue;
             foreach (var unicast in nic.GetIPProperties().UnicastAddresses)
             {

@@ -54,7 +54,9 @@ internal sealed class ClientPeer : IAsyncDisposable
 
     public MeshOperations Operations { get; }
 
-    /// <summary>Learns a first view, then follows; an error when nobody answers within <paramref name="limit"/>.</summary>
+    /// <summary>
+    /// Learns a first view, then follows; an error when nobody answers within <paramref name="limit"/>.
+    /// </summary>
     public async Task<MeshError?> ConnectAsync(TimeSpan limit, CancellationToken cancel)
     {
         var deadline = new Deadline(_runtime.Time, limit);
@@ -133,7 +135,8 @@ internal sealed class ClientPeer : IAsyncDisposable
                 return null;
             }
 
-            last = view.Error ?? new MeshError(MeshErrorCode.Unavailable, "connect", $"{seed} is not part of a mesh yet");
+            last = view.Error ?? new MeshError(MeshErrorCode.Unavailable, "connect",
+                $"{seed} is not part of a mesh yet");
         }
 
         return last ?? new MeshError(MeshErrorCode.InvalidArgument, "config:nodes",

@@ -16,7 +16,9 @@ public sealed record MeshNodeOptions
     /// <summary>host:port to listen on; port 0: any free one.</summary>
     public string Listen { get; init; } = "127.0.0.1:0";
 
-    /// <summary>host[:port] that peers are told; null: the listening address, or for a wildcard a routable one.</summary>
+    /// <summary>
+    /// host[:port] that peers are told; null: the listening address, or for a wildcard a routable one.
+    /// </summary>
     public string? Advertise { get; init; }
 
     /// <summary>Path of a Unix socket for peers on this host; null: none.</summary>

@@ -32,7 +32,9 @@ internal sealed class LocalMesh : IAsyncDisposable
         {
             NodeId = nodeId,
             LeaseTtl = ttl ?? TimeSpan.FromSeconds(10),
-            Segments = segmentBytes == 0 ? [] : [new SegmentOptions { Length = segmentBytes, HugePages = false, PreTouch = false }],
+            Segments = segmentBytes == 0
+                ? []
+                : [new SegmentOptions { Length = segmentBytes, HugePages = false, PreTouch = false }],
         };
         var node = await MeshNode.StartAsync(options, new EmbeddedRegistry(_registry, Runtime), Runtime,
             TestContext.Current.CancellationToken);

@@ -14,7 +14,8 @@ public sealed class PutGetTests
         {
             byte[] value = new byte[i * 37];
             new Random(i).NextBytes(value);
-            var put = await writer.PutAsync(new MeshKey($"key-{i}"), value, new PutOptions { Placement = Placement.Spread });
+            var spread = new PutOptions { Placement = Placement.Spread };
+            var put = await writer.PutAsync(new MeshKey($"key-{i}"), value, spread);
             Assert.False(put.Existed);
             Assert.Equal(value, await reader.GetAsync(new MeshKey($"key-{i}")));
         }

@@ -24,7 +24,9 @@ public sealed class SeamTests
     [Fact]
     public void Two_seeds_have_different_event_logs() => Assert.NotEqual(PutAndGet(1), PutAndGet(2));
 
-    /// <summary>Two nodes register, one puts, the other gets; the log of everything the network and registry saw.</summary>
+    /// <summary>
+    /// Two nodes register, one puts, the other gets; the log of everything the network and registry saw.
+    /// </summary>
     private static List<string> PutAndGet(int seed)
     {
         var events = new List<string>();

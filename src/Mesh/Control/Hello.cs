@@ -104,8 +104,8 @@ internal sealed record Hello : IWireMessage<Hello>
 }
 
 /// <summary>A refused request.</summary>
-internal readonly record struct Failure(MeshErrorCode Code, string Stage, string Message, int RetryAfterMilliseconds = 0)
-    : IWireMessage<Failure>
+internal readonly record struct Failure(MeshErrorCode Code, string Stage, string Message,
+    int RetryAfterMilliseconds = 0) : IWireMessage<Failure>
 {
     public void Write(ref MessagePackWriter writer)
     {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 namespace Mooncake.Mesh.Control;
 
-/// <summary>How a peer reaches and is reached by others. The real one is sockets; a simulation brings its own.</summary>
+/// <summary>
+/// How a peer reaches and is reached by others. The real one is sockets; a simulation brings its own.
+/// </summary>
 public interface IPeerNetwork
 {
     /// <summary>Opens a connection to "host:port" or "unix:/path".</summary>
@@ -23,7 +25,9 @@ public interface IPeerListener : IAsyncDisposable
     Task<IPeerConnection> AcceptAsync(CancellationToken cancel);
 }
 
-/// <summary>One connection: an ordered stream of bytes in each direction. One reader and one writer at a time.</summary>
+/// <summary>
+/// One connection: an ordered stream of bytes in each direction. One reader and one writer at a time.
+/// </summary>
 public interface IPeerConnection : IAsyncDisposable
 {
     /// <summary>The other side, for logs.</summary>

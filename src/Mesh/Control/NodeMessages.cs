@@ -66,7 +66,8 @@ internal readonly record struct ViewPullRequest(int From) : IWireRequest<ViewPul
 }
 
 /// <summary>A page of a view: config and member records as the registry holds them (JSON).</summary>
-internal readonly record struct ViewPage(ViewId View, byte[] Config, int Total, byte[][] Members) : IWireMessage<ViewPage>
+internal readonly record struct ViewPage(ViewId View, byte[] Config, int Total, byte[][] Members)
+    : IWireMessage<ViewPage>
 {
     /// <summary>Bytes of member records in one page.</summary>
     public const int PageBytes = 512 * 1024;

@@ -121,7 +121,9 @@ internal readonly record struct PublishRequest(MeshKey Key, ObjectRecord Offer, 
     }
 }
 
-/// <summary>Rank 1: records the acting primary has numbered (or a holder re-homes); applied by greater version.</summary>
+/// <summary>
+/// Rank 1: records the acting primary has numbered (or a holder re-homes); applied by greater version.
+/// </summary>
 internal readonly record struct MirrorRequest(KeyedRecord[] Records) : IWireRequest<MirrorRequest, OwnerAnswers>
 {
     public static MessageType Type => MessageType.Mirror;
@@ -197,7 +199,9 @@ internal static class RetractItems
     }
 }
 
-/// <summary>Rank 1: mirrors for these slots did not reach <paramref name="NodeId"/>; the primary owes them to it.</summary>
+/// <summary>
+/// Rank 1: mirrors for these slots did not reach <paramref name="NodeId"/>; the primary owes them to it.
+/// </summary>
 internal readonly record struct OweRequest(string NodeId, int Slot) : IWireRequest<OweRequest, Done>
 {
     public static MessageType Type => MessageType.Owe;

@@ -343,7 +343,9 @@ internal sealed class PeerChannel
 /// </summary>
 internal interface IPeerHandler
 {
-    /// <summary>A request; exactly one Answer or Refuse follows. <paramref name="frame"/> is valid until return.</summary>
+    /// <summary>
+    /// A request; exactly one Answer or Refuse follows. <paramref name="frame"/> is valid until return.
+    /// </summary>
     void Handle(PeerChannel channel, MessageType type, ulong id, ReadOnlyMemory<byte> frame,
         ref MessagePackReader reader);
 

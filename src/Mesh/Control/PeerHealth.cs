@@ -127,7 +127,9 @@ internal sealed class PeerHealth
         }
     }
 
-    /// <summary>Waits for the next ping's time, or until the connection breaks: then the next ping finds out at once.</summary>
+    /// <summary>
+    /// Waits for the next ping's time, or until the connection breaks: then the next ping finds out at once.
+    /// </summary>
     private async Task PauseOrBreakAsync(NodeRecord node, Watched watched, CancellationToken cancel)
     {
         var channel = await _calls.Links.ConnectAsync(node, Lane.Owner, PingInterval, cancel);

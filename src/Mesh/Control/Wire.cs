@@ -58,7 +58,9 @@ internal static class Wire
         return count;
     }
 
-    /// <summary>Leaves an array of <paramref name="count"/> fields of which <paramref name="read"/> were read.</summary>
+    /// <summary>
+    /// Leaves an array of <paramref name="count"/> fields of which <paramref name="read"/> were read.
+    /// </summary>
     public static void Leave(ref MessagePackReader reader, int count, int read)
     {
         for (int i = read; i < count; i++)

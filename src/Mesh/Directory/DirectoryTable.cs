@@ -116,7 +116,9 @@ internal sealed unsafe class DirectoryTable : IDisposable
         return false;
     }
 
-    /// <summary>Adds a slot's records to <paramref name="into"/>, those that pass <paramref name="test"/> if given.</summary>
+    /// <summary>
+    /// Adds a slot's records to <paramref name="into"/>, those that pass <paramref name="test"/> if given.
+    /// </summary>
     public void CopySlot(int slot, List<KeyedRecord> into, RecordTest? test = null)
     {
         ref var head = ref _slots[slot];

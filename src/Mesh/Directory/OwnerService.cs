@@ -38,7 +38,9 @@ internal sealed class OwnerService : IOwnerCalls
     /// <summary>Told that mirrors of a slot did not reach a node.</summary>
     public Action<string, int>? OnDebt { get; set; }
 
-    /// <summary>False after a pause, until the view has been confirmed (rule A8): every answer is then Unsure.</summary>
+    /// <summary>
+    /// False after a pause, until the view has been confirmed (rule A8): every answer is then Unsure.
+    /// </summary>
     public bool Confident { get; set; } = true;
 
     /// <summary>Whether this node decides for a slot now.</summary>

@@ -6,8 +6,8 @@ namespace Mooncake.Mesh.Directory;
 
 /// <summary>
 /// Rule A8: a node that was paused, or that neither the registry nor a peer has confirmed lately, may have been
-/// expelled without knowing. Until its view is confirmed again it answers owner calls Unsure; after a pause the slots it
-/// shares are incomplete until they are streamed or reconciled anew. Ticked ten times a second by one loop.
+/// expelled without knowing. Until its view is confirmed again it answers owner calls Unsure; after a pause the slots
+/// it shares are incomplete until they are streamed or reconciled anew. Ticked ten times a second by one loop.
 /// </summary>
 internal sealed class PauseGuard(OwnerService owner, SlotStates states, SlotKeeper keeper, TimeProvider time,
     TimeSpan leaseTtl)

@@ -216,7 +216,9 @@ internal sealed class SlotKeeper
         return true;
     }
 
-    /// <summary>Drops the records of slots that others own, once primary and backup say that they are complete.</summary>
+    /// <summary>
+    /// Drops the records of slots that others own, once primary and backup say that they are complete.
+    /// </summary>
     private async Task DropLostAsync()
     {
         var view = _states.Current.View;

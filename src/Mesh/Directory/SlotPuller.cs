@@ -67,7 +67,8 @@ internal sealed class SlotPuller
         int streamed = wanted - need.Count;
         bool reconciled = need.Count == 0 || await ReconcileAsync(view, need, cancel);
         _log.LogInformation(
-            "slots_completed view={View} wanted={Wanted} streamed={Streamed} reconciled={Reconciled} ms={Milliseconds:0}",
+            "slots_completed view={View} wanted={Wanted} streamed={Streamed} reconciled={Reconciled} "
+            + "ms={Milliseconds:0}",
             view.Id, wanted, streamed, reconciled ? wanted - streamed : 0,
             _runtime.Time.GetElapsedTime(start).TotalMilliseconds);
     }
@@ -94,7 +95,8 @@ internal sealed class SlotPuller
         int from = 0, notReady = 0;
         while (from < _states.Slots && !cancel.IsCancellationRequested)
         {
-            var page = await _calls.PullSlotsAsync(source, new SlotPullRequest(view.Id, from, set), PageTimeout, cancel);
+            var request = new SlotPullRequest(view.Id, from, set);
+            var page = await _calls.PullSlotsAsync(source, request, PageTimeout, cancel);
             if (!page.Succeeded || _states.Current.View.Id != view.Id)
                 return;
             if (!page.Value.Ready)

@@ -56,7 +56,9 @@ internal sealed class SlotStates
     /// <summary>Whether it was so when the slot left us, and nothing was dropped since.</summary>
     public bool IsLost(int slot) => _state[slot] == (byte)State.Lost;
 
-    /// <summary>Moves to a new view. A node alone in its mesh's first view is complete: nobody holds anything.</summary>
+    /// <summary>
+    /// Moves to a new view. A node alone in its mesh's first view is complete: nobody holds anything.
+    /// </summary>
     public void Adopt(MeshView previous, MeshView next)
     {
         var places = PlacesIn(next);

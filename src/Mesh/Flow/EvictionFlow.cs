@@ -9,8 +9,8 @@ namespace Mooncake.Mesh.Flow;
 
 /// <summary>
 /// Makes room at a holder: victims in hand order are proposed to their acting primaries, which refuse those located
-/// since the last proposal; no answer within 50 ms counts as yes (rule A3: silence cannot block eviction). Evicts what a
-/// reservation lacks, in at most three passes of the hand and one second.
+/// since the last proposal; no answer within 50 ms counts as yes (rule A3: silence cannot block eviction). Evicts what
+/// a reservation lacks, in at most three passes of the hand and one second.
 /// </summary>
 internal sealed class EvictionFlow(FlowContext context, ObjectStore store, DroppedQueue dropped, ulong incarnation)
 {

@@ -15,8 +15,8 @@ internal interface IGetTarget
 }
 
 /// <summary>
-/// A get, at the caller: locate -> nearest replica -> transfer -> verify after the last byte (rule A1). A mismatch drops
-/// the bytes and locates again, at most twice; then it is a miss.
+/// A get, at the caller: locate -> nearest replica -> transfer -> verify after the last byte (rule A1). A mismatch
+/// drops the bytes and locates again, at most twice; then it is a miss.
 /// </summary>
 internal sealed class GetOperation(FlowContext context, TransferPlan plan)
 {

@@ -6,7 +6,9 @@ using Mooncake.Mesh.Segments;
 
 namespace Mooncake.Mesh.Flow;
 
-/// <summary>What this node does as a holder (rank 0): reads under a pin, drops, lists. Synchronous, never waits.</summary>
+/// <summary>
+/// What this node does as a holder (rank 0): reads under a pin, drops, lists. Synchronous, never waits.
+/// </summary>
 internal sealed class HolderService(ObjectStore store, ReservationBook book, PublishFlow publish, ulong incarnation)
     : IHolderCalls
 {

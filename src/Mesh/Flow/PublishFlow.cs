@@ -9,7 +9,8 @@ namespace Mooncake.Mesh.Flow;
 
 /// <summary>
 /// The second half of a put, at the holder: ask the acting primary to decide and number, mirror the numbered record to
-/// the next owner, commit. The one loop is: NotOwner or Unsure -> next owner or fresh view -> again, until the deadline.
+/// the next owner, commit. The one loop is: NotOwner or Unsure -> next owner or fresh view -> again, until the
+/// deadline.
 /// </summary>
 internal sealed class PublishFlow(FlowContext context, ObjectStore store, ulong incarnation)
 {

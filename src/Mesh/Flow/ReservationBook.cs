@@ -35,7 +35,9 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime)
         return id;
     }
 
-    /// <summary>Holds a reservation while bytes are written into it; null when there is none, or it is written to.</summary>
+    /// <summary>
+    /// Holds a reservation while bytes are written into it; null when there is none, or it is written to.
+    /// </summary>
     public Reservation? BeginWrite(ulong id)
     {
         lock (_entries)
@@ -100,12 +102,14 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime)
     /// </summary>
     public void Expire()
     {
-        ulong[] late;
+        var late = new List<ulong>();
         lock (_entries)
         {
-            if (_entries.Count == 0)
-                return;
-            late = [.. _entries.Where(e => IsOver(e.Value)).Select(e => e.Key)];
+            foreach (var (id, entry) in _entries)
+            {
+                if (IsOver(entry))
+                    late.Add(id);
+            }
         }
 
         foreach (ulong id in late)

@@ -228,6 +228,7 @@ public sealed class EtcdRegistry : IMeshRegistry
             }
             catch (Exception e) when (attempt == 1 && EtcdErrors.IsStaleToken(e) && _connection.ForgetToken())
             {
+                // A stale token: once more with a fresh one.
             }
             catch (Exception e) when (IsTransport(e))
             {

@@ -129,6 +129,7 @@ internal sealed class WatchLoop(
         }
         catch (OperationCanceledException)
         {
+            // The loop looks at the token.
         }
 
         WatchEnd? ended = null;
@@ -139,6 +140,7 @@ internal sealed class WatchLoop(
         }
         catch (Exception e) when (ours && e is OperationCanceledException or RegistryException)
         {
+            // We ended it ourselves: how it ends says nothing.
         }
 
         stop.ThrowIfCancellationRequested();

@@ -13,7 +13,8 @@ internal static unsafe class NumaPlacement
 
     /// <summary>The fault of asking for <paramref name="node"/> on this host, or null.</summary>
     public static MeshError? Check(int node) =>
-        node >= 0 && HasSeveralNodes() && (node >= MaskWords * 64 || !System.IO.Directory.Exists($"{NodesFolder}/node{node}"))
+        node >= 0 && HasSeveralNodes()
+        && (node >= MaskWords * 64 || !System.IO.Directory.Exists($"{NodesFolder}/node{node}"))
             ? new MeshError(MeshErrorCode.InvalidArgument, "config:segments",
                 $"location is 'cpu:{node}'; this host has no such NUMA node ({NodesFolder})")
             : null;

@@ -60,7 +60,9 @@ public interface ITransport : IAsyncDisposable
     Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
         CancellationToken cancel);
 
-    /// <summary>Carries all bytes of a reservation to its holder, which writes them into the extent (rule A5).</summary>
+    /// <summary>
+    /// Carries all bytes of a reservation to its holder, which writes them into the extent (rule A5).
+    /// </summary>
     Task<TransferOutcome> WriteAsync(NodeRecord node, ulong reservationId, NativeRange source, TimeSpan timeout,
         CancellationToken cancel);
 }
