@@ -32,7 +32,7 @@ public sealed class MeshClient : IAsyncDisposable
         PutOptions? options = null, CancellationToken cancel = default)
     {
         bool added = _node.Store.Objects.TryAdd(key, value.ToArray());
-        return Task.FromResult<MeshResult<PutOutcome>>(new PutOutcome(!added, new RecordVersion(1, 1, 1), added ? 1 : 0));
+        return Task.FromResult<MeshResult<PutOutcome>>(new PutOutcome(!added, new RecordVersion(1, 1, 1), 1));
     }
 
     public Task<MeshResult<byte[]>> TryGetAsync(MeshKey key, GetOptions? options = null,
