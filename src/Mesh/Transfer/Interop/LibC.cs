@@ -46,6 +46,10 @@ internal static unsafe partial class LibC
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int open(string path, int flags);
 
+    /// <summary>https://man7.org/linux/man-pages/man2/chmod.2.html: 0, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int chmod(string path, uint mode);
+
     /// <summary>https://man7.org/linux/man-pages/man2/close.2.html: 0, or -1.</summary>
     [LibraryImport("libc", SetLastError = true)]
     public static partial int close(int fd);

@@ -84,6 +84,7 @@ internal sealed class ShmTransport : ITransport
                     continue;
                 _peers.Remove(incarnation);
                 peer.Mapping?.Release();
+                peer.Mapping = null;
             }
         }
     }
