@@ -27,13 +27,13 @@ internal sealed class NodeTransports : IAsyncDisposable
             transports.Add(new SelfTransport(context.NodeId, holder.Store, holder.Book));
         if (dialer is null)
         {
-            transports.Add(new ControlTransport(context.Calls, Wire.MaxInline));
+            transports.Add(new ControlTransport(context.Calls, Wire.MaxInline, context.Runtime.Time));
         }
         else
         {
             _shm = new ShmTransport(dialer);
             _tcp = new TcpTransport(dialer);
-            transports.AddRange([_shm, new ControlTransport(context.Calls, SmallRead), _tcp]);
+            transports.AddRange([_shm, new ControlTransport(context.Calls, SmallRead, context.Runtime.Time), _tcp]);
             if (holder is not null)
             {
                 _tcpServer = new TcpDataServer(holder.Store, holder.Book, context.Runtime);
