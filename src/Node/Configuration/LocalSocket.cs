@@ -24,6 +24,8 @@ internal static class LocalSocket
         string path = Path.Combine(folder, $"{options.Cluster}.{options.NodeId}.sock");
         if (Encoding.UTF8.GetByteCount(path) > MaxPath)
             return null;
+        if (!OperatingSystem.IsLinux())
+            return null;
         try
         {
             System.IO.Directory.CreateDirectory(folder,
