@@ -48,7 +48,7 @@ internal sealed class ClientPeer : IAsyncDisposable
         _calls = new MeshCalls(_links, _handler, "");
         _views = new ViewTracker(runtime, () => Volatile.Read(ref _view), Adopt) { Calls = _calls };
         var context = new FlowContext(runtime, _views, _calls, "");
-        _transports = NodeTransports.Create(context, null, HostIdentity.BootId);
+        _transports = NodeTransports.Create(context, null, HostIdentity.BootId, HelloFor);
         Operations = new MeshOperations(context, _transports.Plan, HostIdentity.BootId);
     }
 
@@ -111,6 +111,7 @@ internal sealed class ClientPeer : IAsyncDisposable
         }
 
         _links.Keep(view);
+        _transports.Keep(view);
         return true;
     }
 

@@ -39,8 +39,6 @@ public sealed class MeshMetrics : IDisposable
         Gauge("slots_incomplete", "{slot}", s => s.Slots.Incomplete);
         Gauge("slots_owed", "{slot}", s => s.Slots.Owed);
         Gauge("members", "{node}", s => s.View.Members.Count);
-        Gauge("degraded", "", s => s.Degraded ? 1 : 0);
-        Gauge("ready", "", s => s.Ready ? 1 : 0);
     }
 
     /// <inheritdoc/>

@@ -192,7 +192,7 @@ public sealed class MeshNode : IAsyncDisposable
 
     private async Task<MeshError?> StartAsync(CancellationToken cancel)
     {
-        IPeerListener listener;
+        IPeerListener? listener = null;
         IPeerListener? local = null;
         try
         {
@@ -202,10 +202,12 @@ public sealed class MeshNode : IAsyncDisposable
         }
         catch (PeerNetworkException e)
         {
+            if (listener is not null)
+                await listener.DisposeAsync();
             return new MeshError(MeshErrorCode.System, "config:listen", e.Message);
         }
 
-        _transports = NodeTransports.Create(_context, _holder, _bootId);
+        _transports = NodeTransports.Create(_context, _holder, _bootId, HelloFor);
         _server = new PeerServer(_ => HelloFor(Lane.Client, ""), _handler, _transports.DataLane, _runtime);
         _server.Serve(listener);
         if (local is not null)
@@ -270,6 +272,7 @@ public sealed class MeshNode : IAsyncDisposable
         _views.Changed(previous);
         EnsureOwner(next).Keeper.Adopt(previous, next);
         _links.Keep(next);
+        _transports?.Keep(next);
         _health.Watch(next);
         _log.LogInformation("view_adopted view={View} members={Members}", next.Id, next.Members.Count);
     }

@@ -2,36 +2,92 @@
 
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Flow;
+using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Transfer.Shm;
+using Mooncake.Mesh.Transfer.Tcp;
 
 namespace Mooncake.Mesh;
 
-/// <summary>The transports of a node, and the serving side of its data lane.</summary>
+/// <summary>The transports of a node or client, and of a node the serving side of its bulk lanes.</summary>
 internal sealed class NodeTransports : IAsyncDisposable
 {
     /// <summary>Largest read that goes over the control channel although a bulk transport is there, in bytes.</summary>
     private const long SmallRead = 64 * 1024;
 
-    private NodeTransports(TransferPlan plan, Action<IPeerConnection, Hello>? dataLane)
-    {
-        Plan = plan;
-        DataLane = dataLane;
-    }
+    private readonly TcpTransport? _tcp;
+    private readonly ShmTransport? _shm;
+    private readonly TcpDataServer? _tcpServer;
+    private readonly ShmServer? _shmServer;
 
-    public TransferPlan Plan { get; }
-
-    /// <summary>Takes over a connection of the data lane; null where there is no such lane (simulation).</summary>
-    public Action<IPeerConnection, Hello>? DataLane { get; }
-
-    /// <summary>The transports of a node, or of a client, which holds nothing.</summary>
-    public static NodeTransports Create(FlowContext context, HolderParts? holder, string bootId)
+    private NodeTransports(FlowContext context, HolderParts? holder, PeerDialer? dialer)
     {
         var transports = new List<ITransport>();
         if (holder is not null)
             transports.Add(new SelfTransport(context.NodeId, holder.Store, holder.Book));
-        transports.Add(new ControlTransport(context.Calls, Wire.MaxInline));
-        return new NodeTransports(new TransferPlan(transports), null);
+        if (dialer is null)
+        {
+            transports.Add(new ControlTransport(context.Calls, Wire.MaxInline, context.Runtime.Time));
+        }
+        else
+        {
+            _shm = new ShmTransport(dialer);
+            _tcp = new TcpTransport(dialer);
+            transports.AddRange([_shm, new ControlTransport(context.Calls, SmallRead, context.Runtime.Time), _tcp]);
+            if (holder is not null)
+            {
+                _tcpServer = new TcpDataServer(holder.Store, holder.Book, context.Runtime);
+                _shmServer = new ShmServer(holder.Store, context.Runtime);
+                DataLane = TakeOver;
+            }
+        }
+
+        Plan = new TransferPlan(transports, context.Runtime.Time);
     }
 
-    public ValueTask DisposeAsync() => Plan.DisposeAsync();
+    public TransferPlan Plan { get; }
+
+    /// <summary>Takes over a connection of a bulk lane; null where there is no such lane (simulation, clients).</summary>
+    public Action<IPeerConnection, Hello>? DataLane { get; }
+
+    /// <summary>Serves the data lane; null where there is none.</summary>
+    public TcpDataServer? DataServer => _tcpServer;
+
+    /// <summary>The transports of a node, or of a client, which holds nothing.</summary>
+    /// <param name="context">Calls, clock and network.</param>
+    /// <param name="holder">The node's memory; null for a client.</param>
+    /// <param name="bootId">Boot id of this host.</param>
+    /// <param name="hello">Our hello on a lane to a node.</param>
+    public static NodeTransports Create(FlowContext context, HolderParts? holder, string bootId,
+        Func<Lane, string, Hello> hello)
+    {
+        // The bulk lanes need real sockets; a simulated network carries control alone.
+        bool bulk = context.Runtime.Network is SocketNetwork;
+        return new NodeTransports(context, holder, bulk ? new PeerDialer(hello, context.Runtime, bootId) : null);
+    }
+
+    /// <summary>Lets go of nodes, and of former lives of nodes, that are not in the view.</summary>
+    public void Keep(MeshView view)
+    {
+        _tcp?.Keep(view);
+        _shm?.Keep(view);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await Plan.DisposeAsync();
+        if (_shmServer is not null)
+            await _shmServer.DisposeAsync();
+        if (_tcpServer is not null)
+            await _tcpServer.DisposeAsync();
+    }
+
+    private void TakeOver(IPeerConnection connection, Hello hello)
+    {
+        if (hello.Lane == Lane.Shm)
+            _shmServer!.Take(connection);
+        else
+            _tcpServer!.Take(connection);
+    }
 }

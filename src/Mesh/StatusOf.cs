@@ -67,6 +67,8 @@ internal static class StatusOf
 
         counters["garbage_connections"] = node.Handler.GarbageConnections;
         counters["refused_connections"] = node.Server?.Refused ?? 0;
+        counters["data_connections"] = transports?.DataServer?.Connections ?? 0;
+        counters["garbage_data_connections"] = transports?.DataServer?.GarbageConnections ?? 0;
         counters["reregistrations"] = node.Membership.Status.Reregistrations;
         counters["relists"] = node.Membership.Status.Relists;
         counters["watch_ends"] = node.Membership.Status.WatchEnds;

@@ -15,8 +15,7 @@ public sealed partial class RoomTests
         ("Segments", ["Directory", "Transfer", "Flow"]),
         ("Directory", ["Flow"]),
         ("Transfer", ["Flow"]),
-        // A project is named in full: Client and Node are good names for a property too.
-        ("", [@"Mesh\.Verbs", @"Mesh\.Cuda", @"Mesh\.Client", @"Mesh\.Node"]),
+        ("", ["Verbs", "Cuda", "Client", "Node"]),
     ];
 
     /// <summary>Project, and the only projects of ours it may reference.</summary>
@@ -71,10 +70,15 @@ public sealed partial class RoomTests
 
     private static bool Names(string text, string room)
     {
+        string code = Comment().Replace(text, "");
+        if (Regex.IsMatch(code, $@"Mooncake\.Mesh\.{room}\b"))
+            return true;
+        // A project cannot be named without its reference, and its name may be a property's: "Client.Dispose()".
+        if (Projects.ContainsKey(room))
+            return false;
         // System.IO has a Directory too: there, only what looks like a type of the room counts.
         string member = room == "Directory" ? "(Directory|Owner|Record|Slot)[A-Za-z]" : "[A-Z]";
-        string code = Comment().Replace(text, "");
-        return Regex.IsMatch(code, $@"Mooncake\.(Mesh\.)?{room}\b|(?<![\w.""/]){room}\.{member}");
+        return Regex.IsMatch(code, $@"(?<![\w.""/]){room}\.{member}");
     }
 
     [GeneratedRegex(@"//[^\n]*")]

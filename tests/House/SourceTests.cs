@@ -79,7 +79,7 @@ public sealed partial class SourceTests
         {
             if (lines[i].Trim() != "{" || lines[i].Length is not (5 or 9) || TypeHeader().IsMatch(Header(lines, i)))
                 continue;
-            int end = Array.FindIndex(lines, i, line => line.TrimEnd(';', ',', ')') == lines[i].Replace('{', '}'));
+            int end = Array.FindIndex(lines, i, line => line.TrimEnd(')', ';', ',') == lines[i].Replace('{', '}'));
             if (end - i - 1 > MaxMethodLines)
                 yield return $"{file}:{i}: {end - i - 1} lines";
         }

@@ -8,12 +8,12 @@ namespace Mooncake.Mesh.TestSupport;
 /// <summary>Builds a test double of a native library with gcc, into a folder that goes with the object.</summary>
 internal sealed class NativeDouble : IDisposable
 {
-    private readonly string _folder = Directory.CreateTempSubdirectory("mooncake-mesh-double-").FullName;
+    private readonly string _folder = System.IO.Directory.CreateTempSubdirectory("mooncake-mesh-double-").FullName;
 
     /// <summary>Compiles <paramref name="source"/>, a C file beside the test, with the given definitions.</summary>
     internal string Build(string source, string definitions = "", [CallerFilePath] string test = "")
     {
-        string library = Path.Combine(_folder, $"double-{Directory.GetFiles(_folder).Length}.so");
+        string library = Path.Combine(_folder, $"double-{System.IO.Directory.GetFiles(_folder).Length}.so");
         var start = new ProcessStartInfo("gcc") { RedirectStandardError = true, UseShellExecute = false };
         foreach (string argument in (string[])["-shared", "-fPIC", "-O0", "-o", library])
             start.ArgumentList.Add(argument);
@@ -36,7 +36,7 @@ internal sealed class NativeDouble : IDisposable
         return path;
     }
 
-    public void Dispose() => Directory.Delete(_folder, recursive: true);
+    public void Dispose() => System.IO.Directory.Delete(_folder, recursive: true);
 
     private static Process Start(ProcessStartInfo start)
     {

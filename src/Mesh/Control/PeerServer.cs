@@ -124,9 +124,12 @@ internal sealed class PeerServer : IAsyncDisposable
                 return;
             }
 
-            if (hello.Value.Lane == Lane.Data && _dataLane is not null)
+            if (hello.Value.Lane is Lane.Data or Lane.Shm)
             {
-                _dataLane(connection, hello.Value);
+                if (_dataLane is null)
+                    Refuse(connection, "there is no bulk lane here");
+                else
+                    _dataLane(connection, hello.Value);
                 return;
             }
 

@@ -11,7 +11,7 @@ namespace Mooncake.Mesh.Flow;
 /// Small reads over the control channel, where opening a data connection would cost more than the bytes. Writes go
 /// inside the put request itself.
 /// </summary>
-internal sealed class ControlTransport(MeshCalls calls, long maxBytes) : ITransport
+internal sealed class ControlTransport(MeshCalls calls, long maxBytes, TimeProvider time) : ITransport
 {
     public string Name => "control";
 
@@ -24,11 +24,13 @@ internal sealed class ControlTransport(MeshCalls calls, long maxBytes) : ITransp
     public async Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
         CancellationToken cancel)
     {
+        long start = time.GetTimestamp();
         var request = new ReadRequest(read.SegmentId, read.Offset, read.Generation, 0, (int)read.Length);
         var answer = await calls.ReadAsync(read.Node, request, timeout, cancel);
         if (!answer.Succeeded)
         {
-            return answer.Error!.Code is MeshErrorCode.DeadlineExceeded or MeshErrorCode.Cancelled
+            // A node on the negative list fails at once with the deadline of an earlier call: ours has not passed.
+            return cancel.IsCancellationRequested || time.GetElapsedTime(start) >= timeout
                 ? TransferOutcome.Late
                 : TransferOutcome.Unreachable;
         }

@@ -3,6 +3,7 @@
 // On the data path.
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Segments;
+using Mooncake.Mesh.Transfer;
 
 namespace Mooncake.Mesh.Flow;
 
@@ -10,7 +11,7 @@ namespace Mooncake.Mesh.Flow;
 /// Reservations whose bytes are on their way. Each ends by seal, abandon, its deadline, or with the connection it was
 /// made on; never while its bytes are being written (the write ends first). Thread-safe.
 /// </summary>
-internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime)
+internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : IReservedMemory
 {
     private static readonly TimeSpan Slack = TimeSpan.FromSeconds(2);
     private readonly Dictionary<ulong, Entry> _entries = [];

@@ -120,6 +120,7 @@ public sealed record MeshConfig
     public byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(this, RegistryJson.Default.MeshConfig);
 
     /// <summary>Whether this build can follow it.</summary>
+    [JsonIgnore]
     public bool IsUsable =>
         MeshId != 0 && Epoch > 0 && Slots is >= 64 and <= 1 << 20 && int.IsPow2(Slots) && HashVersion == 1;
 

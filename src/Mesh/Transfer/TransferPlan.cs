@@ -9,7 +9,8 @@ namespace Mooncake.Mesh.Transfer;
 /// Picks, per request, the best transport that reaches the other end, and falls back to the next when it does not.
 /// </summary>
 /// <param name="transports">Best first.</param>
-public sealed class TransferPlan(IReadOnlyList<ITransport> transports) : IAsyncDisposable
+/// <param name="time">Clock of the deadlines, which all transports tried for one transfer share.</param>
+public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvider time) : IAsyncDisposable
 {
     private const double BytesPerSecond = 64 << 20;
     private readonly long[] _bytesRead = new long[transports.Count];
@@ -32,11 +33,12 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports) : IAsyncD
     public async Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
         CancellationToken cancel)
     {
+        long start = time.GetTimestamp();
         for (int i = 0; i < transports.Count; i++)
         {
             if (read.Length > transports[i].MaxBytes || !transports[i].CanRead(read.Node))
                 continue;
-            var outcome = await transports[i].ReadAsync(read, destination, timeout, cancel);
+            var outcome = await transports[i].ReadAsync(read, destination, LeftOf(timeout, start), cancel);
             if (outcome == TransferOutcome.Done)
                 Interlocked.Add(ref _bytesRead[i], read.Length);
             if (outcome != TransferOutcome.Unreachable)
@@ -50,11 +52,13 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports) : IAsyncD
     public async Task<TransferOutcome> WriteAsync(NodeRecord node, ulong reservationId, NativeRange source,
         TimeSpan timeout, CancellationToken cancel)
     {
+        long start = time.GetTimestamp();
         for (int i = 0; i < transports.Count; i++)
         {
             if (source.Length > transports[i].MaxBytes || !transports[i].CanWrite(node))
                 continue;
-            var outcome = await transports[i].WriteAsync(node, reservationId, source, timeout, cancel);
+            var outcome = await transports[i].WriteAsync(node, reservationId, source, LeftOf(timeout, start),
+                cancel);
             if (outcome == TransferOutcome.Done)
                 Interlocked.Add(ref _bytesWritten[i], source.Length);
             if (outcome != TransferOutcome.Unreachable)
@@ -69,5 +73,11 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports) : IAsyncD
     {
         foreach (var transport in transports)
             await transport.DisposeAsync();
+    }
+
+    private TimeSpan LeftOf(TimeSpan timeout, long start)
+    {
+        var left = timeout - time.GetElapsedTime(start);
+        return left > TimeSpan.Zero ? left : TimeSpan.Zero;
     }
 }

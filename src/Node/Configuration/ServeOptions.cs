@@ -75,7 +75,7 @@ internal sealed record ServeOptions
         NodeId = NodeId,
         Listen = Listen,
         Advertise = Advertise,
-        SocketPath = SocketPath,
+        SocketPath = LocalSocket.PathOf(this),
         Segments = [.. Segments.Select(segment => segment.ToSegmentOptions())],
         Weight = Weight,
         Labels = Labels,

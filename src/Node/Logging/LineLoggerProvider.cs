@@ -89,17 +89,20 @@ internal sealed class LineLoggerProvider(TextWriter output, TimeProvider time, L
             var line = new StringBuilder(160);
             line.Append(_time.GetUtcNow().ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture));
             line.Append(' ').Append(LineLevel.Name(logLevel)).Append(' ');
-            line.Append(string.IsNullOrEmpty(eventId.Name) ? _event : eventId.Name);
-            string? message = string.IsNullOrEmpty(eventId.Name) ? formatter(state, exception) : null;
+            var pairs = state as IEnumerable<KeyValuePair<string, object?>>;
+            EventTemplate? template = string.IsNullOrEmpty(eventId.Name) ? EventTemplate.Of(pairs) : null;
+            line.Append(!string.IsNullOrEmpty(eventId.Name) ? eventId.Name
+                : template is null ? _event
+                : $"{_event}.{template.Event}");
+            string? message = string.IsNullOrEmpty(eventId.Name) && template is null
+                ? formatter(state, exception)
+                : null;
             if (!string.IsNullOrEmpty(message))
                 Pair(line, "message", message);
-            if (state is IEnumerable<KeyValuePair<string, object?>> pairs)
+            foreach ((string name, object? value) in pairs ?? [])
             {
-                foreach ((string name, object? value) in pairs)
-                {
-                    if (name != "{OriginalFormat}")
-                        Pair(line, name, value);
-                }
+                if (name != EventTemplate.Format)
+                    Pair(line, template?.KeyOf(name) ?? name, value);
             }
 
             if (exception is not null)

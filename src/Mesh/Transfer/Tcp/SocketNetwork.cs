@@ -40,8 +40,9 @@ public sealed class SocketNetwork : IPeerNetwork
             var local = Resolve(endpoint);
             socket = NewSocket(local);
             if (local is UnixDomainSocketEndPoint)
-                File.Delete(endpoint[UnixPrefix.Length..]);
-            socket.Bind(local);
+                UnixSocketFile.Bind(socket, endpoint[UnixPrefix.Length..]);
+            else
+                socket.Bind(local);
             socket.Listen(Backlog);
             return new SocketListener(socket, endpoint);
         }

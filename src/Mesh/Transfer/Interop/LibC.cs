@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.Runtime.InteropServices;
+
+#pragma warning disable CS8981 // the native names are lower-case
+
+namespace Mooncake.Mesh.Transfer.Interop;
+
+/// <summary>
+/// The calls of the C library that the bulk transports stand on, with their native names. All set errno; -1 means
+/// failure. Values hold for Linux on x86-64 and arm64.
+/// </summary>
+internal static unsafe partial class LibC
+{
+    public const int F_GETFL = 3;
+    public const int F_SETFL = 4;
+    public const int O_RDONLY = 0;
+    public const int O_NONBLOCK = 0x800;
+    public const int O_CLOEXEC = 0x80000;
+
+    public const int SOL_SOCKET = 1;
+    public const int SO_RCVTIMEO = 20;
+    public const int SO_SNDTIMEO = 21;
+    public const int SCM_RIGHTS = 1;
+    public const int SHUT_RDWR = 2;
+
+    public const int MSG_PEEK = 0x2;
+    public const int MSG_CTRUNC = 0x8;
+    public const int MSG_DONTWAIT = 0x40;
+    public const int MSG_NOSIGNAL = 0x4000;
+    public const int MSG_CMSG_CLOEXEC = 0x40000000;
+
+    public const short POLLIN = 0x1;
+
+    public const int ENOENT = 2;
+    public const int EINTR = 4;
+    public const int ENXIO = 6;
+    public const int EAGAIN = 11;
+    public const int EACCES = 13;
+
+    /// <summary>https://man7.org/linux/man-pages/man2/fcntl.2.html: depends on the command, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int fcntl(int fd, int cmd, nint arg);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/open.2.html: a new descriptor, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int open(string path, int flags);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/chmod.2.html: 0, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int chmod(string path, uint mode);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/close.2.html: 0, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int close(int fd);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/setsockopt.2.html: 0, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int setsockopt(int sockfd, int level, int optname, void* optval, uint optlen);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/send.2.html: bytes taken, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint send(int sockfd, void* buf, nuint len, int flags);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/recv.2.html: bytes, 0 at the end, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint recv(int sockfd, void* buf, nuint len, int flags);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/sendmsg.2.html: bytes taken, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint sendmsg(int sockfd, msghdr* msg, int flags);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/recvmsg.2.html: bytes, 0 at the end, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint recvmsg(int sockfd, msghdr* msg, int flags);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/shutdown.2.html: 0, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int shutdown(int sockfd, int how);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/poll.2.html: how many are ready, 0 when late, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int poll(pollfd* fds, nuint nfds, int timeout);
+}
+
+/// <summary>sys/time.h, glibc on 64-bit Linux.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct timeval
+{
+    public long tv_sec;
+    public long tv_usec;
+}
+
+/// <summary>poll.h.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct pollfd
+{
+    public int fd;
+    public short events;
+    public short revents;
+}
+
+/// <summary>sys/uio.h.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct iovec
+{
+    public void* iov_base;
+    public nuint iov_len;
+}
+
+/// <summary>sys/socket.h, glibc on 64-bit Linux.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct msghdr
+{
+    public void* msg_name;
+    public uint msg_namelen;
+    public iovec* msg_iov;
+    public nuint msg_iovlen;
+    public void* msg_control;
+    public nuint msg_controllen;
+    public int msg_flags;
+}
+
+/// <summary>sys/socket.h: followed by its data, 8-byte aligned.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct cmsghdr
+{
+    public nuint cmsg_len;
+    public int cmsg_level;
+    public int cmsg_type;
+}

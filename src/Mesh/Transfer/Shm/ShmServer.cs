@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging;
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Segments;
+using Mooncake.Mesh.Transfer.Interop;
+using Mooncake.Mesh.Transfer.Tcp;
+
+namespace Mooncake.Mesh.Transfer.Shm;
+
+/// <summary>
+/// The holder's side of shared memory: hands read-only descriptors of its segments and generation tables to processes
+/// that may open its Unix socket, and keeps the connection open as the sign that it lives. Thread-safe.
+/// </summary>
+internal sealed class ShmServer : IAsyncDisposable
+{
+    /// <summary>Most readers at one time.</summary>
+    public const int MostConnections = 1024;
+
+    private readonly HashSet<SocketConnection> _open = [];
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly ObjectStore _store;
+    private readonly ILogger _log;
+    private bool _closed;
+
+    public ShmServer(ObjectStore store, MeshRuntime runtime)
+    {
+        _store = store;
+        _log = runtime.Log.CreateLogger("mesh.shm");
+    }
+
+    /// <summary>Serves a connection whose handshake is done.</summary>
+    public void Take(IPeerConnection connection)
+    {
+        // Over tcp the other end may be anywhere, and no descriptor can be passed.
+        bool welcome = connection is SocketConnection { Socket.AddressFamily: AddressFamily.Unix };
+        if (welcome)
+        {
+            lock (_open)
+                welcome = !_closed && _open.Count < MostConnections && _open.Add((SocketConnection)connection);
+        }
+
+        if (welcome)
+            _ = Task.Run(() => ServeAsync((SocketConnection)connection));
+        else
+            connection.Abort();
+    }
+
+    /// <summary>Cuts every connection.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        lock (_open)
+        {
+            _closed = true;
+            foreach (var connection in _open)
+                connection.Abort();
+            if (_open.Count == 0)
+                _ended.TrySetResult();
+        }
+
+        await _ended.Task;
+    }
+
+    private async Task ServeAsync(SocketConnection connection)
+    {
+        byte[] request = new byte[ShmFrame.RequestBytes];
+        try
+        {
+            // A request is one small write: it arrives whole, or it is not from us.
+            while (await connection.ReceiveAsync(request, CancellationToken.None) == request.Length
+                && TryHandOver(connection.Socket, ShmFrame.FirstOf(request)))
+            {
+            }
+        }
+        catch (Exception e) when (e is IOException or ObjectDisposedException)
+        {
+            _log.LogDebug("shm_reader_gone peer={Peer} reason={Reason}", connection.RemoteEndpoint, e.Message);
+        }
+        finally
+        {
+            connection.Abort();
+            lock (_open)
+            {
+                _open.Remove(connection);
+                if (_closed && _open.Count == 0)
+                    _ended.TrySetResult();
+            }
+        }
+    }
+
+    private bool TryHandOver(Socket socket, int first)
+    {
+        var segments = _store.Segments;
+        if (first < 0 || first > segments.Count)
+            return false;
+        int count = Math.Min(segments.Count - first, ShmFrame.PageSegments);
+        Span<byte> answer = stackalloc byte[ShmFrame.MostBytes];
+        Span<int> descriptors = stackalloc int[DescriptorMessage.MostDescriptors];
+        ShmFrame.WriteHeader(answer, segments.Count, first, count);
+        int opened = 0;
+        try
+        {
+            for (int i = 0; i < count; i++)
+            {
+                var segment = segments[first + i];
+                ShmFrame.WriteSegment(answer, i, segment.Memory.Length, segment.Generations.Memory.Length);
+                if (!TryOpen(segment.Memory, descriptors, ref opened)
+                    || !TryOpen(segment.Generations.Memory, descriptors, ref opened))
+                    return false;
+            }
+
+            int errno = DescriptorMessage.Send(socket,
+                answer[..(ShmFrame.HeaderBytes + (count * ShmFrame.SegmentBytes))], descriptors[..opened]);
+            if (errno != 0)
+                _log.LogWarning("shm_hand_over_failed errno={Errno} segments={Segments}", errno, count);
+            return errno == 0;
+        }
+        finally
+        {
+            foreach (int fd in descriptors[..opened])
+                _ = LibC.close(fd);
+        }
+    }
+
+    private bool TryOpen(MemoryBlock block, Span<int> descriptors, ref int opened)
+    {
+        var fd = block.OpenReadOnly();
+        if (fd.Succeeded)
+            descriptors[opened++] = fd.Value;
+        else
+            _log.LogWarning("shm_open_failed reason={Reason}", fd.Error!.Message);
+        return fd.Succeeded;
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using System.Runtime.InteropServices;
+using Mooncake.Mesh.Transfer.Interop;
+
+namespace Mooncake.Mesh.Transfer.Tcp;
+
+/// <summary>
+/// A connected socket, taken over from the asynchronous handshake and used by one blocking thread over native memory.
+/// The runtime's own blocking calls would go through its poller from now on, as the socket was used asynchronously
+/// before; these go to the kernel. <see cref="Stop"/> may come from any thread at any time.
+/// </summary>
+internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
+{
+    /// <summary>A side that takes or gives no byte for this long is given up.</summary>
+    public static readonly TimeSpan NoProgress = TimeSpan.FromSeconds(10);
+
+    /// <summary>The kernel takes at most 2 GiB a call; smaller pieces let no call run for long.</summary>
+    private const long MaxPiece = 16 << 20;
+
+    private readonly Lock _gate = new();
+    private readonly SocketConnection _connection;
+    private readonly int _fd;
+    private bool _closed;
+
+    private BlockingSocket(SocketConnection connection, int fd)
+    {
+        _connection = connection;
+        _fd = fd;
+    }
+
+    /// <summary>The other side, for logs.</summary>
+    public string Remote => _connection.RemoteEndpoint;
+
+    /// <summary>Takes a connection over; it is closed with this object.</summary>
+    /// <returns>The socket, or null when it has closed meanwhile.</returns>
+    public static BlockingSocket? Take(SocketConnection connection)
+    {
+        bool held = false;
+        try
+        {
+            connection.Socket.SafeHandle.DangerousAddRef(ref held);
+            var socket = new BlockingSocket(connection, (int)connection.Socket.SafeHandle.DangerousGetHandle());
+            if (socket.MakeBlocking())
+                return socket;
+            socket.Dispose();
+            return null;
+        }
+        catch (ObjectDisposedException)
+        {
+            connection.Abort();
+            return null;
+        }
+    }
+
+    /// <summary>Sends all of the memory.</summary>
+    /// <returns>False when the connection broke, was stopped, or made no progress.</returns>
+    public bool TrySend(byte* bytes, long length)
+    {
+        while (length > 0)
+        {
+            nint sent = LibC.send(_fd, bytes, (nuint)Math.Min(length, MaxPiece), LibC.MSG_NOSIGNAL);
+            if (sent < 0 && Marshal.GetLastPInvokeError() == LibC.EINTR)
+                continue;
+            if (sent <= 0)
+                return false;
+            bytes += sent;
+            length -= sent;
+        }
+
+        return true;
+    }
+
+    /// <summary>Fills all of the memory.</summary>
+    /// <returns>How many bytes came before the connection broke, was stopped, or made no progress.</returns>
+    public long Receive(byte* bytes, long length)
+    {
+        long received = 0;
+        while (received < length)
+        {
+            nint got = LibC.recv(_fd, bytes + received, (nuint)Math.Min(length - received, MaxPiece), 0);
+            if (got < 0 && Marshal.GetLastPInvokeError() == LibC.EINTR)
+                continue;
+            if (got <= 0)
+                break;
+            received += got;
+        }
+
+        return received;
+    }
+
+    /// <summary>Waits until there is something to receive, be it the end.</summary>
+    public bool WaitForInput(TimeSpan limit)
+    {
+        var poll = new pollfd { fd = _fd, events = LibC.POLLIN };
+        while (true)
+        {
+            int ready = LibC.poll(&poll, 1, (int)limit.TotalMilliseconds);
+            if (ready >= 0 || Marshal.GetLastPInvokeError() != LibC.EINTR)
+                return ready > 0;
+        }
+    }
+
+    /// <summary>Whether the other side has sent nothing and has not closed.</summary>
+    public bool IsQuiet()
+    {
+        byte ignored;
+        return LibC.recv(_fd, &ignored, 1, LibC.MSG_PEEK | LibC.MSG_DONTWAIT) < 0
+            && Marshal.GetLastPInvokeError() == LibC.EAGAIN;
+    }
+
+    /// <inheritdoc/>
+    public void Stop()
+    {
+        lock (_gate)
+        {
+            if (!_closed)
+                _ = LibC.shutdown(_fd, LibC.SHUT_RDWR);
+        }
+    }
+
+    /// <summary>Closes; only the thread that uses the socket may.</summary>
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            if (_closed)
+                return;
+            _closed = true;
+        }
+
+        _connection.Socket.SafeHandle.DangerousRelease();
+        _connection.Abort();
+    }
+
+    private bool MakeBlocking()
+    {
+        int flags = LibC.fcntl(_fd, LibC.F_GETFL, 0);
+        if (flags < 0 || LibC.fcntl(_fd, LibC.F_SETFL, flags & ~LibC.O_NONBLOCK) < 0)
+            return false;
+        var limit = new timeval { tv_sec = (long)NoProgress.TotalSeconds };
+        uint size = (uint)sizeof(timeval);
+        return LibC.setsockopt(_fd, LibC.SOL_SOCKET, LibC.SO_RCVTIMEO, &limit, size) == 0
+            && LibC.setsockopt(_fd, LibC.SOL_SOCKET, LibC.SO_SNDTIMEO, &limit, size) == 0;
+    }
+}

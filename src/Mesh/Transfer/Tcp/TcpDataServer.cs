@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Microsoft.Extensions.Logging;
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Segments;
+
+namespace Mooncake.Mesh.Transfer.Tcp;
+
+/// <summary>
+/// The holder's side of the data lane: a blocking thread for each connection moves bytes straight between the socket
+/// and the segment. Reads are sent from under a pin; writes go into a reservation (rules A1, A2, A5). Thread-safe.
+/// </summary>
+internal sealed class TcpDataServer : IAsyncDisposable
+{
+    /// <summary>Most data connections at one time; each has a thread.</summary>
+    public const int MostConnections = 1024;
+
+    private const int StackBytes = 256 * 1024;
+
+    /// <summary>Longer than the peer lets a connection idle, so that it is the peer who closes.</summary>
+    private static readonly TimeSpan IdleLimit = TcpTransport.IdleLimit * 2;
+
+    private readonly HashSet<BlockingSocket> _open = [];
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly ObjectStore _store;
+    private readonly IReservedMemory _reserved;
+    private readonly ILogger _log;
+    private long _garbage;
+    private bool _closed;
+
+    public TcpDataServer(ObjectStore store, IReservedMemory reserved, MeshRuntime runtime)
+    {
+        _store = store;
+        _reserved = reserved;
+        _log = runtime.Log.CreateLogger("mesh.data");
+    }
+
+    /// <summary>Data connections open now.</summary>
+    public int Connections
+    {
+        get
+        {
+            lock (_open)
+                return _open.Count;
+        }
+    }
+
+    /// <summary>Connections closed because they spoke no legal protocol.</summary>
+    public long GarbageConnections => Volatile.Read(ref _garbage);
+
+    /// <summary>Serves a connection whose handshake is done.</summary>
+    public void Take(IPeerConnection connection)
+    {
+        if (connection is not SocketConnection plain || BlockingSocket.Take(plain) is not { } socket)
+        {
+            connection.Abort();
+            return;
+        }
+
+        bool welcome;
+        lock (_open)
+        {
+            welcome = !_closed && _open.Count < MostConnections;
+            if (welcome)
+                _open.Add(socket);
+        }
+
+        if (welcome)
+        {
+            new Thread(Serve, StackBytes) { IsBackground = true, Name = "mesh-data" }.Start(socket);
+            return;
+        }
+
+        _log.LogWarning("data_connection_refused peer={Peer} limit={Limit}", socket.Remote, MostConnections);
+        socket.Dispose();
+    }
+
+    /// <summary>Cuts every connection and waits for the threads.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        lock (_open)
+        {
+            _closed = true;
+            foreach (var socket in _open)
+                socket.Stop();
+            if (_open.Count == 0)
+                _ended.TrySetResult();
+        }
+
+        await _ended.Task;
+    }
+
+    private unsafe void Serve(object? state)
+    {
+        var socket = (BlockingSocket)state!;
+        byte* header = stackalloc byte[DataRequest.Bytes];
+        while (socket.WaitForInput(IdleLimit)
+            && socket.Receive(header, DataRequest.Bytes) == DataRequest.Bytes
+            && TryAnswer(socket, DataRequest.Read(new ReadOnlySpan<byte>(header, DataRequest.Bytes))))
+        {
+        }
+
+        socket.Dispose();
+        lock (_open)
+        {
+            _open.Remove(socket);
+            if (_closed && _open.Count == 0)
+                _ended.TrySetResult();
+        }
+    }
+
+    /// <summary>Answers a request; false when the connection is to be closed.</summary>
+    private bool TryAnswer(BlockingSocket socket, in DataRequest request)
+    {
+        if (request.Length < 0 || request.Operation is not (DataOperation.Read or DataOperation.Write))
+        {
+            Interlocked.Increment(ref _garbage);
+            _log.LogWarning("garbage_on_data_lane peer={Peer} operation={Operation} length={Length}", socket.Remote,
+                (int)request.Operation, request.Length);
+            return false;
+        }
+
+        return request.Operation == DataOperation.Read ? TrySend(socket, request) : TryReceive(socket, request);
+    }
+
+    private unsafe bool TrySend(BlockingSocket socket, in DataRequest request)
+    {
+        if (!_store.TryPin(request.SegmentId, request.Offset, request.Token, out var pin))
+            return TryReply(socket, request, DataStatus.Stale);
+        using (pin)
+        {
+            if (request.Length > pin.Length)
+                return TryReply(socket, request, DataStatus.Stale);
+            return TryReply(socket, request, DataStatus.Done) && socket.TrySend(pin.Pointer, request.Length);
+        }
+    }
+
+    private unsafe bool TryReceive(BlockingSocket socket, in DataRequest request)
+    {
+        if (_reserved.BeginWrite(request.Token) is not { } reservation)
+            return Refuse(socket, request);
+        bool fits = reservation.Size == request.Length;
+        bool whole = fits && socket.Receive(reservation.Pointer, request.Length) == request.Length;
+
+        // Before the answer: whoever has it may seal at once.
+        _reserved.EndWrite(request.Token);
+        if (!fits)
+            return Refuse(socket, request);
+        return whole && TryReply(socket, request, DataStatus.Done);
+    }
+
+    /// <summary>Says no to a write; its bytes are on their way and are thrown away.</summary>
+    private static bool Refuse(BlockingSocket socket, in DataRequest request) =>
+        TryReply(socket, request, DataStatus.Stale) && TryDrain(socket, request.Length);
+
+    /// <summary>
+    /// Takes what is on its way, up to a bound: closing with unread bytes would reset the connection under the answer.
+    /// </summary>
+    private static unsafe bool TryDrain(BlockingSocket socket, long length)
+    {
+        const int Piece = 16 * 1024;
+        const long Most = 64L << 20;
+        byte* scrap = stackalloc byte[Piece];
+        for (long left = Math.Min(length, Most); left > 0;)
+        {
+            long got = socket.Receive(scrap, Math.Min(left, Piece));
+            if (got == 0)
+                return false;
+            left -= got;
+        }
+
+        return length <= Most;
+    }
+
+    private static unsafe bool TryReply(BlockingSocket socket, in DataRequest request, DataStatus status)
+    {
+        byte* header = stackalloc byte[DataAnswer.Bytes];
+        long length = status == DataStatus.Done ? request.Length : 0;
+        new DataAnswer(status, request.Id, length).Write(new Span<byte>(header, DataAnswer.Bytes));
+        return socket.TrySend(header, DataAnswer.Bytes);
+    }
+}

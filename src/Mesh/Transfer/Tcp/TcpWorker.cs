@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Transfer.Tcp;
+
+/// <summary>A read or write on its way over the data lane.</summary>
+internal sealed class TcpJob(DataOperation operation, int segmentId, long offset, ulong token, NativeRange memory)
+    : TransferJob
+{
+    public NativeRange Memory => memory;
+
+    public DataRequest ToRequest(ulong id) => new(operation, segmentId, id, offset, token, memory.Length);
+}
+
+/// <summary>One data connection to a holder and the thread that works with it, one transfer at a time.</summary>
+internal sealed unsafe class TcpWorker(PeerDialer dialer, NodeRecord node) : IJobWorker<TcpJob>
+{
+    private readonly Lock _gate = new();
+    private BlockingSocket? _socket;
+    private ulong _lastId;
+    private bool _cut;
+
+    /// <inheritdoc/>
+    public bool TryPrepare(CancellationToken closing)
+    {
+        if (_socket is not null)
+        {
+            if (_socket.IsQuiet())
+                return true;
+            Close();
+        }
+
+        var dialled = dialer.Dial(node, Lane.Data, localOnly: false, closing);
+        if (!dialled.Succeeded)
+            return false;
+        var socket = BlockingSocket.Take(dialled.Value);
+        lock (_gate)
+        {
+            if (!_cut)
+                _socket = socket;
+        }
+
+        if (_socket is null)
+            socket?.Dispose();
+        _lastId = 0;
+        return _socket is not null;
+    }
+
+    /// <inheritdoc/>
+    public bool TryRun(TcpJob job, bool lastTry)
+    {
+        var socket = _socket!;
+        if (!job.TryBegin(socket))
+            return true;
+        bool pooled = _lastId > 0;
+        var request = job.ToRequest(++_lastId);
+        bool answered = false;
+        var outcome = request.Operation == DataOperation.Read
+            ? Read(socket, request, job.Memory, ref answered)
+            : Write(socket, request, job.Memory, ref answered);
+        if (outcome == TransferOutcome.Unreachable)
+        {
+            Close();
+            // A connection that lay idle may have died long ago: that says nothing about the holder of now.
+            if (pooled && !answered && !lastTry)
+                return false;
+        }
+
+        job.Finish(outcome);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public void Cut()
+    {
+        lock (_gate)
+        {
+            _cut = true;
+            _socket?.Stop();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Close();
+
+    private static TransferOutcome Read(BlockingSocket socket, in DataRequest request, NativeRange memory,
+        ref bool answered)
+    {
+        if (!SendHeader(socket, request)
+            || !ReceiveHeader(socket, request.Id, out var answer, ref answered))
+            return TransferOutcome.Unreachable;
+        if (answer.Status == DataStatus.Stale)
+            return TransferOutcome.Stale;
+        // The holder sends from under a pin: what has arrived whole is the object that was located.
+        if (answer.Status != DataStatus.Done || answer.Length != memory.Length)
+            return TransferOutcome.Unreachable;
+        return socket.Receive((byte*)memory.Address, memory.Length) == memory.Length
+            ? TransferOutcome.Done
+            : TransferOutcome.Unreachable;
+    }
+
+    private static TransferOutcome Write(BlockingSocket socket, in DataRequest request, NativeRange memory,
+        ref bool answered)
+    {
+        // A holder that refuses says so and closes, perhaps while we still send: its answer counts, not our failure.
+        bool sent = SendHeader(socket, request) && socket.TrySend((byte*)memory.Address, memory.Length);
+        if (!ReceiveHeader(socket, request.Id, out var answer, ref answered))
+            return TransferOutcome.Unreachable;
+        return answer.Status switch
+        {
+            DataStatus.Done when sent && answer.Length == memory.Length => TransferOutcome.Done,
+            DataStatus.Stale => TransferOutcome.Stale,
+            _ => TransferOutcome.Unreachable,
+        };
+    }
+
+    private static bool SendHeader(BlockingSocket socket, in DataRequest request)
+    {
+        byte* header = stackalloc byte[DataRequest.Bytes];
+        request.Write(new Span<byte>(header, DataRequest.Bytes));
+        return socket.TrySend(header, DataRequest.Bytes);
+    }
+
+    private static bool ReceiveHeader(BlockingSocket socket, ulong id, out DataAnswer answer, ref bool answered)
+    {
+        byte* header = stackalloc byte[DataAnswer.Bytes];
+        long got = socket.Receive(header, DataAnswer.Bytes);
+        answered = got > 0;
+        answer = DataAnswer.Read(new ReadOnlySpan<byte>(header, DataAnswer.Bytes));
+        return got == DataAnswer.Bytes && answer.Id == id;
+    }
+
+    private void Close()
+    {
+        BlockingSocket? socket;
+        lock (_gate)
+        {
+            socket = _socket;
+            _socket = null;
+        }
+
+        socket?.Dispose();
+    }
+}
