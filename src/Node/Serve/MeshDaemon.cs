@@ -39,7 +39,7 @@ internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILogge
         if (result.Error is { } refused)
             return signals.First.IsCancellationRequested ? null : refused;
         await using MeshNode node = result.Value;
-        using var metrics = new MeshMetrics(node);
+        using var nodeMetrics = new MeshMetrics(node);
         _state.Started(node);
         _log.Event(LogLevel.Information, "node.serving", "{nodeId} {cluster} {listen} {endpoint} {advertise}",
             options.NodeId, options.Cluster, options.Listen, node.Endpoint, options.Advertise ?? node.Endpoint);
