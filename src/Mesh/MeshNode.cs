@@ -148,7 +148,8 @@ public sealed class MeshNode : IAsyncDisposable
         _leaving = true;
         if (_clients is not null)
             _clients.Leaving = true;
-        await _membership.UpdateAsync(self => self with { Ring = self.Ring with { Leaving = true } }, hurry);
+        // Beside the grace, which is no longer for a registry that is away.
+        _ = _membership.UpdateAsync(self => self with { Ring = self.Ring with { Leaving = true } }, hurry);
         _log.LogInformation("leaving grace_ms={Grace:0}", grace.TotalMilliseconds);
         try
         {

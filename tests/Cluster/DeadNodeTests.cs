@@ -35,7 +35,7 @@ public sealed class DeadNodeTests
         await mesh.SettlesAsync(ServeMesh.Ttl);
         var exists = await mesh.Client.TryExistsBatchAsync(lost, TestContext.Current.CancellationToken);
         Assert.All(exists, e => Assert.True(e is { Succeeded: true, Value: false }, e.Error?.ToString() ?? "exists"));
-        await load.EndsWellAsync("P07, living holders and new puts");
+        await load.EndsWellAsync(mesh, "P07, living holders and new puts");
         Assert.All(mesh.Nodes, n => Assert.False(n.HasExited));
     }
 

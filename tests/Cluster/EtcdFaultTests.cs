@@ -58,7 +58,7 @@ public abstract class EtcdFaultCase
         await mesh.Client.ExistsAsync(keys[0]);
         await WaitOutAsync(load, back, Ttl * 3);
         after = await mesh.SettlesAsync(Ttl);
-        await load.EndsWellAsync($"etcd {fault} (settled {settled:0.0} s after its return)");
+        await load.EndsWellAsync(mesh, $"etcd {fault} (settled {settled:0.0} s after its return)");
 
         Assert.Equal(before.Select(s => s.Incarnation), after.Select(s => s.Incarnation));
         Assert.All(mesh.Nodes, n => Assert.False(n.HasExited));

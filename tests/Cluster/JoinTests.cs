@@ -31,7 +31,7 @@ public sealed class JoinTests
             mesh.Remove(joined);
             await mesh.SettlesAsync(TimeSpan.FromSeconds(30));
             await load.GoesOnAsync();
-            await load.EndsWellAsync($"join {join} of a fourth node, and its leave");
+            await load.EndsWellAsync(mesh, $"join {join} of a fourth node, and its leave");
         }
     }
 }

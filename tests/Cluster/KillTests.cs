@@ -30,7 +30,7 @@ public sealed class KillTests
         await mesh.AddAsync("n2");
         await mesh.SettlesAsync(ServeMesh.Ttl * 3);
         await load.GoesOnAsync();
-        await load.EndsWellAsync("kill -9 of one of three under load");
+        await load.EndsWellAsync(mesh, "kill -9 of one of three under load");
     }
 
     /// <summary>

@@ -48,7 +48,7 @@ public sealed class RefusalTests
         string[] etcd = ["--cluster", ServeMesh.Cluster, "--etcd-endpoints", mesh.Etcd.Endpoint, "--segments", "1MiB"];
         IsRefused(await ServeAsync([.. etcd, "--node-id", "a", "--listen", port]), Refused, "listen", port);
         IsRefused(await ServeAsync([.. etcd, "--node-id", "a", "--admin", port]), Refused, "admin", port);
-        IsRefused(await ServeAsync([.. etcd, "--node-id", "n1"]), Refused, "nodeId", "n1");
+        IsRefused(await ServeAsync([.. etcd, "--node-id", "n1"]), Refused, "node id 'n1' is in use");
         int free = FreePort();
         IsRefused(await ServeAsync("--node-id", "a", "--segments", "1MiB", "--etcd-endpoints", "127.0.0.1:1",
             "--listen", $"127.0.0.1:{free}"), Refused, "etcd.endpoints", "127.0.0.1:1");
@@ -67,7 +67,7 @@ public sealed class RefusalTests
         try
         {
             await File.WriteAllBytesAsync(file, new byte[9 << 20], TestContext.Current.CancellationToken);
-            IsRefused(await MeshCommandLine.RunAsync(["put", "large", file, .. node]), Refused, "put");
+            IsRefused(await MeshCommandLine.RunAsync(["put", "large", file, .. node]), Refused, "size", "9437184");
             string key = new('k', 65_537);
             IsRefused(await MeshCommandLine.RunAsync(["put", key, "/dev/null", .. node]), Refused, "key", "65536");
             IsRefused(await MeshCommandLine.RunAsync(["get", key, .. node]), Refused, "key", "65536");

@@ -44,6 +44,8 @@ internal sealed class ServeMesh : IAsyncDisposable
                 mesh.Nodes.Add(ServeProcess.Launch($"n{i}", mesh.Arguments($"n{i}")));
             foreach (var node in mesh.Nodes)
                 await node.ReadyAsync();
+            if (nodes == 0)
+                return mesh;
             await mesh.SettlesAsync(TimeSpan.FromSeconds(30));
             mesh._client = await mesh.ConnectAsync();
             return mesh;
@@ -165,6 +167,21 @@ internal sealed class ServeMesh : IAsyncDisposable
         }
 
         return keys;
+    }
+
+    /// <summary>For the message of a failure: counters of trouble, and the ends of the logs.</summary>
+    public async Task<string> DescribeAsync()
+    {
+        var text = new System.Text.StringBuilder();
+        foreach (var status in (await StatusesAsync()).OfType<NodeStatus>())
+        {
+            text.AppendLine($"{status.NodeId}: view {status.View.Id} {status.Slots} " + string.Join(' ',
+                status.Counters.Where(c => c.Value != 0).Select(c => $"{c.Key}={c.Value}")));
+        }
+
+        foreach (var node in Nodes.Concat(_ended))
+            text.AppendLine(node.NodeId).AppendJoin('\n', node.Log.TakeLast(40)).AppendLine();
+        return text.ToString();
     }
 
     public async ValueTask DisposeAsync()

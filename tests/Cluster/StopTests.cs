@@ -45,6 +45,24 @@ public sealed class StopTests
     }
 
     [Fact]
+    public async Task An_etcd_that_hangs_makes_the_grace_no_longer()
+    {
+        await using var mesh = await ServeMesh.StartAsync(1);
+        var node = await mesh.AddAsync("n2", "--grace", "2s");
+        await mesh.SettlesAsync(ServeMesh.Ttl * 2);
+        mesh.Etcd.Suspend();
+        long signalled = TimeProvider.System.GetTimestamp();
+        node.Terminate();
+        Assert.Equal(0, await node.ExitAsync(TimeSpan.FromSeconds(30)));
+        double took = TimeProvider.System.GetElapsedTime(signalled).TotalSeconds;
+        Figures.Print($"SIGTERM with a grace of 2 s while etcd hangs: ended after {took:0.00} s");
+        Assert.InRange(took, Grace.TotalSeconds, Grace.TotalSeconds + 3);
+        mesh.Etcd.Resume();
+        mesh.Remove(node);
+        await mesh.SettlesAsync(ServeMesh.Ttl * 3);
+    }
+
+    [Fact]
     public async Task A_second_signal_cuts_the_grace_short()
     {
         await using var mesh = await ServeMesh.StartAsync(1);
