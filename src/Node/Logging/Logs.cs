@@ -15,6 +15,7 @@ internal static class Logs
         .ClearProviders()
         .SetMinimumLevel(least)
         .AddFilter("Microsoft", LogLevel.Warning)
+        .AddFilter("Microsoft.Extensions.Hosting", LogLevel.None)
         .AddFilter("Grpc", LogLevel.Error)
         .AddFilter("OpenTelemetry", LogLevel.Warning)
         .AddProvider(new LineLoggerProvider(terminal.Error, TimeProvider.System, least));
