@@ -33,6 +33,7 @@ public sealed class MeshNode : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private PeerServer? _server;
     private NodeTransports? _transports;
+    private readonly Lock _ownerLock = new();
     private OwnerParts? _owner;
     private ClientService? _clients;
     private MeshOperations? _operations;
@@ -147,7 +148,8 @@ public sealed class MeshNode : IAsyncDisposable
         _leaving = true;
         if (_clients is not null)
             _clients.Leaving = true;
-        await _membership.UpdateAsync(self => self with { Ring = self.Ring with { Leaving = true } }, hurry);
+        // Beside the grace, which is no longer for a registry that is away.
+        _ = _membership.UpdateAsync(self => self with { Ring = self.Ring with { Leaving = true } }, hurry);
         _log.LogInformation("leaving grace_ms={Grace:0}", grace.TotalMilliseconds);
         try
         {
@@ -280,8 +282,13 @@ public sealed class MeshNode : IAsyncDisposable
     /// <summary>Makes the owner's parts at the first view, before any peer can know of us.</summary>
     private OwnerParts EnsureOwner(MeshView view)
     {
-        if (_owner is not null)
-            return _owner;
+        // The start and the first view's announcement both come here, on threads of their own.
+        lock (_ownerLock)
+            return _owner ??= MakeOwner(view);
+    }
+
+    private OwnerParts MakeOwner(MeshView view)
+    {
         var owner = new OwnerParts(NodeId, view.Config.Slots, _health, _calls, _options.LeaseTtl, _runtime);
         _clients = new ClientService(_context, _holder.Store, _holder.Book, _holder.Eviction, _holder.Publish,
             owner.Owner);
@@ -290,7 +297,6 @@ public sealed class MeshNode : IAsyncDisposable
         _health.OnChanged = owner.Keeper.ReachChanged;
         _handler.Owner = owner.Owner;
         _handler.Clients = _clients;
-        _owner = owner;
         owner.Keeper.Start();
         return owner;
     }

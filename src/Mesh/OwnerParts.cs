@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Directory;
 using Mooncake.Mesh.Membership;
@@ -16,7 +17,7 @@ internal sealed class OwnerParts : IDisposable
         States = new SlotStates(nodeId, slots);
         Owner = new OwnerService(Table, States, IsUnreachable, runtime.Time);
         Keeper = new SlotKeeper(nodeId, Table, States, Owner, calls, IsUnreachable, leaseTtl, runtime);
-        Guard = new PauseGuard(Owner, States, Keeper, runtime.Time, leaseTtl);
+        Guard = new PauseGuard(Owner, States, Keeper, runtime.Time, leaseTtl, runtime.Log.CreateLogger("mesh.owner"));
 
         bool IsUnreachable(NodeRecord node) => node.NodeId != nodeId && health.ReachOf(node.NodeId) != Reach.Fine;
     }

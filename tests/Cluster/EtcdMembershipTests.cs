@@ -33,7 +33,7 @@ public sealed class EtcdMembershipTests
     {
         await using var etcd = await EtcdProcess.StartAsync();
         await using var members = await EtcdMembers.StartedAsync(etcd, 2);
-        var directory = Directory.CreateTempSubdirectory("mesh-run-");
+        var directory = System.IO.Directory.CreateTempSubdirectory("mesh-run-");
         try
         {
             Assert.Null((await members.StartAsync("n3", runtimeDirectory: directory.FullName)).Error);

@@ -16,7 +16,7 @@ public sealed class EtcdProcess : IAsyncDisposable
     private const int SigTerm = 15;
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(30);
 
-    private readonly string _directory = Directory.CreateTempSubdirectory("mesh-etcd-").FullName;
+    private readonly string _directory = System.IO.Directory.CreateTempSubdirectory("mesh-etcd-").FullName;
     private readonly int _clientPort = FreePort();
     private readonly int _peerPort = FreePort();
     private readonly string[] _tls;
@@ -70,7 +70,7 @@ public sealed class EtcdProcess : IAsyncDisposable
         if (_process is { HasExited: false })
             await KillAsync();
         if (wipe)
-            Directory.Delete(DataDirectory, recursive: true);
+            System.IO.Directory.Delete(DataDirectory, recursive: true);
         await LaunchAsync();
     }
 
@@ -109,7 +109,7 @@ public sealed class EtcdProcess : IAsyncDisposable
         }
 
         _process?.Dispose();
-        Directory.Delete(_directory, recursive: true);
+        System.IO.Directory.Delete(_directory, recursive: true);
     }
 
     private async Task LaunchAsync()

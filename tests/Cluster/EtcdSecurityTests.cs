@@ -10,9 +10,9 @@ namespace Mooncake.Mesh.Cluster;
 [Trait("needs", "etcd")]
 public sealed class EtcdSecurityTests : IDisposable
 {
-    private readonly string _directory = Directory.CreateTempSubdirectory("mesh-tls-").FullName;
+    private readonly string _directory = System.IO.Directory.CreateTempSubdirectory("mesh-tls-").FullName;
 
-    public void Dispose() => Directory.Delete(_directory, recursive: true);
+    public void Dispose() => System.IO.Directory.Delete(_directory, recursive: true);
 
     [Fact]
     public async Task Mutual_tls()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh.Directory;
@@ -10,7 +11,7 @@ namespace Mooncake.Mesh.Directory;
 /// it shares are incomplete until they are streamed or reconciled anew. Ticked ten times a second by one loop.
 /// </summary>
 internal sealed class PauseGuard(OwnerService owner, SlotStates states, SlotKeeper keeper, TimeProvider time,
-    TimeSpan leaseTtl)
+    TimeSpan leaseTtl, ILogger log)
 {
     /// <summary>Pings come once a second: two and a half of them.</summary>
     private static readonly TimeSpan PeerWordLasts = TimeSpan.FromMilliseconds(2500);
@@ -37,12 +38,21 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, SlotKeep
         if (_lastTick != 0 && time.GetElapsedTime(_lastTick, now) > _latest)
         {
             Pauses++;
+            log.LogWarning("paused ms={Milliseconds:0} most={Most:0}",
+                time.GetElapsedTime(_lastTick, now).TotalMilliseconds, _latest.TotalMilliseconds);
             _distrustBefore = now;
             SharedSlotsIncomplete();
         }
 
         _lastTick = now;
-        owner.Confident = IsConfirmed(now, keepAliveAge);
+        bool confident = IsConfirmed(now, keepAliveAge);
+        if (confident != owner.Confident)
+        {
+            log.LogInformation("view_confirmed now={Confirmed} keepalive_ms={Age:0}", confident,
+                keepAliveAge?.TotalMilliseconds ?? -1);
+        }
+
+        owner.Confident = confident;
     }
 
     private bool IsConfirmed(long now, TimeSpan? keepAliveAge)

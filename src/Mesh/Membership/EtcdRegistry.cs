@@ -21,6 +21,7 @@ public sealed class EtcdRegistry : IMeshRegistry
     private readonly MeshRuntime _runtime;
     private readonly TimeSpan _callDeadline;
     private readonly string _prefix;
+    private readonly string _where;
 
     private EtcdRegistry(EtcdConnection connection, EtcdRegistryOptions options, MeshRuntime runtime)
     {
@@ -28,6 +29,7 @@ public sealed class EtcdRegistry : IMeshRegistry
         _runtime = runtime;
         _callDeadline = options.CallDeadline;
         _prefix = $"/mooncake-mesh/{options.Cluster}/";
+        _where = $"etcd.endpoints {options.Endpoints}";
     }
 
     /// <summary>The prefix of every key of this mesh.</summary>
@@ -224,7 +226,8 @@ public sealed class EtcdRegistry : IMeshRegistry
             }
             catch (Exception e) when (deadline.IsCancellationRequested)
             {
-                throw new RegistryException(RegistryFailure.Unavailable, $"{name}: no answer in {_callDeadline}", e);
+                throw new RegistryException(
+                    RegistryFailure.Unavailable, $"{_where}: {name}: no answer in {_callDeadline}", e);
             }
             catch (Exception e) when (attempt == 1 && EtcdErrors.IsStaleToken(e) && _connection.ForgetToken())
             {
@@ -232,7 +235,7 @@ public sealed class EtcdRegistry : IMeshRegistry
             }
             catch (Exception e) when (IsTransport(e))
             {
-                throw EtcdErrors.Map(e, name);
+                throw EtcdErrors.Map(e, $"{_where}: {name}");
             }
         }
     }

@@ -12,5 +12,6 @@ internal static class ExitCode
 
     /// <summary>The code for a failure.</summary>
     internal static int Of(MeshError error) => error.Code == MeshErrorCode.NotFound ? NotFound
-        : error.Stage.StartsWith("config", StringComparison.Ordinal) ? Usage : Refused;
+        : error.Code == MeshErrorCode.InvalidArgument && error.Stage.StartsWith("config", StringComparison.Ordinal)
+            ? Usage : Refused;
 }

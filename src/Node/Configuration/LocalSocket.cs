@@ -16,6 +16,8 @@ internal static class LocalSocket
     /// <summary>The path to listen on; null: none ("" in the setting, or no folder of ours can be had).</summary>
     internal static string? PathOf(ServeOptions options)
     {
+        if (OperatingSystem.IsWindows())
+            return null;
         if (options.SocketPath is not null)
             return options.SocketPath.Length == 0 ? null : options.SocketPath;
         string folder = options.RuntimeDirectory ?? Path.Combine(

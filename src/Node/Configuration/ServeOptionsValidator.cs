@@ -14,7 +14,6 @@ internal static class ServeOptionsValidator
     {
         var errors = new List<MeshError>();
         Addresses(options, errors);
-        Memory(options, memoryBytes, errors);
         if (options.Etcd.Endpoints.Trim().Length == 0)
             errors.Add(Wrong("etcd.endpoints", "none given; name them, or try 'mooncake-mesh dev'"));
         else
@@ -25,7 +24,11 @@ internal static class ServeOptionsValidator
             errors.Add(Wrong("grace", "a time before now"));
         Ratio("eviction_high_watermark_ratio", options.EvictionHighWatermarkRatio, errors);
         Ratio("eviction_ratio", options.EvictionRatio, errors);
-        errors.AddRange(options.ToNodeOptions().Validate());
+        IReadOnlyList<MeshError> ofNode = options.ToNodeOptions().Validate();
+        errors.AddRange(ofNode);
+        // A length that no host can have is said once.
+        if (!ofNode.Any(error => error.Stage == "config:segments"))
+            Memory(options, memoryBytes, errors);
         return [.. errors.DistinctBy(error => error.Message)];
     }
 

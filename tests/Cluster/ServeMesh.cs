@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.Text.Json;
+using Mooncake.Mesh.Client;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Cluster;
+
+/// <summary>
+/// A real mesh: etcd, several serve processes with leases of 3 s, and a client in this process. All of it is gone at
+/// dispose.
+/// </summary>
+internal sealed class ServeMesh : IAsyncDisposable
+{
+    public const string Cluster = "t";
+    public static readonly TimeSpan Ttl = TimeSpan.FromSeconds(3);
+    public static readonly PutOptions Spread = new() { Placement = Placement.Spread };
+
+    private readonly string _directory = System.IO.Directory.CreateTempSubdirectory("mesh-serve-").FullName;
+    private readonly string _segments;
+    private readonly List<ServeProcess> _ended = [];
+    private MeshClient? _client;
+
+    private ServeMesh(EtcdProcess etcd, string segments)
+    {
+        Etcd = etcd;
+        _segments = segments;
+    }
+
+    public EtcdProcess Etcd { get; }
+
+    /// <summary>The nodes that run; one that was killed is taken out.</summary>
+    public List<ServeProcess> Nodes { get; } = [];
+
+    public MeshClient Client => _client!;
+
+    public static async Task<ServeMesh> StartAsync(int nodes, string segmentSize = "64MiB")
+    {
+        var mesh = new ServeMesh(
+            await EtcdProcess.StartAsync(), $"{segmentSize},hugePages=false,preTouch=false");
+        try
+        {
+            for (int i = 1; i <= nodes; i++)
+                mesh.Nodes.Add(ServeProcess.Launch($"n{i}", mesh.Arguments($"n{i}")));
+            foreach (var node in mesh.Nodes)
+                await node.ReadyAsync();
+            if (nodes == 0)
+                return mesh;
+            await mesh.SettlesAsync(TimeSpan.FromSeconds(30));
+            mesh._client = await mesh.ConnectAsync();
+            return mesh;
+        }
+        catch
+        {
+            await mesh.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Another client, which knows every node that runs now.</summary>
+    public Task<MeshClient> ConnectAsync() => MeshClient.ConnectAsync(
+        new MeshClientOptions { Cluster = Cluster, Nodes = [.. Nodes.Select(n => n.Endpoint)] });
+
+    public ServeProcess Node(string nodeId) => Nodes.Single(n => n.NodeId == nodeId);
+
+    public async Task<ServeProcess> AddAsync(string nodeId, params string[] more)
+    {
+        var node = await ServeProcess.StartAsync(nodeId, Arguments(nodeId, more));
+        Nodes.Add(node);
+        return node;
+    }
+
+    /// <summary>SIGKILL; the timestamp from just before it.</summary>
+    public long Kill(ServeProcess node)
+    {
+        long at = TimeProvider.System.GetTimestamp();
+        node.Kill();
+        Nodes.Remove(node);
+        _ended.Add(node);
+        return at;
+    }
+
+    /// <summary>The node has ended by itself.</summary>
+    public void Remove(ServeProcess node)
+    {
+        Nodes.Remove(node);
+        _ended.Add(node);
+    }
+
+    /// <summary>
+    /// Waits until every node is ready, registered and not degraded, has exactly the running nodes in its view, and
+    /// the digests of all views are equal.
+    /// </summary>
+    public async Task<NodeStatus[]> SettlesAsync(TimeSpan limit)
+    {
+        long start = TimeProvider.System.GetTimestamp();
+        while (true)
+        {
+            var seen = await StatusesAsync();
+            var states = seen.OfType<NodeStatus>().ToArray();
+            if (states.Length == Nodes.Count && IsSettled(states))
+                return states;
+            Assert.True(TimeProvider.System.GetElapsedTime(start) < limit, "not settled: " + Describe(seen));
+            await Task.Delay(50);
+        }
+    }
+
+    public Task<NodeStatus?[]> StatusesAsync() => Task.WhenAll(Nodes.Select(n => n.TryStatusAsync()));
+
+    /// <summary>Ids of the keys that each running node holds.</summary>
+    public async Task<Dictionary<MeshKey, string>> HoldersAsync(string prefix = "")
+    {
+        var holders = new Dictionary<MeshKey, string>();
+        await foreach (var listed in Client.ListAsync(prefix))
+        {
+            if (listed.Succeeded)
+                holders[listed.Value.Key] = listed.Value.NodeId;
+        }
+
+        return holders;
+    }
+
+    /// <summary>The ring that the running nodes compute.</summary>
+    public SlotTable Ring(int slots = 65_536) => SlotTable.Build(
+        [.. Nodes.Select(n => n.NodeId).Order(StringComparer.Ordinal).Select(id => new NodeRecord { NodeId = id, Incarnation = 1 })],
+        slots);
+
+    /// <summary>Node keys in etcd, each with the id of its lease.</summary>
+    public async Task<Dictionary<string, long>> RegistrationsAsync()
+    {
+        using var json = JsonDocument.Parse(
+            await Etcd.CtlAsync("get", "--prefix", $"/mooncake-mesh/{Cluster}/nodes/", "-w", "json"));
+        var found = new Dictionary<string, long>();
+        if (!json.RootElement.TryGetProperty("kvs", out var entries))
+            return found;
+        foreach (var entry in entries.EnumerateArray())
+        {
+            string key = System.Text.Encoding.UTF8.GetString(entry.GetProperty("key").GetBytesFromBase64());
+            found[key[(key.LastIndexOf('/') + 1)..]] =
+                entry.TryGetProperty("lease", out var lease) ? lease.GetInt64() : 0;
+        }
+
+        return found;
+    }
+
+    /// <summary>etcd's revision: it moves with every write.</summary>
+    public async Task<long> RevisionAsync()
+    {
+        using var json = JsonDocument.Parse(await Etcd.CtlAsync("get", "x", "-w", "json"));
+        return json.RootElement.GetProperty("header").GetProperty("revision").GetInt64();
+    }
+
+    /// <summary>Puts keys of a known content, spread over the nodes.</summary>
+    public async Task<List<MeshKey>> FillAsync(string prefix, int count)
+    {
+        var keys = Enumerable.Range(0, count).Select(i => new MeshKey($"{prefix}-{i}")).ToList();
+        foreach (var batch in keys.Chunk(250))
+        {
+            var puts = await Client.TryPutBatchAsync(
+                batch, [.. batch.Select(k => (ReadOnlyMemory<byte>)Content.Of(k))], Spread);
+            for (int i = 0; i < batch.Length; i++)
+            {
+                // The machine may be so busy that a put is late; what it wrote counts, and it may be said again.
+                if (!puts[i].Succeeded)
+                    await Client.PutAsync(batch[i], Content.Of(batch[i]), Spread);
+            }
+        }
+
+        return keys;
+    }
+
+    /// <summary>For the message of a failure: counters of trouble, and the ends of the logs.</summary>
+    public async Task<string> DescribeAsync()
+    {
+        var text = new System.Text.StringBuilder();
+        foreach (var status in (await StatusesAsync()).OfType<NodeStatus>())
+        {
+            text.AppendLine($"{status.NodeId}: view {status.View.Id} {status.Slots} " + string.Join(' ',
+                status.Counters.Where(c => c.Value != 0).Select(c => $"{c.Key}={c.Value}")));
+        }
+
+        foreach (var node in Nodes.Concat(_ended))
+            text.AppendLine(node.NodeId).AppendJoin('\n', node.Log.TakeLast(40)).AppendLine();
+        return text.ToString();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_client is not null)
+            await _client.DisposeAsync();
+        foreach (var node in Nodes.Concat(_ended))
+            await node.DisposeAsync();
+        await Etcd.DisposeAsync();
+        System.IO.Directory.Delete(_directory, recursive: true);
+    }
+
+    public string[] Arguments(string nodeId, params string[] more) =>
+    [
+        "--cluster", Cluster, "--etcd-endpoints", Etcd.Endpoint, "--lease-ttl", $"{Ttl.TotalSeconds}s",
+        "--segments", _segments, "--runtime-directory", Path.Combine(_directory, nodeId), .. more,
+    ];
+
+    private bool IsSettled(NodeStatus[] states) =>
+        states.All(s => s is { Ready: true, Degraded: false } && s.View.Members.Count == Nodes.Count
+            && s.View.Members.All(m => m.Reach is "fine" or "self"))
+        && states.Select(s => DigestOf(s.View)).Distinct().Count() == 1
+        && states[0].View.Members.Select(m => m.NodeId).SequenceEqual(
+            Nodes.Select(n => n.NodeId).Order(StringComparer.Ordinal));
+
+    private static string DigestOf(ViewStatus view) => view.Id[(view.Id.LastIndexOf('.') + 1)..];
+
+    private string Describe(NodeStatus?[] seen) => string.Join("; ", seen.Select((s, i) => s is null
+        ? $"{Nodes[i].NodeId}: no answer"
+        : $"{s.NodeId}: ready={s.Ready} degraded={s.Degraded} ({s.Reason}) view={s.View.Id} members="
+            + string.Join(',', s.View.Members.Select(m => $"{m.NodeId}:{m.Reach}"))));
+}
+
+/// <summary>The bytes of a key: from its hash, so that every read can be checked.</summary>
+internal static class Content
+{
+    public static byte[] Of(in MeshKey key)
+    {
+        byte[] value = new byte[64 + (int)(key.Hash % 1000)];
+        new Random((int)key.Hash).NextBytes(value);
+        return value;
+    }
+}
+
+/// <summary>Prints what was measured; every figure on a line of its own.</summary>
+internal static class Figures
+{
+    public static void Print(string text) => Console.WriteLine($"figure: {text}");
+
+    /// <summary>A count that a longer run may raise by an environment variable.</summary>
+    public static int Count(string variable, int normal) =>
+        int.TryParse(Environment.GetEnvironmentVariable(variable), out int count) ? count : normal;
+}
