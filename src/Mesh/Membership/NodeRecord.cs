@@ -54,13 +54,30 @@ public sealed record NodeRecord
     {
         try
         {
-            return JsonSerializer.Deserialize(json, RegistryJson.Default.NodeRecord);
+            return JsonSerializer.Deserialize(json, RegistryJson.Default.NodeRecord)?.Whole();
         }
         catch (JsonException)
         {
             return null;
         }
     }
+
+    /// <summary>
+    /// Fills in what another version left out (a generated reader sets absent properties to null or 0, whatever their
+    /// initialisers say) and bounds what takes part in the ring; null when there is no name.
+    /// </summary>
+    private NodeRecord? Whole() => string.IsNullOrEmpty(NodeId) ? null : this with
+    {
+        Version = Version ?? "",
+        WireMin = Math.Max(1, WireMin),
+        WireMax = Math.Max(1, WireMax),
+        Endpoints = Endpoints ?? [],
+        BootId = BootId ?? "",
+        SocketPath = SocketPath ?? "",
+        Labels = Labels ?? new Dictionary<string, string>(),
+        Ring = Ring is null ? new RingShare() : Ring with { Weight = Math.Clamp(Ring.Weight, 0, 1 << 20) },
+        Segments = Segments is null ? [] : [.. Segments.Where(s => s is { Length: > 0, Id: >= 0 })],
+    };
 }
 
 /// <summary>A node's share of the ring.</summary>
@@ -129,7 +146,8 @@ public sealed record MeshConfig
     {
         try
         {
-            return JsonSerializer.Deserialize(json, RegistryJson.Default.MeshConfig);
+            var config = JsonSerializer.Deserialize(json, RegistryJson.Default.MeshConfig);
+            return config is null ? null : config with { Replaces = config.Replaces ?? [] };
         }
         catch (JsonException)
         {
