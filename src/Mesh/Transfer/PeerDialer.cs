@@ -78,7 +78,8 @@ internal sealed class PeerDialer(Func<Lane, string, Hello> hello, MeshRuntime ru
         catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException
             or WireException)
         {
-            return new MeshError(MeshErrorCode.Unavailable, "link", $"cannot reach {node.NodeId} at {endpoint}: {e.Message}");
+            return new MeshError(MeshErrorCode.Unavailable, "link",
+                $"cannot reach {node.NodeId} at {endpoint}: {e.Message}");
         }
         finally
         {

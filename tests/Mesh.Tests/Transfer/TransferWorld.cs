@@ -62,7 +62,8 @@ internal sealed class TransferWorld : IAsyncDisposable
     }
 
     /// <summary>A sealed object: it can be read, and no flow of the node will ever look at it.</summary>
-    public HeldObject Hold(ReadOnlySpan<byte> bytes) => TryHold(bytes) ?? throw new InvalidOperationException("no room");
+    public HeldObject Hold(ReadOnlySpan<byte> bytes) =>
+        TryHold(bytes) ?? throw new InvalidOperationException("no room");
 
     public unsafe HeldObject? TryHold(ReadOnlySpan<byte> bytes)
     {
