@@ -36,7 +36,7 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
         return id;
     }
 
-    /// <summary>Holds a reservation while bytes are written into it; null when there is none, or it is written to.</summary>
+    /// <summary>Holds a reservation while it is written into; null when there is none, or it is written to.</summary>
     public Reservation? BeginWrite(ulong id)
     {
         lock (_entries)

@@ -152,9 +152,8 @@ public abstract class TransportConformance : IAsyncLifetime
     public async Task An_object_dropped_during_a_read_is_stale_or_whole(int size)
     {
         Assert.SkipUnless(size <= Transport.MaxBytes, "beyond the transport's largest transfer");
-        // All but a few objects' room is taken, so that each drop gives its place to the next one.
-        int rest = 3 * size;
-        World.Hold(new byte[(128 << 20) - rest]);
+        // All but one object's room is taken, so that each drop gives its place to the next one.
+        World.Hold(new byte[(128 << 20) - size]);
         (HeldObject Held, ulong Pattern) current = (HoldPattern(size, 1)!, 1);
         var box = new StrongBox(current);
         int done = 0;
