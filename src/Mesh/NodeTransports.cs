@@ -47,7 +47,7 @@ internal sealed class NodeTransports : IAsyncDisposable
 
     public TransferPlan Plan { get; }
 
-    /// <summary>Takes over a connection of a bulk lane; null where there is no such lane (simulation, clients).</summary>
+    /// <summary>Takes over a connection of a bulk lane; null where there is none (simulation, clients).</summary>
     public Action<IPeerConnection, Hello>? DataLane { get; }
 
     /// <summary>Serves the data lane; null where there is none.</summary>

@@ -36,9 +36,7 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
         return id;
     }
 
-    /// <summary>
-    /// Holds a reservation while bytes are written into it; null when there is none, or it is written to.
-    /// </summary>
+    /// <summary>Holds a reservation while it is written into; null when there is none, or it is written to.</summary>
     public Reservation? BeginWrite(ulong id)
     {
         lock (_entries)
@@ -103,14 +101,12 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
     /// </summary>
     public void Expire()
     {
-        var late = new List<ulong>();
+        ulong[] late;
         lock (_entries)
         {
-            foreach (var (id, entry) in _entries)
-            {
-                if (IsOver(entry))
-                    late.Add(id);
-            }
+            if (_entries.Count == 0)
+                return;
+            late = [.. _entries.Where(e => IsOver(e.Value)).Select(e => e.Key)];
         }
 
         foreach (ulong id in late)

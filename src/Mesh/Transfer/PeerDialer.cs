@@ -10,9 +10,12 @@ namespace Mooncake.Mesh.Transfer;
 /// <param name="hello">Our hello on a lane to a node.</param>
 /// <param name="runtime">Network and clock.</param>
 /// <param name="bootId">Boot id of this host.</param>
-internal sealed class PeerDialer(Func<Lane, string, Hello> hello, MeshRuntime runtime, string bootId)
+/// <param name="timeout">How long a connection or an answer to its opening may take; 1 s by default.</param>
+internal sealed class PeerDialer(Func<Lane, string, Hello> hello, MeshRuntime runtime, string bootId,
+    TimeSpan? timeout = null)
 {
-    private static readonly TimeSpan ConnectTimeout = TimeSpan.FromSeconds(1);
+    /// <summary>How long a connection, or an answer to its opening, may take.</summary>
+    public TimeSpan Timeout { get; } = timeout ?? TimeSpan.FromSeconds(1);
 
     public MeshRuntime Runtime => runtime;
 
@@ -22,7 +25,7 @@ internal sealed class PeerDialer(Func<Lane, string, Hello> hello, MeshRuntime ru
 
     /// <summary>
     /// Connects to a node, over its Unix socket where that is possible: a third of the cost of tcp. Blocks the thread
-    /// for at most 1 s an endpoint.
+    /// for at most <see cref="Timeout"/> an endpoint.
     /// </summary>
     public MeshResult<SocketConnection> Dial(NodeRecord node, Lane lane, bool localOnly, CancellationToken cancel)
     {
@@ -60,8 +63,8 @@ internal sealed class PeerDialer(Func<Lane, string, Hello> hello, MeshRuntime ru
         IPeerConnection? connection = null;
         try
         {
-            using var timeout = new CancellationTokenSource(ConnectTimeout, runtime.Time);
-            using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancel);
+            using var late = new CancellationTokenSource(Timeout, runtime.Time);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancel);
             connection = await runtime.Network.ConnectAsync(endpoint, either.Token);
             using var reader = new FrameReader(connection);
             var answer = await Handshake.OfferAsync(connection, reader, hello(lane, node.NodeId), either.Token);
@@ -78,7 +81,8 @@ internal sealed class PeerDialer(Func<Lane, string, Hello> hello, MeshRuntime ru
         catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException
             or WireException)
         {
-            return new MeshError(MeshErrorCode.Unavailable, "link", $"cannot reach {node.NodeId} at {endpoint}: {e.Message}");
+            return new MeshError(MeshErrorCode.Unavailable, "link",
+                $"cannot reach {node.NodeId} at {endpoint}: {e.Message}");
         }
         finally
         {

@@ -25,7 +25,7 @@ internal sealed class FakeHolder : IAsyncDisposable
     public ExtentRead Read(long length) => new(Record, 0, 0, 1, length);
 
     public TcpTransport Transport(int connections = 1) =>
-        new(new PeerDialer(TransferWorld.Hello, Runtime, ""), connections);
+        new(new PeerDialer(TransferWorld.Hello, Runtime, "", TimeSpan.FromSeconds(60)), connections);
 
     /// <summary>Accepts a data connection and shakes hands.</summary>
     public async Task<IPeerConnection> AcceptAsync()

@@ -52,8 +52,9 @@ internal sealed class TransferWorld : IAsyncDisposable
         return node.Value;
     }
 
-    /// <summary>Opens connections as a client does; with no boot id, over tcp alone.</summary>
-    public PeerDialer Dialer(bool sameHost = true) => new(Hello, Runtime, sameHost ? HostIdentity.BootId : "");
+    /// <summary>Opens connections as a client does, however busy the machine; with no boot id, over tcp alone.</summary>
+    public PeerDialer Dialer(bool sameHost = true) =>
+        new(Hello, Runtime, sameHost ? HostIdentity.BootId : "", TimeSpan.FromSeconds(60));
 
     public MeshCalls Calls()
     {
@@ -62,7 +63,8 @@ internal sealed class TransferWorld : IAsyncDisposable
     }
 
     /// <summary>A sealed object: it can be read, and no flow of the node will ever look at it.</summary>
-    public HeldObject Hold(ReadOnlySpan<byte> bytes) => TryHold(bytes) ?? throw new InvalidOperationException("no room");
+    public HeldObject Hold(ReadOnlySpan<byte> bytes) =>
+        TryHold(bytes) ?? throw new InvalidOperationException("no room");
 
     public unsafe HeldObject? TryHold(ReadOnlySpan<byte> bytes)
     {

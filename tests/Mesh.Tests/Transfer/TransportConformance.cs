@@ -152,9 +152,8 @@ public abstract class TransportConformance : IAsyncLifetime
     public async Task An_object_dropped_during_a_read_is_stale_or_whole(int size)
     {
         Assert.SkipUnless(size <= Transport.MaxBytes, "beyond the transport's largest transfer");
-        // All but a few objects' room is taken, so that each drop gives its place to the next one.
-        int rest = 3 * size;
-        World.Hold(new byte[(128 << 20) - rest]);
+        // All but one object's room is taken, so that each drop gives its place to the next one.
+        World.Hold(new byte[(128 << 20) - size]);
         (HeldObject Held, ulong Pattern) current = (HoldPattern(size, 1)!, 1);
         var box = new StrongBox(current);
         int done = 0;
@@ -237,7 +236,8 @@ public abstract class TransportConformance : IAsyncLifetime
         var held = World.Hold(new byte[1 << 20]);
         using var destination = new GuardedMemory(1 << 20);
         destination.Bytes.Fill(0xEE);
-        var outcome = await Transport.ReadAsync(World.ReadOf(held), destination.Range, Long, new CancellationToken(true));
+        var outcome = await Transport.ReadAsync(World.ReadOf(held), destination.Range, Long,
+            new CancellationToken(true));
         Assert.Equal(TransferOutcome.Late, outcome);
         Assert.Equal(-1, destination.Bytes.IndexOfAnyExcept((byte)0xEE));
     }
@@ -251,6 +251,39 @@ public abstract class TransportConformance : IAsyncLifetime
         await Transport.DisposeAsync();
         if (Transport.Name is "tcp" or "shm")
             Assert.Equal(TransferOutcome.Unreachable, await ReadAsync(World.ReadOf(held), destination));
+    }
+
+    [Fact]
+    public async Task A_holder_that_ends_while_it_is_read_is_unreachable_in_the_end()
+    {
+        Assert.SkipWhen(Transport.Name == "self", "a node does not outlive itself");
+        int size = (int)Math.Min(Transport.MaxBytes, 8 << 20);
+        byte[] value = new byte[size];
+        value.AsSpan().Fill(7);
+        var read = World.ReadOf(World.Hold(value));
+        int done = 0;
+        var readers = Enumerable.Range(0, 3).Select(_ => Task.Run(async () =>
+        {
+            using var destination = new GuardedMemory(size);
+            while (true)
+            {
+                destination.Bytes.Clear();
+                var outcome = await ReadAsync(read, destination);
+                destination.AssertGuards();
+                if (outcome == TransferOutcome.Unreachable)
+                    return;
+                Assert.True(outcome is TransferOutcome.Done or TransferOutcome.Stale, outcome.ToString());
+                if (outcome != TransferOutcome.Done)
+                    continue;
+                Assert.Equal(-1, destination.Bytes.IndexOfAnyExcept((byte)7));
+                Interlocked.Increment(ref done);
+            }
+        })).ToArray();
+        while (Volatile.Read(ref done) < 5 && !Array.Exists(readers, r => r.IsCompleted))
+            await Task.Yield();
+        World.Node.Abort();
+        await Task.WhenAll(readers);
+        Assert.True(done >= 5);
     }
 
     private protected abstract ITransport Make(TransferWorld world);

@@ -25,7 +25,8 @@ public sealed class UnixSocketFileTests : IDisposable
         await using var listener = _network.Listen("unix:" + Socket);
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead | UnixFileMode.GroupWrite,
             File.GetUnixFileMode(Socket));
-        await using var connection = await _network.ConnectAsync("unix:" + Socket, TestContext.Current.CancellationToken);
+        await using var connection = await _network.ConnectAsync("unix:" + Socket,
+            TestContext.Current.CancellationToken);
     }
 
     [Fact]
@@ -34,7 +35,8 @@ public sealed class UnixSocketFileTests : IDisposable
         await using var listener = _network.Listen("unix:" + Socket);
         var refused = Assert.Throws<PeerNetworkException>(() => _network.Listen("unix:" + Socket));
         Assert.Contains(Socket, refused.Message);
-        await using var connection = await _network.ConnectAsync("unix:" + Socket, TestContext.Current.CancellationToken);
+        await using var connection = await _network.ConnectAsync("unix:" + Socket,
+            TestContext.Current.CancellationToken);
     }
 
     [Fact]

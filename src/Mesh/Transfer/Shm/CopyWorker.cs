@@ -3,7 +3,7 @@
 // On the data path.
 namespace Mooncake.Mesh.Transfer.Shm;
 
-/// <summary>A copy out of shared memory that is too large for the caller's thread. Holds the mapping to its end.</summary>
+/// <summary>A copy out of shared memory, too large for the caller's thread. Holds the mapping to its end.</summary>
 internal sealed class CopyJob(ShmMapping mapping, ExtentRead read, NativeRange destination) : TransferJob
 {
     public ShmMapping Mapping => mapping;

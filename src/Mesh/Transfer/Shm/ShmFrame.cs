@@ -51,7 +51,8 @@ internal static class ShmFrame
     }
 
     /// <summary>The header of an answer; false when it is none, or does not fit the bytes and descriptors.</summary>
-    public static bool TryReadHeader(ReadOnlySpan<byte> answer, int first, int descriptors, out int total, out int count)
+    public static bool TryReadHeader(ReadOnlySpan<byte> answer, int first, int descriptors, out int total,
+        out int count)
     {
         total = count = 0;
         if (answer.Length < HeaderBytes || BinaryPrimitives.ReadInt32LittleEndian(answer) != Version)

@@ -49,7 +49,7 @@ internal sealed class ShmMapping(SocketConnection connection, ShmSegment[] segme
         }
     }
 
-    /// <summary>Where an extent and its word lie; false when the word is another one already, or there is no such place.</summary>
+    /// <summary>Where an extent and its word lie; false when there is no such place, or another word.</summary>
     public unsafe bool TryFind(in ExtentRead read, out byte* bytes, out ulong* word)
     {
         bytes = null;

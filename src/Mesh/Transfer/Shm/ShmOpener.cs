@@ -11,8 +11,6 @@ namespace Mooncake.Mesh.Transfer.Shm;
 /// <summary>Gets the descriptors of a holder's segments over its Unix socket, and maps them.</summary>
 internal static class ShmOpener
 {
-    private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(1);
-
     /// <summary>Maps all segments of a node, or none; blocks the thread for a few seconds at most.</summary>
     public static MeshResult<ShmMapping> Open(PeerDialer dialer, NodeRecord node, CancellationToken cancel)
     {
@@ -24,7 +22,7 @@ internal static class ShmOpener
         MeshError? error;
         try
         {
-            error = Fetch(connection, segments);
+            error = Fetch(connection, dialer.Timeout, segments);
         }
         catch (Exception e) when (e is IOException or ObjectDisposedException)
         {
@@ -38,7 +36,7 @@ internal static class ShmOpener
         return error;
     }
 
-    private static MeshError? Fetch(SocketConnection connection, List<ShmSegment> segments)
+    private static MeshError? Fetch(SocketConnection connection, TimeSpan limit, List<ShmSegment> segments)
     {
         Span<byte> answer = stackalloc byte[ShmFrame.MostBytes];
         var descriptors = new List<int>();
@@ -47,7 +45,7 @@ internal static class ShmOpener
         {
             int first = segments.Count;
             connection.SendAsync(ShmFrame.Request(first), CancellationToken.None).AsTask().GetAwaiter().GetResult();
-            int got = DescriptorMessage.Receive(connection.Socket, answer, descriptors, AnswerTimeout);
+            int got = DescriptorMessage.Receive(connection.Socket, answer, descriptors, limit);
             if (got <= 0 || !ShmFrame.TryReadHeader(answer[..got], first, descriptors.Count, out total, out int count)
                 || total > SegmentSet.MaxSegments)
             {

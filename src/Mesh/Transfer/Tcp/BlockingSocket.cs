@@ -16,6 +16,12 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
     /// <summary>A side that takes or gives no byte for this long is given up.</summary>
     public static readonly TimeSpan NoProgress = TimeSpan.FromSeconds(10);
 
+    /// <summary>
+    /// A side that is slower than this over a whole transfer, after <see cref="NoProgress"/>, is given up too: it holds
+    /// a pin meanwhile (rule A2). In bytes a second.
+    /// </summary>
+    private const long Slowest = 1 << 20;
+
     /// <summary>The kernel takes at most 2 GiB a call; smaller pieces let no call run for long.</summary>
     private const long MaxPiece = 16 << 20;
 
@@ -58,7 +64,8 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
     /// <returns>False when the connection broke, was stopped, or made no progress.</returns>
     public bool TrySend(byte* bytes, long length)
     {
-        while (length > 0)
+        long end = EndOf(length);
+        while (length > 0 && Environment.TickCount64 < end)
         {
             nint sent = LibC.send(_fd, bytes, (nuint)Math.Min(length, MaxPiece), LibC.MSG_NOSIGNAL);
             if (sent < 0 && Marshal.GetLastPInvokeError() == LibC.EINTR)
@@ -69,7 +76,7 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
             length -= sent;
         }
 
-        return true;
+        return length == 0;
     }
 
     /// <summary>Fills all of the memory.</summary>
@@ -77,7 +84,8 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
     public long Receive(byte* bytes, long length)
     {
         long received = 0;
-        while (received < length)
+        long end = EndOf(length);
+        while (received < length && Environment.TickCount64 < end)
         {
             nint got = LibC.recv(_fd, bytes + received, (nuint)Math.Min(length - received, MaxPiece), 0);
             if (got < 0 && Marshal.GetLastPInvokeError() == LibC.EINTR)
@@ -133,6 +141,9 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
         _connection.Socket.SafeHandle.DangerousRelease();
         _connection.Abort();
     }
+
+    private static long EndOf(long length) =>
+        Environment.TickCount64 + (long)NoProgress.TotalMilliseconds + (length / Slowest * 1000);
 
     private bool MakeBlocking()
     {

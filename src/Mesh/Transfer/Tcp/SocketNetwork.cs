@@ -15,7 +15,17 @@ public sealed class SocketNetwork : IPeerNetwork
     /// <inheritdoc/>
     public async Task<IPeerConnection> ConnectAsync(string endpoint, CancellationToken cancel)
     {
-        var target = await ResolveAsync(endpoint, cancel);
+        EndPoint target;
+        try
+        {
+            target = await ResolveAsync(endpoint, cancel);
+        }
+        catch (ArgumentException e)
+        {
+            // Endpoints come out of other nodes' records: a socket path may be too long for this system.
+            throw new PeerNetworkException($"'{endpoint}' is no endpoint: {e.Message}", e);
+        }
+
         var socket = NewSocket(target);
         try
         {
