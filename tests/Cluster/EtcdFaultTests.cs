@@ -37,7 +37,9 @@ public abstract class EtcdFaultCase
 
     protected static async Task RunAsync(EtcdFault fault)
     {
-        await using var mesh = await ServeMesh.StartAsync(3, "256MiB");
+        // A lease that must outlive the outage needs more than a busy machine takes to start etcd.
+        bool isShort = fault == EtcdFault.StoppedForASecond;
+        await using var mesh = await ServeMesh.StartAsync(3, "256MiB", isShort ? TimeSpan.FromSeconds(10) : null);
         var keys = await mesh.FillAsync("known", 1_000);
         var before = await mesh.SettlesAsync(Ttl * 2);
         var leases = await mesh.RegistrationsAsync();
@@ -55,8 +57,7 @@ public abstract class EtcdFaultCase
         var after = await mesh.SettlesAsync(Ttl * 2);
         double settled = TimeProvider.System.GetElapsedTime(back).TotalSeconds;
         // Whoever is forgotten after all would be so within two TTLs more.
-        await mesh.Client.ExistsAsync(keys[0]);
-        await WaitOutAsync(load, back, Ttl * 3);
+        await WaitOutAsync(load, back, isShort ? Ttl : Ttl * 3);
         after = await mesh.SettlesAsync(Ttl);
         await load.EndsWellAsync(mesh, $"etcd {fault} (settled {settled:0.0} s after its return)");
 

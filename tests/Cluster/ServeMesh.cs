@@ -18,11 +18,13 @@ internal sealed class ServeMesh : IAsyncDisposable
 
     private readonly string _directory = System.IO.Directory.CreateTempSubdirectory("mesh-serve-").FullName;
     private readonly string _segments;
+    private readonly TimeSpan _leaseTtl;
     private readonly List<ServeProcess> _ended = [];
     private MeshClient? _client;
 
-    private ServeMesh(EtcdProcess etcd, string segments)
+    private ServeMesh(EtcdProcess etcd, string segments, TimeSpan leaseTtl)
     {
+        _leaseTtl = leaseTtl;
         Etcd = etcd;
         _segments = segments;
     }
@@ -34,10 +36,11 @@ internal sealed class ServeMesh : IAsyncDisposable
 
     public MeshClient Client => _client!;
 
-    public static async Task<ServeMesh> StartAsync(int nodes, string segmentSize = "64MiB")
+    public static async Task<ServeMesh> StartAsync(int nodes, string segmentSize = "64MiB", TimeSpan? leaseTtl = null)
     {
         var mesh = new ServeMesh(
-            await EtcdProcess.StartAsync(), $"{segmentSize},hugePages=false,preTouch=false");
+            await EtcdProcess.StartAsync(), $"{segmentSize},hugePages=false,preTouch=false",
+            leaseTtl ?? Ttl);
         try
         {
             for (int i = 1; i <= nodes; i++)
@@ -196,7 +199,7 @@ internal sealed class ServeMesh : IAsyncDisposable
 
     public string[] Arguments(string nodeId, params string[] more) =>
     [
-        "--cluster", Cluster, "--etcd-endpoints", Etcd.Endpoint, "--lease-ttl", $"{Ttl.TotalSeconds}s",
+        "--cluster", Cluster, "--etcd-endpoints", Etcd.Endpoint, "--lease-ttl", $"{_leaseTtl.TotalSeconds}s",
         "--segments", _segments, "--runtime-directory", Path.Combine(_directory, nodeId), .. more,
     ];
 

@@ -14,6 +14,7 @@ namespace Mooncake.Mesh.Flow;
 internal sealed class LocateOperation
 {
     private static readonly TimeSpan HedgeAfter = TimeSpan.FromMilliseconds(30);
+    private const int MostHedges = SlotTable.Places - 1;
     private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(1);
 
     private readonly FlowContext _context;
@@ -22,6 +23,7 @@ internal sealed class LocateOperation
     private readonly Deadline _deadline;
     private readonly CancellationToken _cancel;
     private readonly OwnerAnswer?[] _answers;
+    private bool _ended;
 
     private LocateOperation(FlowContext context, IReadOnlyList<MeshKey> keys, bool mark, Deadline deadline,
         CancellationToken cancel)
@@ -41,12 +43,16 @@ internal sealed class LocateOperation
         var operation = new LocateOperation(context, keys, mark, deadline, cancel);
         await operation.RunAsync();
         var results = new MeshResult<OwnerAnswer>[keys.Count];
-        for (int i = 0; i < results.Length; i++)
+        lock (operation._answers)
         {
-            results[i] = operation._answers[i] is { } answer
-                ? answer
-                : new MeshError(MeshErrorCode.Unavailable, "locate",
-                    $"no owner could answer for the key within {deadline.Limit.TotalMilliseconds:0} ms");
+            operation._ended = true;
+            for (int i = 0; i < results.Length; i++)
+            {
+                results[i] = operation._answers[i] is { } answer
+                    ? answer
+                    : new MeshError(MeshErrorCode.Unavailable, "locate",
+                        $"no owner could answer for the key within {deadline.Limit.TotalMilliseconds:0} ms");
+            }
         }
 
         return results;
@@ -97,15 +103,27 @@ internal sealed class LocateOperation
         return true;
     }
 
-    /// <summary>Asks the next owners as well, and waits until every key is answered or all have spoken.</summary>
+    /// <summary>
+    /// Asks the next owners as well, one after the other, while those asked before keep silent; waits until every key
+    /// is answered or all have spoken. A silent owner must not hide one behind it that knows.
+    /// </summary>
     private async Task HedgeAsync(List<int> open, Task first)
     {
-        var late = open.FindAll(index => !IsAnswered(index));
-        var second = AskAsync(late, 1);
-        var done = await Task.WhenAny(first, second);
-        await done;
-        if (!open.TrueForAll(IsAnswered))
-            await Task.WhenAll(first, second);
+        var asked = new List<Task> { first };
+        for (int turn = 1; turn <= MostHedges && !first.IsCompleted; turn++)
+        {
+            var late = open.FindAll(index => !IsAnswered(index));
+            if (late.Count == 0)
+                return;
+            var next = AskAsync(late, turn);
+            asked.Add(next);
+            await Task.WhenAny(first, next).EndsWithinAsync(HedgeAfter, _context.Runtime.Time, _cancel);
+            if (next.IsCompleted && !await next)
+                break;
+        }
+
+        while (asked.Count > 0 && !open.TrueForAll(IsAnswered))
+            asked.Remove(await Task.WhenAny(asked));
     }
 
     private List<(NodeRecord Node, List<int> Keys)> GroupByCandidate(List<int> open, int turn)
@@ -143,9 +161,19 @@ internal sealed class LocateOperation
         if (!answer.Succeeded || answer.Value.Items.Length != keys.Length)
             return;
         _context.Views.Suggest(answer.Value.View, node);
-        for (int i = 0; i < keys.Length; i++)
+        lock (_answers)
         {
-            var item = answer.Value.Items[i];
+            // An answer that comes after the end must not change what is being handed out.
+            if (!_ended)
+                Note(indexes, answer.Value.Items);
+        }
+    }
+
+    private void Note(List<int> indexes, OwnerAnswer[] items)
+    {
+        for (int i = 0; i < items.Length; i++)
+        {
+            var item = items[i];
             bool usable = item.Code == OwnerCode.Absent || (item.Code == OwnerCode.Yes && item.Record is not null);
             // A Yes is never replaced: a hedge may find what the first one denies, not the other way round.
             if (usable && _answers[indexes[i]] is not { Code: OwnerCode.Yes })

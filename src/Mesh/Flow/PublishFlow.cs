@@ -17,7 +17,10 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, ulong 
     private static readonly TimeSpan OwnerTimeout = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MirrorTimeout = TimeSpan.FromMilliseconds(500);
 
-    /// <summary>After this long an acting owner that is not complete may accept a key it does not know.</summary>
+    /// <summary>
+    /// After this long, or a third of its time, a put insists: an acting owner that is not complete may then accept a
+    /// key it does not know. What is left must suffice for the decision and the mirror.
+    /// </summary>
     private static readonly TimeSpan InsistAfter = TimeSpan.FromMilliseconds(400);
 
     private readonly Dictionary<ulong, Publishing> _publishing = [];
@@ -76,11 +79,12 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, ulong 
     {
         int slot = context.SlotOf(held.Key);
         var backoff = default(Backoff);
+        var insistAfter = deadline.Limit / 3 < InsistAfter ? deadline.Limit / 3 : InsistAfter;
         while (!deadline.Passed && !cancel.IsCancellationRequested)
         {
             foreach (var owner in Owners(slot))
             {
-                var request = new PublishRequest(held.Key, OfferOf(held), wanted, deadline.Elapsed > InsistAfter);
+                var request = new PublishRequest(held.Key, OfferOf(held), wanted, deadline.Elapsed > insistAfter);
                 var answer = await context.Calls.PublishAsync(owner, request, deadline.AtMost(OwnerTimeout), cancel);
                 if (!answer.Succeeded || answer.Value.Items.Length != 1)
                     continue;

@@ -24,10 +24,10 @@ internal static class ServeOptionsValidator
             errors.Add(Wrong("grace", "a time before now"));
         Ratio("eviction_high_watermark_ratio", options.EvictionHighWatermarkRatio, errors);
         Ratio("eviction_ratio", options.EvictionRatio, errors);
-        IReadOnlyList<MeshError> ofNode = options.ToNodeOptions().Validate();
-        errors.AddRange(ofNode);
-        // A length that no host can have is said once.
-        if (!ofNode.Any(error => error.Stage == "config:segments"))
+        // The node checks some of it itself; one mistake is said once.
+        if (errors.Count == 0)
+            errors.AddRange(options.ToNodeOptions().Validate());
+        if (!errors.Any(error => error.Stage == "config:segments"))
             Memory(options, memoryBytes, errors);
         return [.. errors.DistinctBy(error => error.Message)];
     }
@@ -56,9 +56,10 @@ internal static class ServeOptionsValidator
                 errors.Add(Wrong("listen", $"{listen} is no loopback address and nothing authenticates peers yet; "
                     + "set insecure: true to allow it on a trusted network"));
             }
-
-            if (listen.IsWildcard && options.Advertise is null)
+            else if (listen.IsWildcard && options.Advertise is null)
+            {
                 errors.Add(Wrong("advertise", $"listen is {listen}, every address; name the one that peers use"));
+            }
         }
 
         if (options.Advertise is not null && Endpoint("advertise", options.Advertise, errors) is { IsWildcard: true })
