@@ -13,6 +13,9 @@ public sealed class MeshMetrics : IDisposable
     /// <summary>Name of the meter.</summary>
     public const string MeterName = "Mooncake.Mesh";
 
+    /// <summary>Counts that fall as well as rise.</summary>
+    private static readonly HashSet<string> Levels = ["data_connections", "dropped_queue", "reservations"];
+
     private readonly Meter _meter = new(MeterName);
     private readonly MeshNode _node;
     private readonly KeyValuePair<string, object?> _tag;
@@ -25,7 +28,13 @@ public sealed class MeshMetrics : IDisposable
         var counters = new SortedDictionary<string, long>(StringComparer.Ordinal);
         node.AddCounters(counters);
         foreach (string name in counters.Keys)
-            _meter.CreateObservableCounter("mooncake_mesh_" + name, () => Counter(name));
+        {
+            if (Levels.Contains(name))
+                _meter.CreateObservableGauge("mooncake_mesh_" + name, () => Counter(name));
+            else
+                _meter.CreateObservableCounter("mooncake_mesh_" + name, () => Counter(name));
+        }
+
         Gauge("memory_capacity_bytes", "By", s => s.Memory.Capacity);
         Gauge("memory_live_bytes", "By", s => s.Memory.Live);
         Gauge("memory_filling_bytes", "By", s => s.Memory.Filling);
