@@ -16,6 +16,7 @@ namespace Mooncake.Mesh;
 public sealed class MeshNode : IAsyncDisposable
 {
     private static readonly TimeSpan HousekeepingInterval = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan FirstView = TimeSpan.FromSeconds(5);
 
     private readonly MeshNodeOptions _options;
     private readonly MeshRuntime _runtime;
@@ -34,6 +35,7 @@ public sealed class MeshNode : IAsyncDisposable
     private PeerServer? _server;
     private NodeTransports? _transports;
     private readonly Lock _ownerLock = new();
+    private readonly TaskCompletionSource _adopted = new();
     private OwnerParts? _owner;
     private ClientService? _clients;
     private MeshOperations? _operations;
@@ -221,7 +223,8 @@ public sealed class MeshNode : IAsyncDisposable
         var view = await _membership.StartAsync(RecordOf(advertised.Value), cancel);
         if (!view.Succeeded)
             return view.Error;
-        EnsureOwner(view.Value);
+        // Ready means that owner calls are decided in a view, so the start waits for the first one to be adopted.
+        await _adopted.Task.EndsWithinAsync(FirstView, _runtime.Time, cancel);
         _operations = new MeshOperations(_context, _transports.Plan, _bootId);
         _holder.Start();
         _ = _runtime.Start(HousekeepAsync);
@@ -273,6 +276,7 @@ public sealed class MeshNode : IAsyncDisposable
             return;
         _views.Changed(previous);
         EnsureOwner(next).Keeper.Adopt(previous, next);
+        _adopted.TrySetResult();
         _links.Keep(next);
         _transports?.Keep(next);
         _health.Watch(next);

@@ -125,7 +125,8 @@ internal sealed class ServeMesh : IAsyncDisposable
 
     /// <summary>The ring that the running nodes compute.</summary>
     public SlotTable Ring(int slots = 65_536) => SlotTable.Build(
-        [.. Nodes.Select(n => n.NodeId).Order(StringComparer.Ordinal).Select(id => new NodeRecord { NodeId = id, Incarnation = 1 })],
+        [.. Nodes.Select(n => n.NodeId).Order(StringComparer.Ordinal)
+            .Select(id => new NodeRecord { NodeId = id, Incarnation = 1 })],
         slots);
 
     /// <summary>Node keys in etcd, each with the id of its lease.</summary>

@@ -17,7 +17,9 @@ internal enum Lane
     /// <summary>Bulk bytes, read and written by blocking threads once the handshake is done.</summary>
     Data = 2,
 
-    /// <summary>Descriptors of shared memory, over a Unix socket; stays open as the sign that the holder lives.</summary>
+    /// <summary>
+    /// Descriptors of shared memory, over a Unix socket; stays open as the sign that the holder lives.
+    /// </summary>
     Shm = 3,
 }
 

@@ -101,12 +101,14 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
     /// </summary>
     public void Expire()
     {
-        ulong[] late;
+        var late = new List<ulong>();
         lock (_entries)
         {
-            if (_entries.Count == 0)
-                return;
-            late = [.. _entries.Where(e => IsOver(e.Value)).Select(e => e.Key)];
+            foreach (var (id, entry) in _entries)
+            {
+                if (IsOver(entry))
+                    late.Add(id);
+            }
         }
 
         foreach (ulong id in late)

@@ -62,6 +62,9 @@ public sealed record NodeRecord
         }
     }
 
+    private static SegmentRecord[] RealOnes(IReadOnlyList<SegmentRecord>? segments) =>
+        [.. (segments ?? []).Where(s => s is { Length: > 0, Id: >= 0 })];
+
     /// <summary>
     /// Fills in what another version left out (a generated reader sets absent properties to null or 0, whatever their
     /// initialisers say) and bounds what takes part in the ring; null when there is no name.
@@ -76,7 +79,7 @@ public sealed record NodeRecord
         SocketPath = SocketPath ?? "",
         Labels = Labels ?? new Dictionary<string, string>(),
         Ring = Ring is null ? new RingShare() : Ring with { Weight = Math.Clamp(Ring.Weight, 0, 1 << 20) },
-        Segments = Segments is null ? [] : [.. Segments.Where(s => s is { Length: > 0, Id: >= 0 })],
+        Segments = RealOnes(Segments),
     };
 }
 

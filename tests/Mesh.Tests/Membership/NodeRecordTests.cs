@@ -25,7 +25,8 @@ public sealed class NodeRecordTests
 
     [Theory]
     [InlineData("{\"nodeId\":\"a\",\"incarnation\":1}")]
-    [InlineData("{\"nodeId\":\"a\",\"incarnation\":1,\"labels\":null,\"ring\":null,\"segments\":[null],\"endpoints\":null}")]
+    [InlineData("{\"nodeId\":\"a\",\"incarnation\":1,\"labels\":null,\"ring\":null,"
+        + "\"segments\":[null],\"endpoints\":null}")]
     public void What_another_version_leaves_out_has_its_default(string json)
     {
         var record = NodeRecord.FromJson(Encoding.UTF8.GetBytes(json))!;
@@ -44,7 +45,8 @@ public sealed class NodeRecordTests
     [InlineData("{\"nodeId\":\"a\"}")]
     [InlineData("{\"nodeId\":null,\"incarnation\":1}")]
     [InlineData("{\"nodeId\":\"\",\"incarnation\":1}")]
-    public void What_is_no_record_is_none(string json) => Assert.Null(NodeRecord.FromJson(Encoding.UTF8.GetBytes(json)));
+    public void What_is_no_record_is_none(string json) =>
+        Assert.Null(NodeRecord.FromJson(Encoding.UTF8.GetBytes(json)));
 
     [Fact]
     public void A_weight_out_of_range_is_bounded()

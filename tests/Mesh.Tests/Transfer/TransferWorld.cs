@@ -52,7 +52,9 @@ internal sealed class TransferWorld : IAsyncDisposable
         return node.Value;
     }
 
-    /// <summary>Opens connections as a client does, however busy the machine; with no boot id, over tcp alone.</summary>
+    /// <summary>
+    /// Opens connections as a client does, however busy the machine; with no boot id, over tcp alone.
+    /// </summary>
     public PeerDialer Dialer(bool sameHost = true) =>
         new(Hello, Runtime, sameHost ? HostIdentity.BootId : "", TimeSpan.FromSeconds(60));
 
