@@ -28,18 +28,30 @@ internal sealed class LocalMesh : IAsyncDisposable
 
     public async Task<MeshNode> AddAsync(string nodeId, long segmentBytes, TimeSpan? ttl = null)
     {
-        var options = new MeshNodeOptions
+        var node = await TryAddAsync(Options(nodeId, segmentBytes) with
         {
-            NodeId = nodeId,
             LeaseTtl = ttl ?? TimeSpan.FromSeconds(10),
-            Segments = segmentBytes == 0
-                ? []
-                : [new SegmentOptions { Length = segmentBytes, HugePages = false, PreTouch = false }],
-        };
+        });
+        return node.Value;
+    }
+
+    /// <summary>Options of a node with one segment, or with none.</summary>
+    public static MeshNodeOptions Options(string nodeId, long segmentBytes) => new()
+    {
+        NodeId = nodeId,
+        Segments = segmentBytes == 0
+            ? []
+            : [new SegmentOptions { Length = segmentBytes, HugePages = false, PreTouch = false }],
+    };
+
+    /// <summary>Starts a node, or says why not.</summary>
+    public async Task<MeshResult<MeshNode>> TryAddAsync(MeshNodeOptions options)
+    {
         var node = await MeshNode.StartAsync(options, new EmbeddedRegistry(_registry, Runtime), Runtime,
             TestContext.Current.CancellationToken);
-        Nodes.Add(node.Value);
-        return node.Value;
+        if (node.Succeeded)
+            Nodes.Add(node.Value);
+        return node;
     }
 
     /// <summary>Waits until every node knows every node and all slots are complete.</summary>
@@ -48,6 +60,30 @@ internal sealed class LocalMesh : IAsyncDisposable
         using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
         while (!Nodes.TrueForAll(n => n.Ready && n.View.Members.Count == Nodes.Count))
             await Task.Delay(10, limit.Token);
+    }
+
+    /// <summary>What an object of <paramref name="size"/> bytes takes: whole units of 4 KiB, at least one.</summary>
+    public static long Room(long size) => Math.Max(1, (size + 4095) / 4096) * 4096;
+
+    /// <summary>Room taken by live objects, of all nodes.</summary>
+    public long LiveBytes => Nodes.Sum(n => n.Status().Memory.Live);
+
+    /// <summary>
+    /// Waits until nothing is being filled or still pinned, and the live bytes are <paramref name="bytes"/>.
+    /// </summary>
+    public async Task SettledAsync(long bytes)
+    {
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        while (!limit.IsCancellationRequested)
+        {
+            var memory = Nodes.ConvertAll(n => n.Status().Memory);
+            if (memory.Sum(m => m.Live) == bytes && memory.Sum(m => m.Filling + m.Zombie) == 0)
+                return;
+            await Task.Delay(10);
+        }
+
+        Assert.Equal(bytes, LiveBytes);
+        Assert.All(Nodes, n => Assert.Equal(0, n.Status().Memory.Filling + n.Status().Memory.Zombie));
     }
 
     public Task<MeshClient> ClientAsync(int node = 0) =>
