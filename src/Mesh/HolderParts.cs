@@ -13,9 +13,9 @@ internal sealed class HolderParts : IDisposable
     {
         Store = store;
         Book = new ReservationBook(store, context.Runtime);
-        Publish = new PublishFlow(context, store, incarnation);
-        Holder = new HolderService(store, Book, Publish, incarnation);
         Dropped = new DroppedQueue(context, incarnation);
+        Publish = new PublishFlow(context, store, Dropped, incarnation);
+        Holder = new HolderService(store, Book, Publish, incarnation);
         Eviction = new EvictionFlow(context, store, Dropped, incarnation);
         Reconciler = new HolderReconciler(context, store, Holder, Dropped);
     }

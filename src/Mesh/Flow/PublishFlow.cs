@@ -12,7 +12,7 @@ namespace Mooncake.Mesh.Flow;
 /// the next owner, commit. The one loop is: NotOwner or Unsure -> next owner or fresh view -> again, until the
 /// deadline.
 /// </summary>
-internal sealed class PublishFlow(FlowContext context, ObjectStore store, ulong incarnation)
+internal sealed class PublishFlow(FlowContext context, ObjectStore store, DroppedQueue dropped, ulong incarnation)
 {
     private static readonly TimeSpan OwnerTimeout = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan MirrorTimeout = TimeSpan.FromMilliseconds(500);
@@ -46,9 +46,10 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, ulong 
     public async Task<MeshResult<PutAnswer>> RunAsync(HeldObject held, int wanted, Deadline deadline,
         CancellationToken cancel)
     {
+        var publishing = new Publishing();
         lock (_publishing)
         {
-            if (!_publishing.TryAdd(held.ObjectId, new Publishing()))
+            if (!_publishing.TryAdd(held.ObjectId, publishing))
             {
                 store.Discard(held);
                 return new MeshError(MeshErrorCode.InvalidArgument, "publish", "this put attempt is published already");
@@ -58,24 +59,27 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, ulong 
         bool kept = false;
         try
         {
-            var answer = await DecideAsync(held, wanted, deadline, cancel);
+            var answer = await DecideAsync(held, publishing, wanted, deadline, cancel);
             kept = answer.Succeeded && !answer.Value.Existed;
             return answer;
         }
         finally
         {
-            Publishing? publishing;
             lock (_publishing)
-                _publishing.Remove(held.ObjectId, out publishing);
+                _publishing.Remove(held.ObjectId);
             if (!kept)
                 store.Discard(held);
-            else if (publishing!.Dropped)
+            else if (publishing.Dropped)
                 store.Drop(held.Key, held.ObjectId);
+            // An owner may have it on record although its answer never came: a key that points to freed memory would
+            // refuse every later put and fail every get.
+            if (!kept && publishing.MayBeOnRecord)
+                dropped.Add(held.Key, held.ObjectId, "");
         }
     }
 
-    private async Task<MeshResult<PutAnswer>> DecideAsync(HeldObject held, int wanted, Deadline deadline,
-        CancellationToken cancel)
+    private async Task<MeshResult<PutAnswer>> DecideAsync(HeldObject held, Publishing publishing, int wanted,
+        Deadline deadline, CancellationToken cancel)
     {
         int slot = context.SlotOf(held.Key);
         var backoff = default(Backoff);
@@ -87,8 +91,13 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, ulong 
                 var request = new PublishRequest(held.Key, OfferOf(held), wanted, deadline.Elapsed > insistAfter);
                 var answer = await context.Calls.PublishAsync(owner, request, deadline.AtMost(OwnerTimeout), cancel);
                 if (!answer.Succeeded || answer.Value.Items.Length != 1)
+                {
+                    publishing.MayBeOnRecord = true;
                     continue;
+                }
+
                 var decided = answer.Value.Items[0];
+                publishing.MayBeOnRecord |= decided.Code == OwnerCode.Yes;
                 if (decided.Code == OwnerCode.Kept)
                     return new PutAnswer(true, true, decided.Record?.Version ?? default);
                 if (decided.Code == OwnerCode.Yes && decided.Record is { } record)
@@ -171,5 +180,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, ulong 
     private sealed class Publishing
     {
         public bool Dropped { get; set; }
+
+        public bool MayBeOnRecord { get; set; }
     }
 }
