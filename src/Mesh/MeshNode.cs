@@ -31,6 +31,7 @@ public sealed class MeshNode : IAsyncDisposable
     private readonly HolderParts _holder;
     private readonly FlowContext _context;
     private readonly CancellationTokenSource _stop = new();
+    private readonly Lock _ownerGate = new();
     private PeerServer? _server;
     private NodeTransports? _transports;
     private OwnerParts? _owner;
@@ -276,8 +277,13 @@ public sealed class MeshNode : IAsyncDisposable
     /// <summary>Makes the owner's parts at the first view, before any peer can know of us.</summary>
     private OwnerParts EnsureOwner(MeshView view)
     {
-        if (_owner is not null)
-            return _owner;
+        // The start and the first change of the view come here at the same time: two owners would each know half.
+        lock (_ownerGate)
+            return _owner ??= NewOwner(view);
+    }
+
+    private OwnerParts NewOwner(MeshView view)
+    {
         var owner = new OwnerParts(NodeId, view.Config.Slots, _health, _calls, _runtime);
         _clients = new ClientService(_context, _holder.Store, _holder.Book, _holder.Eviction, _holder.Publish,
             owner.Owner);
@@ -286,7 +292,6 @@ public sealed class MeshNode : IAsyncDisposable
         _health.OnChanged = owner.Keeper.ReachChanged;
         _handler.Owner = owner.Owner;
         _handler.Clients = _clients;
-        _owner = owner;
         owner.Keeper.Start();
         return owner;
     }
