@@ -97,7 +97,7 @@ public sealed class AddressTests
         Assert.NotEmpty(options.Validate());
         var refused = await mesh.TryAddAsync(options);
         Assert.False(refused.Succeeded);
-        Assert.Equal("config:" + setting, refused.Error.Stage);
+        Assert.Equal("config:" + setting, refused.Error!.Stage);
         Assert.Contains(setting, refused.Error.Message, StringComparison.Ordinal);
         Assert.Contains($"'{(setting == "listen" ? listen : advertise)}'", refused.Error.Message,
             StringComparison.Ordinal);
@@ -114,7 +114,7 @@ public sealed class AddressTests
         await using var mesh = new LocalMesh();
         var refused = await mesh.TryAddAsync(Options("n1", listen, null));
         Assert.False(refused.Succeeded);
-        Assert.Equal("config:listen", refused.Error.Stage);
+        Assert.Equal("config:listen", refused.Error!.Stage);
         Assert.Contains("listen", refused.Error.Message, StringComparison.Ordinal);
         Assert.Contains(listen, refused.Error.Message, StringComparison.Ordinal);
         Assert.Empty(mesh.Registry.Read().Entries);
