@@ -73,6 +73,7 @@ for n in 1 2 3; do
     >"$folder/node-$n.json" 2>"$folder/node-$n.log" &
   pids+=($!)
   last=$!
+  disown "$last" # the shell shall not report how it ended
 done
 for n in 1 2 3; do wait_for 30 "node demo-$n" test -s "$folder/node-$n.json"; done
 

@@ -62,9 +62,7 @@ public sealed class KillTests
         Assert.All(gaps, gap => Assert.InRange(gap, 0, 1_000));
     }
 
-    /// <summary>
-    /// Polls the key all the time; milliseconds from the kill to the first answer asked for after it.
-    /// </summary>
+    /// <summary>Polls the key; milliseconds from the kill to the first answer asked for after it.</summary>
     private static async Task<double> GapAsync(ServeMesh mesh, ServeProcess victim, MeshKey key)
     {
         long killed = long.MaxValue;

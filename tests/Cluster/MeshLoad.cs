@@ -36,9 +36,7 @@ internal sealed class MeshLoad(MeshClient client, string prefix) : IAsyncDisposa
     /// <summary>The keys that must be found from now on, whatever happens.</summary>
     public void Expect(IEnumerable<MeshKey> live) => Volatile.Write(ref _live, [.. live]);
 
-    /// <summary>
-    /// From now on every acknowledged put must be found as well: no holder that is going to die gets it.
-    /// </summary>
+    /// <summary>From now on every acknowledged put must be found as well: none of their holders will die.</summary>
     public void ExpectPutsFromNowOn() => _marked = true;
 
     public void Start() => _loops = Task.WhenAll(Task.Run(ReadAsync), Task.Run(WriteAsync));

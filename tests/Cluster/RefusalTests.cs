@@ -62,7 +62,7 @@ public sealed class RefusalTests
     public async Task A_key_or_a_value_too_large_and_a_key_that_is_not_there()
     {
         await using var mesh = await ServeMesh.StartAsync(1, "8MiB");
-        string[] node = ["--cluster", ServeMesh.Cluster, "--node", mesh.Nodes[0].Endpoint];
+        string[] node = ["--cluster", ServeMesh.Cluster, "--node", mesh.Nodes[0].Endpoint, "--deadline", "10s"];
         string file = Path.GetTempFileName();
         try
         {

@@ -103,7 +103,13 @@ internal sealed class ServeMesh : IAsyncDisposable
             var states = seen.OfType<NodeStatus>().ToArray();
             if (states.Length == Nodes.Count && IsSettled(states))
                 return states;
-            Assert.True(TimeProvider.System.GetElapsedTime(start) < limit, "not settled: " + Describe(seen));
+            if (TimeProvider.System.GetElapsedTime(start) > limit)
+            {
+                var leases = (await RegistrationsAsync()).Select(r => $"{r.Key} on {r.Value:x}");
+                Assert.Fail($"not settled: {Describe(seen)}\netcd has {string.Join(", ", leases)}\n" +
+                    await DescribeAsync());
+            }
+
             await Task.Delay(50);
         }
     }

@@ -96,9 +96,7 @@ public sealed class StopTests
         Assert.Empty(await mesh.RegistrationsAsync());
     }
 
-    /// <summary>
-    /// Gets keys of the leaving node in a loop: hits during the grace, hits or clean misses after it.
-    /// </summary>
+    /// <summary>Gets the leaving node's keys in a loop: hits during the grace, hits or clean misses after it.</summary>
     private static async Task<(int Hits, int Misses)> ReadAsync(
         ServeMesh mesh, List<MeshKey> held, long signalled, CancellationToken stop)
     {

@@ -20,6 +20,9 @@ internal sealed class RegistryHealth(MeshRuntime runtime, ILogger log, TimeSpan 
     private long _addOnlyUntil;
     private long? _lastLog;
 
+    /// <summary>Called when an add-only window opens: its end needs a listing, whatever sleeps until then.</summary>
+    public Action? WindowOpened { get; set; }
+
     /// <summary>The lease's granted time to live: what the windows are made of.</summary>
     public TimeSpan LeaseTtl { get; set; } = leaseTtl;
 
@@ -94,6 +97,9 @@ internal sealed class RegistryHealth(MeshRuntime runtime, ILogger log, TimeSpan 
                 OpenWindow();
         }
 
+        if (outage > LeaseTtl / 3)
+            WindowOpened?.Invoke();
+
         Log(LogLevel.Information, $"registry: answers again after {outage.TotalSeconds:0.0} s");
     }
 
@@ -110,6 +116,7 @@ internal sealed class RegistryHealth(MeshRuntime runtime, ILogger log, TimeSpan 
     {
         lock (_gate)
             OpenWindow();
+        WindowOpened?.Invoke();
     }
 
     /// <summary>At most one line a second, whatever happens.</summary>
@@ -122,7 +129,7 @@ internal sealed class RegistryHealth(MeshRuntime runtime, ILogger log, TimeSpan 
             _lastLog = runtime.Time.GetTimestamp();
         }
 
-        log.Log(level, "{Message}", message);
+        log.Log(level, "registry message={Message}", message);
     }
 
     private void OpenWindow() =>

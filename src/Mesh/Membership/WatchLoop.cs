@@ -74,6 +74,8 @@ internal sealed class WatchLoop(
     /// <summary>Runs until <paramref name="stop"/>.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
+        // A watch that outlives the outage still sleeps for a whole interval: what ends the window must wake it.
+        health.WindowOpened = _wanted.Set;
         while (!stop.IsCancellationRequested)
         {
             long started = runtime.Time.GetTimestamp();

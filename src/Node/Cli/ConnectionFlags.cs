@@ -38,6 +38,10 @@ internal sealed class ConnectionFlags
         command.Options.Add(_deadline);
     }
 
+    /// <summary>The deadline, if one was typed; a value of any size has a default of its own otherwise.</summary>
+    internal TimeSpan? GivenDeadline(ParseResult parsed) =>
+        parsed.GetResult(_deadline) is { Implicit: false } ? _deadline.Read(parsed) : null;
+
     /// <summary>The deadline of each call.</summary>
     internal TimeSpan Deadline(ParseResult parsed) => _deadline.Read(parsed);
 

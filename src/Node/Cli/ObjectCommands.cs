@@ -40,6 +40,7 @@ internal static class ObjectCommands
                     Placement = placement.Read(parsed),
                     PreferredNode = parsed.GetValue(preferred) ?? "",
                     Replicas = parsed.GetValue(replicas),
+                    Deadline = connection.GivenDeadline(parsed),
                 },
                 cancel);
             PutOutcome outcome = put.Value;
@@ -80,7 +81,8 @@ internal static class ObjectCommands
         command.SetAction(async (parsed, cancel) =>
         {
             await using MeshClient client = await connection.ConnectAsync(parsed, cancel);
-            byte[] value = (await client.TryGetAsync(new MeshKey(parsed.GetValue(key)!), null, cancel)).Value;
+            var options = new GetOptions { Deadline = connection.GivenDeadline(parsed) };
+            byte[] value = (await client.TryGetAsync(new MeshKey(parsed.GetValue(key)!), options, cancel)).Value;
             string? path = parsed.GetValue(file);
             if (path is not null)
                 await WriteAsync(path, value, cancel);
