@@ -7,7 +7,9 @@ using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh.Tests.Control;
 
-/// <summary>Every message comes back as it went, with fields of a newer version skipped, and cut ones refused.</summary>
+/// <summary>
+/// Every message comes back as it went; fields of a newer version are skipped, cut messages refused.
+/// </summary>
 public sealed class CodecTests
 {
     private static readonly MeshKey Key = new([0, 1, 0xff, 65]);

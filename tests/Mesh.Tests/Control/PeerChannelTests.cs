@@ -11,7 +11,13 @@ public sealed class PeerChannelTests
 {
     private static readonly TimeSpan Long = TimeSpan.FromMinutes(1);
 
-    private static readonly Hello Remote = new() { Cluster = "c", Lane = Lane.Client, NodeId = "peer", Incarnation = 1 };
+    private static readonly Hello Remote = new()
+    {
+        Cluster = "c",
+        Lane = Lane.Client,
+        NodeId = "peer",
+        Incarnation = 1,
+    };
 
     [Fact]
     public async Task Calls_are_answered_each_with_its_own_answer()
@@ -19,8 +25,8 @@ public sealed class PeerChannelTests
         var (a, b) = MemoryPipe.Pair();
         var caller = Start(a, new Silent());
         Start(b, new Echo());
-        var calls = Enumerable.Range(0, 500).Select(i =>
-            caller.CallAsync<AbandonRequest, Done>(new AbandonRequest((ulong)i), Long, CancellationToken.None)).ToList();
+        var calls = Enumerable.Range(0, 500).Select(i => caller.CallAsync<AbandonRequest, Done>(
+            new AbandonRequest((ulong)i), Long, CancellationToken.None)).ToList();
         for (int i = 0; i < calls.Count; i++)
             Assert.Equal(i, (await calls[i]).Value.Count);
         Assert.True(caller.IsOpen);

@@ -115,7 +115,8 @@ public sealed class DirectoryTableTests
             record, record with { Version = new RecordVersion(2, 2, 3) }, record with { Version = new(1, 3, 3) },
             record with { Version = new(1, 2, 4) }, record with { ObjectId = 5 }, record with { Removed = true },
             record with { Replicas = [new Replica(5, 0, 0, 6)] },
-            record with { Replicas = [new Replica(5, 0, 0, 8), new Replica(7, 0, 0, 6)] }, record with { Replicas = [] },
+            record with { Replicas = [new Replica(5, 0, 0, 8), new Replica(7, 0, 0, 6)] },
+            record with { Replicas = [] },
         ];
         var seen = new HashSet<ulong>();
         foreach (var other in others)
