@@ -142,7 +142,7 @@ public sealed class BatchTests
         var all = Enumerable.Range(0, 300).Select(i => new MeshKey($"{i}{new string('k', 65_000)}"))
             .ToLookup(k => view.Owner(view.SlotOf(k.Hash), 0)!.NodeId == first);
         // One key of another owner after seven of the first: no owner's keys may be counted as another's.
-        var keys = all[true].Take(70).Chunk(7).Zip(all[false]).SelectMany(p => p.First.Prepend(p.Second)).ToArray();
+        var keys = all[true].Take(70).Chunk(7).Zip(all[false]).SelectMany(p => p.First.Append(p.Second)).ToArray();
         var puts = await client.TryPutBatchAsync(keys, [.. keys.Select((_, i) => (ReadOnlyMemory<byte>)Bytes(i, 8))]);
         Assert.All(puts, p => Assert.True(p.Succeeded, p.Error?.ToString()));
         Assert.All(await client.TryExistsBatchAsync(keys), e => Assert.True(e.Value));

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.Buffers;
+using MessagePack;
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Tests.Control;
+
+/// <summary>
+/// Every message comes back as it went; fields of a newer version are skipped, cut messages refused.
+/// </summary>
+public sealed class CodecTests
+{
+    private static readonly MeshKey Key = new([0, 1, 0xff, 65]);
+    private static readonly ViewId View = new(3, long.MaxValue, ulong.MaxValue);
+
+    private static readonly ObjectRecord Record = new()
+    {
+        Version = new RecordVersion(1, 1L << 40, long.MaxValue),
+        ObjectId = ulong.MaxValue,
+        Size = long.MaxValue,
+        Checksum = 7,
+        Replicas = [new Replica(ulong.MaxValue, 3, 1L << 45, 9), new Replica(1, 0, 0, 2)],
+    };
+
+    [Fact]
+    public void Owner_messages_come_back_as_they_went()
+    {
+        Back(Record);
+        Back(new ObjectRecord { ObjectId = 1, Removed = true });
+        Back(new LocateRequest([Key, new MeshKey("b")], true));
+        Back(new LocateRequest([], false));
+        Back(new PublishRequest(Key, Record, 2, true));
+        Back(new MirrorRequest([new KeyedRecord(Key, Record)]));
+        Back(new RetractRequest(5, [new RetractItem(Key, 6)], true));
+        Back(new OweRequest("node-1", 77));
+        Back(new Done(3));
+        Back(new OwnerAnswers(View, [new OwnerAnswer(OwnerCode.Kept, Record), new OwnerAnswer(OwnerCode.Absent)]));
+        Back(new SlotPullRequest(View, 5, new SlotSet([1, 2, 3])));
+        Back(new SlotPage(true, 9, new SlotSet([4]), [new SlotSummary(1, 2, 3)], [new KeyedRecord(Key, Record)]));
+        Back(new SlotStateRequest(View, new SlotSet([0xff])));
+        Back(new SlotStateAnswer(View, new SlotSet([])));
+    }
+
+    [Fact]
+    public void Holder_and_client_messages_come_back_as_they_went()
+    {
+        var head = new PutHead(Key, 8, 3, 2, true, 900);
+        Back(new PutRequest(head, 9, new byte[] { 1, 2, 3 }));
+        Back(new ReserveRequest(head));
+        Back(new ReserveAnswer(ulong.MaxValue));
+        Back(new SealRequest(1, ulong.MaxValue));
+        Back(new PutAnswer(true, false, Record.Version));
+        Back(new RemoveRequest(Key, 5));
+        Back(new DropRequest([new RetractItem(Key, 1), new RetractItem(new MeshKey("x"), 2)]));
+        Back(new ReadRequest(1, 1L << 45, 3, 4, 5));
+        Back(new ReadAnswer(true, new byte[] { 9, 8 }));
+        Back(new HolderListRequest(new SlotSet([5]), 8, 6, [7]));
+        Back(new HolderPage([new KeyedRecord(Key, Record)], 8));
+        Back(new AbandonRequest(4));
+    }
+
+    [Fact]
+    public void Node_messages_come_back_as_they_went()
+    {
+        Back(new PingRequest(View));
+        Back(new PingAnswer(View, 1L << 50, true));
+        Back(new ViewPullRequest(4));
+        Back(new ViewPage(View, [1], 2, [[2], [], [3, 4]]));
+        Back(new StatusRequest());
+        Back(new StatusAnswer([1, 2]));
+        Back(new Failure(MeshErrorCode.Busy, "stage", "message \u00e9", 5));
+        Back(new Hello
+        {
+            Cluster = "c",
+            Lane = Lane.Owner,
+            NodeId = "n",
+            Incarnation = ulong.MaxValue,
+            Session = long.MinValue,
+            View = View,
+            WantedNode = "w",
+            BootId = "b",
+            Authentication = [1, 2],
+        });
+    }
+
+    [Fact]
+    public void Lists_above_their_limits_are_refused()
+    {
+        var keys = new MeshKey[Wire.MaxBatch + 1];
+        Array.Fill(keys, Key);
+        Refused(new LocateRequest(keys, false));
+        Refused(new LocateRequest([new MeshKey(new byte[MeshKey.MaxLength + 1])], false));
+        Refused(Record with { Replicas = new Replica[Wire.MaxReplicas + 1] });
+        Refused(Record with { Size = -1 });
+        Refused(new OweRequest(new string('n', Wire.MaxText + 1), 1));
+        Refused(new PutRequest(new PutHead(Key, 1, 4, 1, false, 1), 0, new byte[3]));
+        Refused(new PutRequest(new PutHead(Key, 1, Wire.MaxInlinePut + 1, 1, false, 1), 0,
+            new byte[Wire.MaxInlinePut + 1]));
+        Refused(new SlotPullRequest(View, 0, new SlotSet(new byte[SlotSet.MaxBytes + 1])));
+        Assert.Throws<WireException>(() => FrameBuffer.Of(MessageType.Answer, 1, new StatusAnswer(new byte[1 << 20])));
+    }
+
+    /// <summary>Writes, reads and writes again; then with an appended field, and cut at every byte.</summary>
+    private static void Back<T>(T message)
+        where T : IWireMessage<T>
+    {
+        byte[] bytes = BytesOf(message);
+        Assert.Equal(bytes, BytesOf(Read<T>(bytes, out long used)));
+        Assert.Equal(bytes.Length, used);
+        byte[] longer = Appended(bytes);
+        Assert.Equal(bytes, BytesOf(Read<T>(longer, out used)));
+        Assert.Equal(longer.Length, used);
+        for (int cut = 0; cut < bytes.Length; cut++)
+        {
+            var error = Xunit.Record.Exception(() => Read<T>(bytes[..cut], out _));
+            Assert.True(IsRefusal(error), $"{typeof(T).Name} cut at {cut} of {bytes.Length}: {error}");
+        }
+    }
+
+    private static void Refused<T>(T message)
+        where T : IWireMessage<T> => Assert.Throws<WireException>(() => Read<T>(BytesOf(message), out _));
+
+    private static bool IsRefusal(Exception? error) => error is WireException or MessagePackSerializationException
+        or EndOfStreamException or OverflowException;
+
+    private static T Read<T>(byte[] bytes, out long used)
+        where T : IWireMessage<T>
+    {
+        var reader = new MessagePackReader(bytes);
+        var message = T.Read(ref reader);
+        used = reader.Consumed;
+        return message;
+    }
+
+    private static byte[] BytesOf<T>(T message)
+        where T : IWireMessage<T>
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        var writer = new MessagePackWriter(buffer);
+        message.Write(ref writer);
+        writer.Flush();
+        return buffer.WrittenSpan.ToArray();
+    }
+
+    /// <summary>The same array with fields that a newer version may have: a map, a list and a text.</summary>
+    private static byte[] Appended(byte[] bytes)
+    {
+        var reader = new MessagePackReader(bytes);
+        int fields = reader.ReadArrayHeader();
+        var buffer = new ArrayBufferWriter<byte>();
+        var writer = new MessagePackWriter(buffer);
+        writer.WriteArrayHeader(fields + 3);
+        writer.WriteRaw(bytes.AsSpan((int)reader.Consumed));
+        writer.WriteMapHeader(1);
+        writer.Write("k");
+        writer.Write(1);
+        writer.WriteArrayHeader(2);
+        writer.WriteNil();
+        writer.Write(1.5);
+        writer.Write("text");
+        writer.Flush();
+        return buffer.WrittenSpan.ToArray();
+    }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Directory;
+using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Tests.Support;
+
+namespace Mooncake.Mesh.Tests.Directory;
+
+/// <summary>One owner in a view of three nodes, without a network.</summary>
+internal sealed class OwnerWorld : IDisposable
+{
+    public const int Slots = 64;
+
+    public OwnerWorld(string self = "n1")
+    {
+        Self = self;
+        Table = new DirectoryTable(Slots);
+        States = new SlotStates(self, Slots);
+        Owner = new OwnerService(Table, States, n => Unreachable.Contains(n.NodeId), Time)
+        {
+            OnLoser = (key, record) => Losers.Add(new KeyedRecord(key, record)),
+            OnDebt = (node, slot) => Debts.Add((node, slot)),
+        };
+        Adopt(ViewOf(10, "n1", "n2", "n3"));
+        for (int slot = 0; slot < Slots; slot++)
+            States.SetComplete(slot, States.PlaceOf(slot));
+    }
+
+    public string Self { get; }
+
+    public ManualTimeProvider Time { get; } = new();
+
+    public DirectoryTable Table { get; }
+
+    public SlotStates States { get; }
+
+    public OwnerService Owner { get; }
+
+    public HashSet<string> Unreachable { get; } = [];
+
+    public List<KeyedRecord> Losers { get; } = [];
+
+    public List<(string NodeId, int Slot)> Debts { get; } = [];
+
+    public MeshView View => States.Current.View;
+
+    public static ulong IncarnationOf(string nodeId) => (ulong)nodeId[1];
+
+    public static MeshView ViewOf(long revision, params string[] nodes) =>
+        new(new MeshConfig { MeshId = 1, Slots = Slots }, revision,
+            nodes.Select(n => new NodeRecord { NodeId = n, Incarnation = IncarnationOf(n) }));
+
+    public static ObjectRecord Offer(ulong objectId, string holder = "n1") => new()
+    {
+        ObjectId = objectId,
+        Size = 100,
+        Checksum = objectId * 3,
+        Replicas = [new Replica(IncarnationOf(holder), 0, 4096, 2)],
+    };
+
+    public void Adopt(MeshView view) => States.Adopt(View, view);
+
+    /// <summary>A key in whose preference list this node has the given place.</summary>
+    public MeshKey KeyAt(int place, int skip = 0)
+    {
+        for (int i = 0; ; i++)
+        {
+            var key = new MeshKey($"key-{i}");
+            if (States.PlaceOf(SlotOf(key)) == place && skip-- == 0)
+                return key;
+        }
+    }
+
+    public int SlotOf(MeshKey key) => Table.SlotOf(key.Hash);
+
+    public OwnerAnswer Publish(MeshKey key, ObjectRecord offer, int wanted = 1, bool insist = false) =>
+        Assert.Single(Owner.Publish(new PublishRequest(key, offer, wanted, insist)).Items);
+
+    public OwnerAnswer Mirror(MeshKey key, ObjectRecord record) =>
+        Assert.Single(Owner.Mirror(new MirrorRequest([new KeyedRecord(key, record)])).Items);
+
+    public OwnerAnswer Locate(MeshKey key, bool mark = false) =>
+        Assert.Single(Owner.Locate(new LocateRequest([key], mark)).Items);
+
+    public OwnerCode Retract(MeshKey key, ulong objectId, string holder = "n1", bool done = false) =>
+        Assert.Single(Owner.Retract(new RetractRequest(IncarnationOf(holder), [new RetractItem(key, objectId)], done))
+            .Items).Code;
+
+    public OwnerAnswer Remove(MeshKey key) => Assert.Single(Owner.Remove(key, out _).Items);
+
+    public void Dispose() => Table.Dispose();
+}
