@@ -15,6 +15,7 @@ namespace Mooncake.Mesh.Flow;
 internal sealed class PublishFlow(FlowContext context, ObjectStore store, DroppedQueue dropped, ulong incarnation)
 {
     private static readonly TimeSpan OwnerTimeout = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan ProbeTimeout = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan MirrorTimeout = TimeSpan.FromMilliseconds(500);
 
     /// <summary>
@@ -84,11 +85,13 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         int slot = context.SlotOf(held.Key);
         var backoff = default(Backoff);
         var insistAfter = deadline.Limit / 3 < InsistAfter ? deadline.Limit / 3 : InsistAfter;
+        bool insist = false;
         while (!deadline.Passed && !cancel.IsCancellationRequested)
         {
             foreach (var owner in Owners(slot))
             {
-                var request = new PublishRequest(held.Key, OfferOf(held), wanted, deadline.Elapsed > insistAfter);
+                var request = new PublishRequest(held.Key, OfferOf(held), wanted,
+                    insist || deadline.Elapsed > insistAfter);
                 var answer = await context.Calls.PublishAsync(owner, request, deadline.AtMost(OwnerTimeout), cancel);
                 if (!answer.Succeeded || answer.Value.Items.Length != 1)
                 {
@@ -108,15 +111,41 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
                 }
 
                 context.Views.Suggest(answer.Value.View, owner);
-                // Unsure is said by the one that decides: asking those behind it would only be refused.
-                if (decided.Code == OwnerCode.Unsure)
-                    break;
+                if (decided.Code != OwnerCode.Unsure)
+                    continue;
+                // Unsure is said by the one that decides but has not heard of the key; another may have.
+                if (await ElsewhereAsync(held.Key, owner, deadline, cancel) is { } known)
+                    return new PutAnswer(true, true, known.Version);
+                insist = true;
+                break;
             }
 
             await backoff.PauseAsync(context, deadline, cancel);
         }
 
         return deadline.Error("publish");
+    }
+
+    /// <summary>What other owners, of this view or the last, have of a key; null when none of them has it.</summary>
+    private async Task<ObjectRecord?> ElsewhereAsync(MeshKey key, NodeRecord asked, Deadline deadline,
+        CancellationToken cancel)
+    {
+        var request = new LocateRequest([key], false);
+        var calls = new List<Task<MeshResult<OwnerAnswers>>>();
+        foreach (var node in context.CandidatesOf(context.SlotOf(key)))
+        {
+            if (node.NodeId != asked.NodeId && !context.IsDown(node))
+                calls.Add(context.Calls.LocateAsync(node, request, deadline.AtMost(ProbeTimeout), cancel));
+        }
+
+        foreach (var call in calls)
+        {
+            var answer = await call;
+            if (answer is { Succeeded: true, Value.Items: [{ Code: OwnerCode.Yes, Record: { } record }] })
+                return record;
+        }
+
+        return null;
     }
 
     /// <summary>Mirrors and commits; null when a newer record won in the meantime and the put starts over.</summary>
