@@ -15,19 +15,24 @@ public sealed class SocketNetwork : IPeerNetwork
     /// <inheritdoc/>
     public async Task<IPeerConnection> ConnectAsync(string endpoint, CancellationToken cancel)
     {
-        var target = await ResolveAsync(endpoint, cancel);
-        var socket = NewSocket(target);
-        try
+        // A name may have several addresses, of which the peer listens on one.
+        var targets = await ResolveAsync(endpoint, cancel);
+        for (int i = 0; ; i++)
         {
-            await socket.ConnectAsync(target, cancel);
-            return new SocketConnection(socket, endpoint);
-        }
-        catch (Exception e)
-        {
-            socket.Dispose();
-            if (e is OperationCanceledException)
-                throw;
-            throw new PeerNetworkException(e.Message, e);
+            var socket = NewSocket(targets[i]);
+            try
+            {
+                await socket.ConnectAsync(targets[i], cancel);
+                return new SocketConnection(socket, endpoint);
+            }
+            catch (Exception e)
+            {
+                socket.Dispose();
+                if (e is OperationCanceledException)
+                    throw;
+                if (i == targets.Length - 1)
+                    throw new PeerNetworkException(e.Message, e);
+            }
         }
     }
 
@@ -39,6 +44,9 @@ public sealed class SocketNetwork : IPeerNetwork
         {
             var local = Resolve(endpoint);
             socket = NewSocket(local);
+            // Peers may be told an IPv4 address of this host: the wildcard means both.
+            if (local is IPEndPoint { Address: var address } && address.Equals(IPAddress.IPv6Any))
+                socket.DualMode = true;
             if (local is UnixDomainSocketEndPoint)
                 UnixSocketFile.Bind(socket, endpoint[UnixPrefix.Length..]);
             else
@@ -61,17 +69,17 @@ public sealed class SocketNetwork : IPeerNetwork
         return new Socket(endpoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
     }
 
-    private static async ValueTask<EndPoint> ResolveAsync(string endpoint, CancellationToken cancel)
+    private static async ValueTask<EndPoint[]> ResolveAsync(string endpoint, CancellationToken cancel)
     {
         if (endpoint.StartsWith(UnixPrefix, StringComparison.Ordinal))
-            return new UnixDomainSocketEndPoint(endpoint[UnixPrefix.Length..]);
+            return [new UnixDomainSocketEndPoint(endpoint[UnixPrefix.Length..])];
         if (IPEndPoint.TryParse(endpoint, out var literal))
-            return literal;
+            return [literal];
         var (host, port) = Split(endpoint);
         try
         {
             var addresses = await Dns.GetHostAddressesAsync(host, cancel);
-            return new IPEndPoint(addresses[0], port);
+            return Array.ConvertAll(addresses, address => (EndPoint)new IPEndPoint(address, port));
         }
         catch (SocketException e)
         {
