@@ -40,7 +40,8 @@ internal static class BatchPut
 
         async Task PutAsync(int index)
         {
-            await gate.WaitAsync(cancel);
+            // Not to be cancelled: those in front end at once then, and each position needs its result.
+            await gate.WaitAsync(CancellationToken.None);
             try
             {
                 results[index] = await operations.PutAsync(keys[index], values[index], options, cancel);

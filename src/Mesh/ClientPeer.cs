@@ -63,6 +63,8 @@ internal sealed class ClientPeer : IAsyncDisposable
         MeshError? last = null;
         do
         {
+            if (cancel.IsCancellationRequested)
+                return new MeshError(MeshErrorCode.Cancelled, "connect", "the caller cancelled");
             last = await BootstrapAsync(cancel);
             if (last is null)
             {
@@ -72,7 +74,7 @@ internal sealed class ClientPeer : IAsyncDisposable
 
             if (last.Code is MeshErrorCode.Protocol or MeshErrorCode.InvalidArgument)
                 return last;
-            await _runtime.Delay(deadline.AtMost(RetryInterval), cancel);
+            await Task.WhenAny(_runtime.Delay(deadline.AtMost(RetryInterval), cancel));
         }
         while (!deadline.Passed);
 

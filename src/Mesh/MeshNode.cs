@@ -200,7 +200,10 @@ public sealed class MeshNode : IAsyncDisposable
         IPeerListener? local = null;
         try
         {
-            listener = _runtime.Network.Listen(_options.Listen);
+            var listen = PeerEndpoint.Parse("listen", _options.Listen);
+            if (!listen.Succeeded)
+                return listen.Error;
+            listener = _runtime.Network.Listen(listen.Value.ToString());
             if (_options.SocketPath is not null)
                 local = _runtime.Network.Listen("unix:" + _options.SocketPath);
         }

@@ -143,6 +143,7 @@ public sealed class BatchTests
             .ToLookup(k => view.Owner(view.SlotOf(k.Hash), 0)!.NodeId == first);
         // One key of another owner after seven of the first: no owner's keys may be counted as another's.
         var keys = all[true].Take(70).Chunk(7).Zip(all[false]).SelectMany(p => p.First.Append(p.Second)).ToArray();
+        Assert.All(await client.TryExistsBatchAsync(keys), e => Assert.False(e.Value));
         var puts = await client.TryPutBatchAsync(keys, [.. keys.Select((_, i) => (ReadOnlyMemory<byte>)Bytes(i, 8))]);
         Assert.All(puts, p => Assert.True(p.Succeeded, p.Error?.ToString()));
         Assert.All(await client.TryExistsBatchAsync(keys), e => Assert.True(e.Value));

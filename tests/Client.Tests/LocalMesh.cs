@@ -86,8 +86,12 @@ internal sealed class LocalMesh : IAsyncDisposable
         Assert.All(Nodes, n => Assert.Equal(0, n.Status().Memory.Filling + n.Status().Memory.Zombie));
     }
 
-    public Task<MeshClient> ClientAsync(int node = 0) =>
-        MeshClient.ConnectAsync(new MeshClientOptions { Nodes = [Nodes[node].Endpoint] });
+    /// <summary>A client with a deadline that a busy machine does not reach.</summary>
+    public Task<MeshClient> ClientAsync(int node = 0) => MeshClient.ConnectAsync(new MeshClientOptions
+    {
+        Nodes = [Nodes[node].Endpoint],
+        Deadline = TimeSpan.FromSeconds(20),
+    });
 
     public async ValueTask DisposeAsync()
     {

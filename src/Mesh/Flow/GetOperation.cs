@@ -46,6 +46,8 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
     {
         for (int relocations = 0; relocations <= MostRelocations; relocations++)
         {
+            if (cancel.IsCancellationRequested)
+                return new MeshError(MeshErrorCode.Cancelled, "get", "the caller cancelled");
             var record = known;
             known = null;
             if (record is null)

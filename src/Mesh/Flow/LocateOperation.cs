@@ -41,7 +41,15 @@ internal sealed class LocateOperation
         bool mark, Deadline deadline, CancellationToken cancel)
     {
         var operation = new LocateOperation(context, keys, mark, deadline, cancel);
-        await operation.RunAsync();
+        try
+        {
+            await operation.RunAsync();
+        }
+        catch (OperationCanceledException) when (cancel.IsCancellationRequested)
+        {
+            // What is not answered yet is reported below.
+        }
+
         var results = new MeshResult<OwnerAnswer>[keys.Count];
         lock (operation._answers)
         {
@@ -50,6 +58,8 @@ internal sealed class LocateOperation
             {
                 results[i] = operation._answers[i] is { } answer
                     ? answer
+                    : cancel.IsCancellationRequested
+                    ? new MeshError(MeshErrorCode.Cancelled, "locate", "the caller cancelled")
                     : new MeshError(MeshErrorCode.Unavailable, "locate",
                         $"no owner could answer for the key within {deadline.Limit.TotalMilliseconds:0} ms");
             }
@@ -77,6 +87,8 @@ internal sealed class LocateOperation
 
             if (open.Count > 0)
                 await backoff.PauseAsync(_context, _deadline, _cancel);
+            if (_deadline.Passed)
+                return;
         }
     }
 
@@ -129,7 +141,7 @@ internal sealed class LocateOperation
     private List<(NodeRecord Node, List<int> Keys)> GroupByCandidate(List<int> open, int turn)
     {
         var groups = new List<(NodeRecord Node, List<int> Keys)>();
-        int bytes = 0;
+        var bytes = new List<int>();
         foreach (int index in open)
         {
             var candidates = _context.CandidatesOf(_context.SlotOf(_keys[index]));
@@ -137,15 +149,16 @@ internal sealed class LocateOperation
                 continue;
             var node = candidates[turn];
             int at = groups.FindLastIndex(g => ReferenceEquals(g.Node, node));
-            bytes += _keys[index].Bytes.Length;
-            if (at < 0 || groups[at].Keys.Count >= Wire.MaxBatch || bytes > Wire.BatchBytes)
+            int length = _keys[index].Bytes.Length;
+            if (at < 0 || groups[at].Keys.Count >= Wire.MaxBatch || bytes[at] + length > Wire.BatchBytes)
             {
                 groups.Add((node, []));
+                bytes.Add(0);
                 at = groups.Count - 1;
-                bytes = _keys[index].Bytes.Length;
             }
 
             groups[at].Keys.Add(index);
+            bytes[at] += length;
         }
 
         return groups;

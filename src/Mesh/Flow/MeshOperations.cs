@@ -31,7 +31,8 @@ internal sealed class MeshOperations
 
     public Task<MeshResult<PutOutcome>> PutAsync(MeshKey key, NativeRange value, PutOptions? options,
         CancellationToken cancel) =>
-        PutOperation.RunAsync(_context, _plan, _choice, key, value, options ?? PutOptions.Default, cancel);
+        EndAsync("put",
+            PutOperation.RunAsync(_context, _plan, _choice, key, value, options ?? PutOptions.Default, cancel), cancel);
 
     public async Task<MeshResult<PutOutcome>> PutAsync(MeshKey key, ReadOnlyMemory<byte> value, PutOptions? options,
         CancellationToken cancel)
@@ -41,7 +42,8 @@ internal sealed class MeshOperations
     }
 
     public Task<MeshResult<long>> GetAsync(MeshKey key, IGetTarget target, GetOptions? options,
-        CancellationToken cancel) => _get.RunAsync(key, target, options ?? GetOptions.Default, cancel);
+        CancellationToken cancel) =>
+        EndAsync("get", _get.RunAsync(key, target, options ?? GetOptions.Default, cancel), cancel);
 
     /// <summary>Gets many; one result per position. One request per owner finds them all.</summary>
     public async Task<MeshResult<long>[]> GetManyAsync(IReadOnlyList<MeshKey> keys, IReadOnlyList<IGetTarget> targets,
@@ -75,11 +77,12 @@ internal sealed class MeshOperations
                 return;
             }
 
-            await gate.WaitAsync(cancel);
+            // Not to be cancelled: those in front end at once then, and each position needs its result.
+            await gate.WaitAsync(CancellationToken.None);
             try
             {
-                results[index] = await _get.RunAsync(keys[index], found.Value.Record, targets[index], options,
-                    deadline, cancel);
+                results[index] = await EndAsync("get", _get.RunAsync(keys[index], found.Value.Record, targets[index],
+                    options, deadline, cancel), cancel);
             }
             finally
             {
@@ -126,7 +129,8 @@ internal sealed class MeshOperations
     }
 
     public Task<MeshResult<bool>> RemoveAsync(MeshKey key, TimeSpan? limit, CancellationToken cancel) =>
-        RemoveOperation.RunAsync(_context, key, limit ?? TransferPlan.DefaultLimit(0), cancel);
+        EndAsync("remove", RemoveOperation.RunAsync(_context, key, limit ?? TransferPlan.DefaultLimit(0), cancel),
+            cancel);
 
     /// <summary>Every object whose key starts with <paramref name="prefix"/>, holder by holder.</summary>
     public async IAsyncEnumerable<MeshResult<ListedObject>> ListAsync(byte[] prefix,
@@ -158,6 +162,20 @@ internal sealed class MeshOperations
     {
         var answer = await _context.Calls.StatusAsync(node, TimeSpan.FromSeconds(1), cancel);
         return answer.Succeeded ? answer.Value.Json : answer.Error!;
+    }
+
+    /// <summary>The call's result; a call that its caller cancelled ends as Cancelled, not by an exception.</summary>
+    private static async Task<MeshResult<T>> EndAsync<T>(string stage, Task<MeshResult<T>> call,
+        CancellationToken cancel)
+    {
+        try
+        {
+            return await call;
+        }
+        catch (OperationCanceledException) when (cancel.IsCancellationRequested)
+        {
+            return new MeshError(MeshErrorCode.Cancelled, stage, "the caller cancelled");
+        }
     }
 
     private static List<int> LegalKeys(IReadOnlyList<MeshKey> keys, Action<int> refuse)

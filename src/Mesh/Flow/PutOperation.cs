@@ -22,13 +22,13 @@ internal sealed class PutOperation
     private readonly Deadline _deadline;
     private readonly CancellationToken _cancel;
     private readonly ulong _objectId;
-    private readonly ulong _checksum;
+    private ulong _checksum;
     private readonly HashSet<string> _stored = [];
     private RecordVersion _version;
     private MeshError? _refusal;
     private bool _existed;
 
-    private unsafe PutOperation(FlowContext context, TransferPlan plan, HolderChoice choice, MeshKey key,
+    private PutOperation(FlowContext context, TransferPlan plan, HolderChoice choice, MeshKey key,
         NativeRange value, PutOptions options, Deadline deadline, CancellationToken cancel)
     {
         _context = context;
@@ -40,7 +40,6 @@ internal sealed class PutOperation
         _deadline = deadline;
         _cancel = cancel;
         _objectId = context.Runtime.Random.NextUInt64();
-        _checksum = NativeHash.Of((byte*)value.Address, value.Length);
     }
 
     /// <summary>Puts; the caller keeps <paramref name="value"/> in place until the task ends.</summary>
@@ -70,6 +69,7 @@ internal sealed class PutOperation
                 return new PutOutcome(true, record.Version, 0);
         }
 
+        _checksum = Sum();
         var backoff = default(Backoff);
         do
         {
@@ -86,8 +86,19 @@ internal sealed class PutOperation
 
         return _cancel.IsCancellationRequested
             ? new MeshError(MeshErrorCode.Cancelled, "put", "the caller cancelled")
-            : _refusal ?? new MeshError(MeshErrorCode.Unavailable, "put",
-                "no node with memory could be reached; is one part of the mesh?");
+            : TooLate();
+    }
+
+    /// <summary>Why the time was not enough.</summary>
+    private MeshError TooLate()
+    {
+        string within = $"within {_deadline.Limit.TotalMilliseconds:0} ms";
+        if (_refusal is { } refusal)
+            return refusal with { Message = $"{refusal.Message}; the put was not done {within}" };
+        return _choice.Order(_key, _options).Count > 0
+            ? _deadline.Error("put")
+            : new MeshError(MeshErrorCode.Unavailable, "put",
+                $"no node with memory could be reached {within}; is one part of the mesh?");
     }
 
     private bool IsDone => _existed || _stored.Count >= _options.Replicas;
@@ -142,6 +153,8 @@ internal sealed class PutOperation
         return await _context.Calls.SealAsync(holder, new SealRequest(id, _checksum),
             _deadline.AtMost(_deadline.Left), _cancel);
     }
+
+    private unsafe ulong Sum() => NativeHash.Of((byte*)_value.Address, _value.Length);
 
     private unsafe ReadOnlyMemory<byte> Inline() =>
         new ReadOnlySpan<byte>((byte*)_value.Address, (int)_value.Length).ToArray();

@@ -43,8 +43,15 @@ internal static class RemoveOperation
             await backoff.PauseAsync(context, deadline, cancel);
         }
 
+        if (cancel.IsCancellationRequested)
+        {
+            return new MeshError(MeshErrorCode.Cancelled, "remove",
+                asked ? "the caller cancelled; the key may be removed" : "the caller cancelled");
+        }
+
         return asked
-            ? new MeshError(MeshErrorCode.Unknown, "remove", "the owner did not answer; the key may be removed")
+            ? new MeshError(MeshErrorCode.Unknown, "remove",
+                $"no owner answered within {limit.TotalMilliseconds:0} ms; the key may be removed")
             : new MeshError(MeshErrorCode.Unavailable, "remove",
                 $"no owner could decide within {limit.TotalMilliseconds:0} ms");
     }

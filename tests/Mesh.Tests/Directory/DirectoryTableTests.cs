@@ -5,6 +5,7 @@ using Mooncake.Mesh.Directory;
 
 namespace Mooncake.Mesh.Tests.Directory;
 
+[Collection(nameof(Transfer.AloneInProcess))]
 public sealed class DirectoryTableTests
 {
     private const int Slots = 64;

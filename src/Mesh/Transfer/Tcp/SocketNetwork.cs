@@ -15,10 +15,11 @@ public sealed class SocketNetwork : IPeerNetwork
     /// <inheritdoc/>
     public async Task<IPeerConnection> ConnectAsync(string endpoint, CancellationToken cancel)
     {
-        EndPoint target;
+        // A name may have several addresses, of which the peer listens on one.
+        EndPoint[] targets;
         try
         {
-            target = await ResolveAsync(endpoint, cancel);
+            targets = await ResolveAsync(endpoint, cancel);
         }
         catch (ArgumentException e)
         {
@@ -26,18 +27,22 @@ public sealed class SocketNetwork : IPeerNetwork
             throw new PeerNetworkException($"'{endpoint}' is no endpoint: {e.Message}", e);
         }
 
-        var socket = NewSocket(target);
-        try
+        for (int i = 0; ; i++)
         {
-            await socket.ConnectAsync(target, cancel);
-            return new SocketConnection(socket, endpoint);
-        }
-        catch (Exception e)
-        {
-            socket.Dispose();
-            if (e is OperationCanceledException)
-                throw;
-            throw new PeerNetworkException(e.Message, e);
+            var socket = NewSocket(targets[i]);
+            try
+            {
+                await socket.ConnectAsync(targets[i], cancel);
+                return new SocketConnection(socket, endpoint);
+            }
+            catch (Exception e)
+            {
+                socket.Dispose();
+                if (e is OperationCanceledException)
+                    throw;
+                if (i == targets.Length - 1)
+                    throw new PeerNetworkException(e.Message, e);
+            }
         }
     }
 
@@ -49,6 +54,9 @@ public sealed class SocketNetwork : IPeerNetwork
         {
             var local = Resolve(endpoint);
             socket = NewSocket(local);
+            // Peers may be told an IPv4 address of this host: the wildcard means both.
+            if (local is IPEndPoint { Address: var address } && address.Equals(IPAddress.IPv6Any))
+                socket.DualMode = true;
             if (local is UnixDomainSocketEndPoint)
                 UnixSocketFile.Bind(socket, endpoint[UnixPrefix.Length..]);
             else
@@ -71,17 +79,17 @@ public sealed class SocketNetwork : IPeerNetwork
         return new Socket(endpoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
     }
 
-    private static async ValueTask<EndPoint> ResolveAsync(string endpoint, CancellationToken cancel)
+    private static async ValueTask<EndPoint[]> ResolveAsync(string endpoint, CancellationToken cancel)
     {
         if (endpoint.StartsWith(UnixPrefix, StringComparison.Ordinal))
-            return new UnixDomainSocketEndPoint(endpoint[UnixPrefix.Length..]);
+            return [new UnixDomainSocketEndPoint(endpoint[UnixPrefix.Length..])];
         if (IPEndPoint.TryParse(endpoint, out var literal))
-            return literal;
+            return [literal];
         var (host, port) = Split(endpoint);
         try
         {
             var addresses = await Dns.GetHostAddressesAsync(host, cancel);
-            return new IPEndPoint(addresses[0], port);
+            return Array.ConvertAll(addresses, address => (EndPoint)new IPEndPoint(address, port));
         }
         catch (SocketException e)
         {
