@@ -16,6 +16,7 @@ namespace Mooncake.Mesh;
 public sealed class MeshNode : IAsyncDisposable
 {
     private static readonly TimeSpan HousekeepingInterval = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan RingPoll = TimeSpan.FromMilliseconds(2);
     private static readonly TimeSpan FirstView = TimeSpan.FromSeconds(5);
 
     private readonly MeshNodeOptions _options;
@@ -95,6 +96,8 @@ public sealed class MeshNode : IAsyncDisposable
                 return "the node has stopped";
             if (_owner is null || _owner.States.Current.View.Id != View.Id)
                 return "the node is not in its view yet";
+            if (View.Find(NodeId) is { Ring.Starting: true })
+                return "the node has no share of the ring yet";
             int incomplete = _owner.States.Count().Incomplete;
             return incomplete > 0 ? $"{incomplete} slots are not complete yet" : null;
         }
@@ -228,12 +231,32 @@ public sealed class MeshNode : IAsyncDisposable
             return view.Error;
         // Ready means that owner calls are decided in a view, so the start waits for the first one to be adopted.
         await _adopted.Task.EndsWithinAsync(FirstView, _runtime.Time, cancel);
+        await JoinRingAsync(cancel);
         _operations = new MeshOperations(_context, _transports.Plan, _bootId);
         _holder.Start();
         _ = _runtime.Start(HousekeepAsync);
         _log.LogInformation("started node={Node} cluster={Cluster} listen={Listen} advertise={Advertise} view={View}",
             NodeId, _options.Cluster, listener.Endpoint, Endpoint, view.Value.Id);
         return null;
+    }
+
+    /// <summary>
+    /// Takes our share of the ring, now that owner calls are answered. With the registry away the share stays wanted
+    /// and is taken when it is back.
+    /// </summary>
+    private async Task JoinRingAsync(CancellationToken cancel)
+    {
+        var joined = await _membership.UpdateAsync(
+            self => self with { Ring = self.Ring with { Starting = false } }, cancel);
+        if (!joined.Succeeded)
+        {
+            _log.LogWarning("ring_not_joined_yet reason={Reason}", joined.Error!.Message);
+            return;
+        }
+
+        var limit = new Deadline(_runtime.Time, FirstView);
+        while (_owner?.States.Current.View.Find(NodeId) is not { Ring.Starting: false } && !limit.Passed)
+            await _runtime.Delay(RingPoll, cancel);
     }
 
     private NodeRecord RecordOf(string endpoint) => new()
@@ -247,7 +270,7 @@ public sealed class MeshNode : IAsyncDisposable
         BootId = _bootId,
         SocketPath = _options.SocketPath ?? "",
         Labels = _options.Labels,
-        Ring = new RingShare { Weight = _options.Weight },
+        Ring = new RingShare { Weight = _options.Weight, Starting = true },
         Segments = [.. _options.Segments.Select((segment, index) => new SegmentRecord
         {
             Id = index,

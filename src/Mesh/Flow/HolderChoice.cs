@@ -25,7 +25,7 @@ internal sealed class HolderChoice(FlowContext context, string bootId)
             long capacity = 0;
             foreach (var segment in node.Segments)
                 capacity += segment.Length;
-            if (capacity == 0 || node.Ring.Leaving || context.IsDown(node))
+            if (capacity == 0 || node.Ring.Leaving || node.Ring.Starting || context.IsDown(node))
                 continue;
             long seed = (long)XxHash3.HashToUInt64(Encoding.UTF8.GetBytes(node.NodeId));
             ulong cost = FixedLog2.NegLog2(XxHash3.HashToUInt64(BitConverter.GetBytes(key.Hash), ~seed));

@@ -130,7 +130,7 @@ public sealed class MeshView
             Append(member.Incarnation, number);
             Append((ulong)member.Session, number);
             Append((ulong)member.Ring.Weight, number);
-            Append(member.Ring.Leaving ? 1ul : 0, number);
+            Append((member.Ring.Leaving ? 1ul : 0) + (member.Ring.Starting ? 2ul : 0), number);
         }
 
         return hash.GetCurrentHashAsUInt64();

@@ -91,6 +91,12 @@ public sealed record RingShare
 
     /// <summary>Whether the node is leaving: it owns nothing and takes no new puts.</summary>
     public bool Leaving { get; init; }
+
+    /// <summary>
+    /// Whether the node is registered but does not serve yet: it owns nothing and holds nothing until it says
+    /// otherwise. Slots given to a process that still starts would stand still until it has.
+    /// </summary>
+    public bool Starting { get; init; }
 }
 
 /// <summary>One contributed segment.</summary>

@@ -46,7 +46,7 @@ public sealed class SlotTable
         for (int m = 0; m < members.Count; m++)
         {
             var ring = members[m].Ring;
-            if (ring.Leaving || ring.Weight <= 0)
+            if (ring.Leaving || ring.Starting || ring.Weight <= 0)
                 continue;
             long seed = (long)XxHash3.HashToUInt64(Encoding.UTF8.GetBytes(members[m].NodeId));
             for (int slot = 0; slot < slots; slot++)
