@@ -106,7 +106,8 @@ internal sealed class ClientPeer : IAsyncDisposable
     {
         lock (_lock)
         {
-            if (_view.Members.Count > 0 && !view.Id.IsNewerThan(_view.Id))
+            // Members that were waited for after an outage go without an event: the digest alone changes then.
+            if (_view.Members.Count > 0 && (_view.Id.IsNewerThan(view.Id) || view.Id == _view.Id))
                 return false;
             _views.Changed(_view);
             Volatile.Write(ref _view, view);
@@ -223,7 +224,7 @@ internal sealed class ClientPeer : IAsyncDisposable
                 var answer = await _calls.PingAsync(node, new PingRequest(view.Id), CallTimeout, _stop.Token);
                 followed = answer.Succeeded;
                 if (followed)
-                    _views.Suggest(answer.Value.View, node);
+                    _views.Follow(answer.Value.View, node);
                 else
                     turn++;
             }

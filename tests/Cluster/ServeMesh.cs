@@ -101,7 +101,7 @@ internal sealed class ServeMesh : IAsyncDisposable
         {
             var seen = await StatusesAsync();
             var states = seen.OfType<NodeStatus>().ToArray();
-            if (states.Length == Nodes.Count && IsSettled(states))
+            if (states.Length == Nodes.Count && IsSettled(states) && ClientFollows(states[0]))
                 return states;
             if (TimeProvider.System.GetElapsedTime(start) > limit)
             {
@@ -113,6 +113,10 @@ internal sealed class ServeMesh : IAsyncDisposable
             await Task.Delay(50);
         }
     }
+
+    /// <summary>Whether our client has the members the nodes have; it asks one of them once a second.</summary>
+    private bool ClientFollows(NodeStatus state) =>
+        _client is null || _client.View.Split('.')[2] == state.View.Id.Split('.')[2];
 
     public Task<NodeStatus?[]> StatusesAsync() => Task.WhenAll(Nodes.Select(n => n.TryStatusAsync()));
 

@@ -48,6 +48,13 @@ internal sealed class ViewTracker
             _ = PullOnce(from);
     }
 
+    /// <summary>The node we follow has shown its view; pulls it unless it is ours or an older one.</summary>
+    public void Follow(ViewId seen, NodeRecord from)
+    {
+        if (seen != View.Id && !View.Id.IsNewerThan(seen))
+            _ = PullOnce(from);
+    }
+
     /// <summary>Waits until our view is at least <paramref name="seen"/>, or the pull has failed.</summary>
     public async Task CatchUpAsync(ViewId seen, NodeRecord from)
     {
