@@ -60,11 +60,11 @@ internal sealed record ServeOptions
     /// <summary>Whether to wait while a living node has this id, instead of refusing.</summary>
     public bool WaitForNodeId { get; set; }
 
-    /// <summary>Fullness at which the background pass begins to evict.</summary>
+    /// <summary>Accepted and checked; no effect while eviction happens on demand alone.</summary>
     [JsonPropertyName("eviction_high_watermark_ratio")]
     public double? EvictionHighWatermarkRatio { get; set; }
 
-    /// <summary>Part of the capacity that the background pass then frees.</summary>
+    /// <summary>Accepted and checked; no effect, for the same reason.</summary>
     [JsonPropertyName("eviction_ratio")]
     public double? EvictionRatio { get; set; }
 

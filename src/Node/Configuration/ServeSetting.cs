@@ -46,9 +46,9 @@ internal sealed record ServeSetting(string Name, string Help, Func<ServeOptions,
             (o, v) => o with { Insecure = Truth(v) }),
         new("logLevel", "trace, debug, info, warn or error", (o, v) => o with { LogLevel = v }),
         new("waitForNodeId", "wait while a living node has this id", (o, v) => o with { WaitForNodeId = Truth(v) }),
-        new("eviction_high_watermark_ratio", "fullness at which the background pass evicts, 0 to 1",
+        new("eviction_high_watermark_ratio", "accepted, no effect in this version; 0 to 1",
             (o, v) => o with { EvictionHighWatermarkRatio = Ratio(v) }),
-        new("eviction_ratio", "part of the capacity that it frees, 0 to 1",
+        new("eviction_ratio", "accepted, no effect in this version; 0 to 1",
             (o, v) => o with { EvictionRatio = Ratio(v) }),
     ];
 
