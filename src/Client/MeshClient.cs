@@ -68,7 +68,7 @@ public sealed class MeshClient : IAsyncDisposable
             registry = created.Value;
         }
 
-        var peer = new ClientPeer(options.Cluster, seeds, registry, runtime);
+        var peer = new ClientPeer(options.Cluster, seeds, registry, runtime, options.Secret);
         if (await peer.ConnectAsync(options.ConnectTimeout, cancel) is { } error)
         {
             await peer.DisposeAsync();

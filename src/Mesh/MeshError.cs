@@ -51,6 +51,9 @@ public enum MeshErrorCode
 
     /// <summary>The peer or client has been closed.</summary>
     Closed = 15,
+
+    /// <summary>The two sides of a connection do not share a cluster secret.</summary>
+    Unauthenticated = 16,
 }
 
 /// <summary>An expected failure, named by the stage that met it.</summary>

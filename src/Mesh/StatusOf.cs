@@ -27,6 +27,7 @@ internal static class StatusOf
             Ready = node.Ready,
             Degraded = membership.Degraded,
             Reason = membership.Degraded ? membership.Reason : node.NotReadyReason ?? "",
+            Authentication = options.Secret is null ? "none" : "secret",
             View = new ViewStatus(view.Id.ToString(), [.. view.Members.Select(m => new MemberStatus(m.NodeId,
                 m.Endpoints.Count > 0 ? m.Endpoints[0] : "", m.Ring.Weight, m.Ring.Leaving,
                 m.Segments.Sum(s => s.Length),
@@ -67,6 +68,8 @@ internal static class StatusOf
 
         counters["garbage_connections"] = node.Handler.GarbageConnections;
         counters["refused_connections"] = node.Server?.Refused ?? 0;
+        counters["unauthenticated_connections"] = node.Handshake.RefusedOffers;
+        counters["unauthenticated_peers"] = node.Handshake.RefusedAnswers;
         counters["data_connections"] = transports?.DataServer?.Connections ?? 0;
         counters["garbage_data_connections"] = transports?.DataServer?.GarbageConnections ?? 0;
         counters["reregistrations"] = node.Membership.Status.Reregistrations;

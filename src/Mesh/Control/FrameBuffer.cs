@@ -19,6 +19,9 @@ internal sealed class FrameBuffer : IBufferWriter<byte>
     /// <summary>The whole frame, its length word included.</summary>
     public ReadOnlyMemory<byte> Bytes => _array.AsMemory(0, _length);
 
+    /// <summary>The frame without its length word.</summary>
+    public ReadOnlyMemory<byte> Body => _array.AsMemory(HeaderBytes, _length - HeaderBytes);
+
     /// <summary>Starts a frame [type, id, body]: the body is written next.</summary>
     public static FrameBuffer Begin(MessageType type, ulong id, out MessagePackWriter writer)
     {

@@ -14,6 +14,7 @@ internal sealed class PeerServer : IAsyncDisposable
     private static readonly TimeSpan StuckSend = TimeSpan.FromSeconds(10);
 
     private readonly Func<Hello, Hello> _self;
+    private readonly Handshake _handshake;
     private readonly IPeerHandler _handler;
     private readonly Action<IPeerConnection, Hello>? _dataLane;
     private readonly MeshRuntime _runtime;
@@ -23,10 +24,11 @@ internal sealed class PeerServer : IAsyncDisposable
     private readonly HashSet<PeerChannel> _channels = [];
     private int _connections;
 
-    public PeerServer(Func<Hello, Hello> self, IPeerHandler handler, Action<IPeerConnection, Hello>? dataLane,
-        MeshRuntime runtime)
+    public PeerServer(Func<Hello, Hello> self, Handshake handshake, IPeerHandler handler,
+        Action<IPeerConnection, Hello>? dataLane, MeshRuntime runtime)
     {
         _self = self;
+        _handshake = handshake;
         _handler = handler;
         _dataLane = dataLane;
         _runtime = runtime;
@@ -117,7 +119,7 @@ internal sealed class PeerServer : IAsyncDisposable
         {
             using var timeout = new CancellationTokenSource(HandshakeTimeout, _runtime.Time);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, _stop.Token);
-            var hello = await Handshake.AcceptAsync(connection, reader, _self, either.Token);
+            var hello = await _handshake.AcceptAsync(connection, reader, _self, either.Token);
             if (!hello.Succeeded)
             {
                 Refuse(connection, hello.Error!.Message);

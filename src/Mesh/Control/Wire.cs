@@ -153,6 +153,7 @@ internal enum MessageType
     Hello = 1,
     Answer = 2,
     Failure = 3,
+    Proof = 4,
 
     Ping = 10,
     ViewPull = 11,

@@ -56,12 +56,13 @@ internal sealed class TransferWorld : IAsyncDisposable
     /// Opens connections as a client does, however busy the machine; with no boot id, over tcp alone.
     /// </summary>
     public PeerDialer Dialer(bool sameHost = true) =>
-        new(Hello, Runtime, sameHost ? HostIdentity.BootId : "", TimeSpan.FromSeconds(60));
+        new(Hello, new Handshake(null, Runtime), Runtime, sameHost ? HostIdentity.BootId : "",
+            TimeSpan.FromSeconds(60));
 
     public MeshCalls Calls()
     {
         var handler = new PeerHandler(Runtime);
-        return new MeshCalls(new PeerLinks(Hello, handler, Runtime, ""), handler, "");
+        return new MeshCalls(new PeerLinks(Hello, new Handshake(null, Runtime), handler, Runtime, ""), handler, "");
     }
 
     /// <summary>A sealed object: it can be read, and no flow of the node will ever look at it.</summary>
