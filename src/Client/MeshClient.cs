@@ -32,6 +32,20 @@ public sealed class MeshClient : IAsyncDisposable
     /// <summary>Name of the present view: epoch.revision.digest.</summary>
     public string View => _operations.Context.View.Id.ToString();
 
+    /// <summary>Ids of the nodes that own the key's record in the present view, primary first; at most 4.</summary>
+    public IReadOnlyList<string> OwnersOf(MeshKey key)
+    {
+        var view = _operations.Context.View;
+        var owners = new List<string>(SlotTable.Places);
+        for (int place = 0; place < SlotTable.Places; place++)
+        {
+            if (view.Members.Count > 0 && view.Owner(view.SlotOf(key.Hash), place) is { } owner)
+                owners.Add(owner.NodeId);
+        }
+
+        return owners;
+    }
+
     /// <summary>A client of the node embedded in this process; the node stays the caller's.</summary>
     public static MeshClient For(MeshNode node)
     {
@@ -68,7 +82,8 @@ public sealed class MeshClient : IAsyncDisposable
             registry = created.Value;
         }
 
-        var peer = new ClientPeer(options.Cluster, seeds, registry, runtime, options.Secret);
+        var peer = new ClientPeer(options.Cluster, seeds, registry, runtime,
+            options.SameHost ? HostIdentity.BootId : "", options.Secret);
         if (await peer.ConnectAsync(options.ConnectTimeout, cancel) is { } error)
         {
             await peer.DisposeAsync();

@@ -89,7 +89,7 @@ public sealed class ClusterSecret
     /// <summary>How many secrets are valid; nothing of what they are.</summary>
     public override string ToString() => $"{_secrets.Length} secret(s)";
 
-    /// <summary>The proof of each secret over the two opening frames of a connection, as one of its two roles.</summary>
+    /// <summary>The proof of each secret over a connection's two opening frames, as one of its two roles.</summary>
     internal byte[][] Prove(ProverRole role, ReadOnlySpan<byte> offer, ReadOnlySpan<byte> answer)
     {
         byte[][] proofs = new byte[_secrets.Length][];
