@@ -17,11 +17,11 @@ internal sealed class Handshake(ClusterSecret? secret, MeshRuntime runtime)
     /// <summary>Bytes of the nonce in a Hello of a side that has a secret.</summary>
     public const int NonceBytes = 32;
 
-    private static readonly TimeSpan LogInterval = TimeSpan.FromSeconds(10);
+    private const string HowToSet = "set secretFile (--secret-file, MOONCAKE_MESH_SECRET_FILE)";
+    private readonly LogGate _gate = new(runtime.Time);
     private readonly ILogger _log = runtime.Log.CreateLogger("mesh.handshake");
     private long _refusedOffers;
     private long _refusedAnswers;
-    private long _lastLog;
 
     /// <summary>Connections refused here because the side that made them did not prove our secret.</summary>
     public long RefusedOffers => Volatile.Read(ref _refusedOffers);
@@ -66,13 +66,13 @@ internal sealed class Handshake(ClusterSecret? secret, MeshRuntime runtime)
         if (refusal.Code == MeshErrorCode.Unauthenticated)
             Count(ref _refusedOffers, "secret_not_proven", connection, refusal);
         if (refusal.Code != MeshErrorCode.Unavailable)
-        {
-            await SendAsync(connection, MessageType.Failure,
-                new Failure(refusal.Code, refusal.Stage, refusal.Message), cancel);
-        }
-
+            await RefuseAsync(connection, refusal, cancel);
         return refusal;
     }
+
+    /// <summary>Tells the other side why it is not let in; its hello has been read.</summary>
+    public static Task RefuseAsync(IPeerConnection connection, MeshError why, CancellationToken cancel) =>
+        SendAsync(connection, MessageType.Failure, new Failure(why.Code, why.Stage, why.Message), cancel);
 
     private async Task<MeshResult<Hello>> ExchangeAsync(IPeerConnection connection, FrameReader reader, Hello self,
         CancellationToken cancel)
@@ -141,18 +141,15 @@ internal sealed class Handshake(ClusterSecret? secret, MeshRuntime runtime)
         return hello with { Authentication = nonce };
     }
 
-    /// <summary>Counts every refusal and logs one in a while: a stranger must not be able to fill the log.</summary>
     private void Count(ref long counter, string what, IPeerConnection connection, MeshError refusal)
     {
         Interlocked.Increment(ref counter);
-        long last = Volatile.Read(ref _lastLog);
-        if (last != 0 && runtime.Time.GetElapsedTime(last) < LogInterval)
-            return;
-        Volatile.Write(ref _lastLog, runtime.Time.GetTimestamp());
-        _log.LogWarning("{Event} peer={Peer} reason={Reason}", what, connection.RemoteEndpoint, refusal.Message);
+        if (_gate.TryPass(out long more))
+        {
+            _log.LogWarning("{Event} peer={Peer} reason={Reason} more={More}", what, connection.RemoteEndpoint,
+                refusal.Message, more);
+        }
     }
-
-    private const string HowToSet = "set secretFile (--secret-file, MOONCAKE_MESH_SECRET_FILE)";
 
     private static string NameOf(string nodeId) => nodeId.Length > 0 ? $"node '{nodeId}'" : "the peer";
 

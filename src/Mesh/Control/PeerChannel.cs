@@ -24,6 +24,9 @@ internal sealed class PeerChannel
     private static readonly MeshError Cancelled =
         new(MeshErrorCode.Cancelled, "channel", "the caller cancelled");
 
+    private static readonly MeshError TooManyBytes = new(MeshErrorCode.Busy, "channel",
+        $"frames of {FrameBudget.MaxBytes} bytes wait to be sent here, the limit of one process");
+
     private readonly IPeerConnection _connection;
     private readonly FrameReader _reader;
     private readonly IPeerHandler _handler;
@@ -38,6 +41,8 @@ internal sealed class PeerChannel
     private int _answering;
     private bool _isClosed;
     private long _sendStarted;
+    private int _unfinished;
+    private long _unfinishedSince;
 
     public PeerChannel(IPeerConnection connection, FrameReader reader, Hello remote, IPeerHandler handler,
         MeshRuntime runtime)
@@ -47,6 +52,7 @@ internal sealed class PeerChannel
         _handler = handler;
         _runtime = runtime;
         Remote = remote;
+        reader.Open();
         LastHeard = runtime.Time.GetTimestamp();
     }
 
@@ -62,8 +68,24 @@ internal sealed class PeerChannel
     /// <summary>When the last frame arrived (timestamp of the runtime's clock).</summary>
     public long LastHeard { get; private set; }
 
-    /// <summary>Since when one send has been stuck, or 0.</summary>
-    public long SendStarted => Volatile.Read(ref _sendStarted);
+    /// <summary>
+    /// Whether the other side has taken nothing, or not gone on with a frame it began, for <paramref name="limit"/>.
+    /// Asked by one caller, several times within the limit.
+    /// </summary>
+    public bool IsStuck(TimeSpan limit)
+    {
+        long sending = Volatile.Read(ref _sendStarted);
+        if (sending != 0 && _runtime.Time.GetElapsedTime(sending) > limit)
+            return true;
+        int unfinished = _reader.Unfinished;
+        if (unfinished != _unfinished)
+        {
+            _unfinished = unfinished;
+            _unfinishedSince = _runtime.Time.GetTimestamp();
+        }
+
+        return unfinished != 0 && _runtime.Time.GetElapsedTime(_unfinishedSince) > limit;
+    }
 
     /// <summary>Starts reading and writing.</summary>
     public void Start()
@@ -106,11 +128,15 @@ internal sealed class PeerChannel
                 new MeshError(MeshErrorCode.InvalidArgument, "channel", e.Message));
         }
 
-        if (!_outgoing.Writer.TryWrite(frame))
+        bool fits = _handler.Budget.TryTake(frame.Bytes.Length);
+        if (!fits || !_outgoing.Writer.TryWrite(frame))
         {
-            frame.Return();
+            if (fits)
+                LetGo(frame);
+            else
+                frame.Return();
             Forget(id);
-            return Task.FromResult<MeshResult<TAnswer>>(ClosedError);
+            return Task.FromResult<MeshResult<TAnswer>>(fits ? ClosedError : TooManyBytes);
         }
 
         return AwaitAsync(call, id, timeout, cancel);
@@ -165,14 +191,14 @@ internal sealed class PeerChannel
                 while (_reader.TryTake(out frame));
             }
         }
-        catch (Exception e) when (e is WireException or MessagePackSerializationException or EndOfStreamException
-            or OverflowException)
-        {
-            _handler.Garbage(this, e.Message);
-        }
-        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
+        catch (Exception e) when (e is (IOException and not EndOfStreamException) or OperationCanceledException
+            or ObjectDisposedException)
         {
             // The connection has broken; Close tells those who wait.
+        }
+        catch (Exception e)
+        {
+            _handler.Garbage(this, e.Message);
         }
         finally
         {
@@ -228,8 +254,21 @@ internal sealed class PeerChannel
             frame = FrameBuffer.Of(MessageType.Failure, id, new Failure(MeshErrorCode.Protocol, "answer", e.Message));
         }
 
-        if (!_outgoing.Writer.TryWrite(frame))
+        if (!_handler.Budget.TryTake(frame.Bytes.Length))
+        {
             frame.Return();
+            frame = FrameBuffer.Of(MessageType.Failure, id,
+                new Failure(TooManyBytes.Code, TooManyBytes.Stage, TooManyBytes.Message));
+        }
+
+        if (!_outgoing.Writer.TryWrite(frame))
+            LetGo(frame);
+    }
+
+    private void LetGo(FrameBuffer frame)
+    {
+        _handler.Budget.Return(frame.Bytes.Length);
+        frame.Return();
     }
 
     private async Task WriteLoopAsync()
@@ -242,17 +281,23 @@ internal sealed class PeerChannel
                 int length = 0;
                 while (_outgoing.Reader.TryRead(out var frame))
                 {
-                    if (length + frame.Bytes.Length > batch.Length)
+                    try
                     {
-                        await SendAsync(batch.AsMemory(0, length));
-                        length = 0;
-                    }
+                        if (length + frame.Bytes.Length > batch.Length)
+                        {
+                            await SendAsync(batch.AsMemory(0, length));
+                            length = 0;
+                        }
 
-                    if (frame.Bytes.Length > batch.Length)
-                        await SendAsync(frame.Bytes);
-                    else
-                        length = Append(batch, length, frame);
-                    frame.Return();
+                        if (frame.Bytes.Length > batch.Length)
+                            await SendAsync(frame.Bytes);
+                        else
+                            length = Append(batch, length, frame);
+                    }
+                    finally
+                    {
+                        LetGo(frame);
+                    }
                 }
 
                 await SendAsync(batch.AsMemory(0, length));
@@ -267,7 +312,7 @@ internal sealed class PeerChannel
             Abort();
             ArrayPool<byte>.Shared.Return(batch);
             while (_outgoing.Reader.TryRead(out var frame))
-                frame.Return();
+                LetGo(frame);
         }
     }
 
@@ -348,6 +393,9 @@ internal interface IPeerHandler
     /// </summary>
     void Handle(PeerChannel channel, MessageType type, ulong id, ReadOnlyMemory<byte> frame,
         ref MessagePackReader reader);
+
+    /// <summary>Bounds the frames that wait to be sent.</summary>
+    FrameBudget Budget { get; }
 
     /// <summary>A frame arrived: the peer is alive.</summary>
     void Heard(PeerChannel channel);

@@ -38,7 +38,8 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
         var reservation = await BeginAsync(request.Head, deadline, cancel);
         if (!reservation.Succeeded)
             return reservation.Error!;
-        return new ReserveAnswer(book.Add(reservation.Value, request.Head, from));
+        var id = book.Add(reservation.Value, request.Head, from);
+        return id.Succeeded ? new ReserveAnswer(id.Value) : id.Error!;
     }
 
     /// <inheritdoc/>

@@ -13,6 +13,12 @@ namespace Mooncake.Mesh.Flow;
 /// </summary>
 internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : IReservedMemory
 {
+    /// <summary>Most reservations open at one holder.</summary>
+    public const int MaxReservations = 4096;
+
+    /// <summary>Longest time for the bytes of a reservation to arrive, whatever its caller's deadline.</summary>
+    public static readonly TimeSpan LongestReservation = TimeSpan.FromMinutes(10);
+
     private static readonly TimeSpan Slack = TimeSpan.FromSeconds(2);
     private readonly Dictionary<ulong, Entry> _entries = [];
 
@@ -26,14 +32,26 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
         }
     }
 
-    /// <summary>Notes a reservation; its id.</summary>
-    public ulong Add(Reservation reservation, PutHead head, PeerChannel? from)
+    /// <summary>Notes a reservation.</summary>
+    /// <returns>The id, or Busy when there are too many: the reservation has been freed.</returns>
+    public MeshResult<ulong> Add(Reservation reservation, PutHead head, PeerChannel? from)
     {
         ulong id = runtime.Random.NextUInt64();
-        var expires = TimeSpan.FromMilliseconds(head.TimeoutMilliseconds) + Slack;
+        var limit = TimeSpan.FromMilliseconds(head.TimeoutMilliseconds);
+        if (limit > LongestReservation)
+            limit = LongestReservation;
         lock (_entries)
-            _entries.Add(id, new Entry(reservation, head, runtime.Time.GetTimestamp(), expires, from));
-        return id;
+        {
+            if (_entries.Count < MaxReservations)
+            {
+                _entries.Add(id, new Entry(reservation, head, runtime.Time.GetTimestamp(), limit + Slack, from));
+                return id;
+            }
+        }
+
+        store.Abort(reservation);
+        return new MeshError(MeshErrorCode.Busy, "reserve",
+            $"{MaxReservations} reservations are open at this holder, its limit");
     }
 
     /// <summary>Holds a reservation while it is written into; null when there is none, or it is written to.</summary>

@@ -80,7 +80,7 @@ internal sealed class TransferWorld : IAsyncDisposable
 
     /// <summary>A reservation whose bytes may be written; its id.</summary>
     public ulong Reserve(long size) => Node.Holder.Book.Add(Store.Reserve(new MeshKey("k"), 1, size).Value,
-        new PutHead(new MeshKey("k"), 1, size, 1, false, 60_000), null);
+        new PutHead(new MeshKey("k"), 1, size, 1, false, 60_000), null).Value;
 
     public ExtentRead ReadOf(HeldObject held) =>
         new(Record, held.Extent.SegmentId, held.Extent.Offset, held.Extent.Generation, held.Size);
