@@ -161,6 +161,14 @@ internal sealed class PeerChannel
     public void Answer<T>(ulong id, in T message)
         where T : IWireMessage<T> => Queue(MessageType.Answer, id, message);
 
+    /// <summary>Queues an answer written by hand, begun by <see cref="FrameBuffer.Begin"/>.</summary>
+    public void Answer(FrameBuffer frame, ref MessagePackWriter writer)
+    {
+        frame.End(ref writer);
+        Interlocked.Decrement(ref _answering);
+        _outbox.TryPost(frame);
+    }
+
     /// <summary>Queues a refusal.</summary>
     public void Refuse(ulong id, Failure failure) => Queue(MessageType.Failure, id, failure);
 

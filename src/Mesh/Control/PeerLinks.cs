@@ -114,6 +114,8 @@ internal sealed class PeerLinks
     /// <summary>Whether this node is on the negative list.</summary>
     public bool IsDown(NodeRecord node)
     {
+        if (_troubles.Count == 0)
+            return false;
         lock (_links)
             return InTrouble(node) is not null;
     }
