@@ -18,6 +18,7 @@ internal sealed class HolderParts : IDisposable
         Holder = new HolderService(store, Book, Publish, incarnation);
         Eviction = new EvictionFlow(context, store, Dropped, incarnation);
         Reconciler = new HolderReconciler(context, store, Holder, Dropped);
+        Inline = new InlineValues(store, incarnation);
     }
 
     public ObjectStore Store { get; }
@@ -33,6 +34,8 @@ internal sealed class HolderParts : IDisposable
     public EvictionFlow Eviction { get; }
 
     public HolderReconciler Reconciler { get; }
+
+    public InlineValues Inline { get; }
 
     public void Start()
     {

@@ -55,7 +55,7 @@ internal static class WireCorpus
         Of<PublishRequest, OwnerAnswers>(new PublishRequest(Key, Record with { Replicas = [Record.Replicas[0]] }, 1,
             true)),
         Of<MirrorRequest, OwnerAnswers>(new MirrorRequest([new KeyedRecord(Key, Record)])),
-        Of<LocateRequest, OwnerAnswers>(new LocateRequest([Key, new MeshKey("b")], true)),
+        Of<LocateRequest, LocateAnswer>(new LocateRequest([Key, new MeshKey("b")], true, false, 64 * 1024)),
         Of<RetractRequest, OwnerAnswers>(new RetractRequest(5, [new RetractItem(Key, 6)], true)),
         Of<SlotPullRequest, SlotPage>(new SlotPullRequest(default, 5, new SlotSet([1, 2, 3]))),
         Of<OweRequest, Done>(new OweRequest("node-1", 77)),
@@ -93,6 +93,7 @@ internal static class WireCorpus
         Of(MessageType.Answer, new SlotPage(true, 9, new SlotSet([4]), [new SlotSummary(1, 2, 3)],
             [new KeyedRecord(Key, Record)])),
         Of(MessageType.Answer, new SlotStateAnswer(View, new SlotSet([]))),
+        Of(MessageType.Answer, Located()),
         Of(MessageType.Answer, new PutAnswer(true, false, Record.Version)),
         Of(MessageType.Answer, new ReserveAnswer(ulong.MaxValue)),
     ];
@@ -100,6 +101,15 @@ internal static class WireCorpus
     /// <summary>Whether an exception is the one way in which bytes are refused.</summary>
     public static bool IsRefusal(Exception error) => error is WireException or MessagePackSerializationException
         or EndOfStreamException or OverflowException;
+
+    private static LocateAnswer Located()
+    {
+        var answer = new LocateAnswer(View, 3);
+        answer.Set(0, OwnerCode.Absent);
+        answer.Set(1, OwnerCode.Yes, Record);
+        answer.Set(2, OwnerCode.Yes, Record with { Size = 2 }, new byte[] { 1, 2 });
+        return answer;
+    }
 
     private static WireSample Of<TRequest, TAnswer>(TRequest message)
         where TRequest : IWireRequest<TRequest, TAnswer>

@@ -23,16 +23,12 @@ internal sealed class FrameBudget
     /// <summary>Counts a frame in; false: it cannot wait, there are too many.</summary>
     public bool TryTake(int bytes)
     {
-        if (bytes < CountedFrom || Interlocked.Add(ref _bytes, bytes) <= MaxBytes)
+        if (Interlocked.Add(ref _bytes, bytes) <= MaxBytes)
             return true;
         Interlocked.Add(ref _bytes, -bytes);
         return false;
     }
 
     /// <summary>Counts out a frame that was counted in.</summary>
-    public void Return(int bytes)
-    {
-        if (bytes >= CountedFrom)
-            Interlocked.Add(ref _bytes, -bytes);
-    }
+    public void Return(int bytes) => Interlocked.Add(ref _bytes, -bytes);
 }

@@ -13,6 +13,7 @@ internal sealed class FrameBuffer : IBufferWriter<byte>
     private const int HeaderBytes = 4;
     private byte[] _array;
     private int _length;
+    private FrameBudget? _charged;
 
     private FrameBuffer(int capacity) => _array = ArrayPool<byte>.Shared.Rent(capacity);
 
@@ -53,9 +54,26 @@ internal sealed class FrameBuffer : IBufferWriter<byte>
         BinaryPrimitives.WriteInt32LittleEndian(_array, body);
     }
 
+    /// <summary>Counts a whole frame against a budget until it is returned; false: it has been returned.</summary>
+    public bool TryCharge(FrameBudget budget)
+    {
+        if (_length < FrameBudget.CountedFrom)
+            return true;
+        if (budget.TryTake(_length))
+        {
+            _charged = budget;
+            return true;
+        }
+
+        Return();
+        return false;
+    }
+
     /// <summary>Gives the array back.</summary>
     public void Return()
     {
+        _charged?.Return(_length);
+        _charged = null;
         byte[] array = _array;
         _array = [];
         _length = 0;

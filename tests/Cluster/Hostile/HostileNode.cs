@@ -88,8 +88,8 @@ internal sealed class HostileNode : IAsyncDisposable
         Assert.True(status.Ready, status.Reason);
         Assert.Equal(0, status.Counters["request_faults"]);
         await Eventually.AsyncTrue(async () => (await Node.StatusAsync()).Counters is var counters
-            && counters["connections"] <= 2 && counters["data_connections"] == 0 && counters["waiting_frame_bytes"] == 0,
-            TimeSpan.FromSeconds(60), "connections stay open");
+            && counters["connections"] <= 2 && counters["data_connections"] == 0
+            && counters["waiting_frame_bytes"] == 0, TimeSpan.FromSeconds(60), "connections stay open");
         await Eventually.True(() => Descriptors <= descriptorsBefore + 16, TimeSpan.FromSeconds(60),
             () => $"{Descriptors} descriptors are open, {descriptorsBefore} were");
         long after = AnonymousBytes;

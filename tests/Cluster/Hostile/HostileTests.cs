@@ -218,7 +218,7 @@ public sealed class HostileTests
             Wire.Enter(ref reader, 3);
             reader.Skip();
             reader.Skip();
-            return OwnerAnswers.Read(ref reader).Items[0].Record!.Replicas[0];
+            return LocateAnswer.Read(ref reader).RecordOf(0)!.Replicas[0];
         }
     }
 
