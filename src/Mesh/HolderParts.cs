@@ -9,14 +9,18 @@ namespace Mooncake.Mesh;
 /// <summary>What a node needs to be a holder.</summary>
 internal sealed class HolderParts : IDisposable
 {
-    public HolderParts(FlowContext context, ObjectStore store, ulong incarnation)
+    public HolderParts(FlowContext context, ObjectStore store, ulong incarnation, EvictionLimits limits)
     {
         Store = store;
         Book = new ReservationBook(store, context.Runtime);
         Dropped = new DroppedQueue(context, incarnation);
-        Publish = new PublishFlow(context, store, Dropped, incarnation);
-        Holder = new HolderService(store, Book, Publish, incarnation);
-        Eviction = new EvictionFlow(context, store, Dropped, incarnation);
+        Drops = new DropCalls(context);
+        Clear = new ClearFlow(context, store);
+        Publish = new PublishFlow(context, store, Dropped, Drops, Clear, incarnation);
+        Notices = new GroupNotices(context);
+        Eviction = new EvictionFlow(context, store, Dropped, Notices, incarnation);
+        Background = new BackgroundEviction(context, store, Eviction, limits);
+        Holder = new HolderService(store, Book, Publish, Eviction, Clear, incarnation);
         Reconciler = new HolderReconciler(context, store, Holder, Dropped);
     }
 
@@ -30,6 +34,14 @@ internal sealed class HolderParts : IDisposable
 
     public DroppedQueue Dropped { get; }
 
+    public DropCalls Drops { get; }
+
+    public ClearFlow Clear { get; }
+
+    public GroupNotices Notices { get; }
+
+    public BackgroundEviction Background { get; }
+
     public EvictionFlow Eviction { get; }
 
     public HolderReconciler Reconciler { get; }
@@ -38,12 +50,16 @@ internal sealed class HolderParts : IDisposable
     {
         Dropped.Start();
         Reconciler.Start();
+        Notices.Start();
+        Background.Start();
     }
 
     public void Dispose()
     {
         Dropped.Stop();
         Reconciler.Stop();
+        Notices.Stop();
+        Background.Stop();
         Store.Dispose();
     }
 }

@@ -29,12 +29,18 @@ internal sealed record ObjectRecord : IWireMessage<ObjectRecord>
     /// <summary>Whether this is a tombstone.</summary>
     public bool Removed { get; init; }
 
+    /// <summary>
+    /// How often everything had been removed when it was numbered: a record of an older removal than the reader knows
+    /// is no record any more.
+    /// </summary>
+    public long Cleared { get; init; }
+
     /// <summary>The copies; none in a tombstone.</summary>
     public Replica[] Replicas { get; init; } = [];
 
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(8);
+        writer.WriteArrayHeader(9);
         Wire.Write(ref writer, Version);
         writer.Write(ObjectId);
         writer.Write(Size);
@@ -43,6 +49,7 @@ internal sealed record ObjectRecord : IWireMessage<ObjectRecord>
         writer.WriteArrayHeader(Replicas.Length);
         foreach (var replica in Replicas)
             Write(ref writer, replica);
+        writer.Write(Cleared);
     }
 
     public static ObjectRecord Read(ref MessagePackReader reader)
@@ -56,7 +63,8 @@ internal sealed record ObjectRecord : IWireMessage<ObjectRecord>
         var replicas = new Replica[Wire.ReadCount(ref reader, Wire.MaxReplicas)];
         for (int i = 0; i < replicas.Length; i++)
             replicas[i] = ReadReplica(ref reader);
-        Wire.Leave(ref reader, count, 8);
+        long cleared = count >= 9 ? reader.ReadInt64() : 0;
+        Wire.Leave(ref reader, count, count >= 9 ? 9 : 8);
         return new ObjectRecord
         {
             Version = version,
@@ -64,6 +72,7 @@ internal sealed record ObjectRecord : IWireMessage<ObjectRecord>
             Size = size >= 0 ? size : throw new WireException($"size {size}"),
             Checksum = checksum,
             Removed = removed,
+            Cleared = cleared,
             Replicas = replicas,
         };
     }

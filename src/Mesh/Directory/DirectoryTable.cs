@@ -20,6 +20,7 @@ internal sealed unsafe class DirectoryTable : IDisposable
     private readonly int _shift;
     private SlotHead* _slots;
     private long _records;
+    private long _cleared;
 
     public DirectoryTable(int slots)
     {
@@ -36,6 +37,9 @@ internal sealed unsafe class DirectoryTable : IDisposable
     /// <summary>Records and tombstones in all slots.</summary>
     public long Count => Volatile.Read(ref _records);
 
+    /// <summary>How often everything was removed; a slot forgets older records when it is next looked at.</summary>
+    public long Cleared => Volatile.Read(ref _cleared);
+
     /// <summary>The slot of a key hash.</summary>
     public int SlotOf(ulong hash) => (int)(hash >> _shift);
 
@@ -48,6 +52,24 @@ internal sealed unsafe class DirectoryTable : IDisposable
     /// <summary>The greatest counter seen in a slot.</summary>
     public long CounterOf(int slot) => _slots[slot].Counter;
 
+    /// <summary>Everything was removed for the <paramref name="cleared"/>th time; false when that is known.</summary>
+    public bool ClearAll(long cleared)
+    {
+        long known = Cleared;
+        while (cleared > known)
+        {
+            long seen = Interlocked.CompareExchange(ref _cleared, cleared, known);
+            if (seen == known)
+                return true;
+            known = seen;
+        }
+
+        return false;
+    }
+
+    /// <summary>The removal of everything after which all records of a slot were numbered.</summary>
+    public long ClearedOf(int slot) => Fresh(slot).Cleared;
+
     /// <summary>Finds a record.</summary>
     public bool TryFind(int slot, in MeshKey key, out RecordRef record)
     {
@@ -56,11 +78,16 @@ internal sealed unsafe class DirectoryTable : IDisposable
         return found != null;
     }
 
-    /// <summary>Writes a record in place of what the key had; keeps no heat mark.</summary>
+    /// <summary>
+    /// Writes a record in place of what the key had; keeps no heat mark. One that was removed with everything is not
+    /// written.
+    /// </summary>
     public void Set(int slot, in MeshKey key, ObjectRecord record)
     {
         Remove(slot, key);
-        ref var head = ref _slots[slot];
+        ref var head = ref Fresh(slot);
+        if (record.Cleared < head.Cleared)
+            return;
         if (head.Count >= head.Buckets)
             Grow(ref head);
         int replicas = record.Replicas.Length;
@@ -94,7 +121,7 @@ internal sealed unsafe class DirectoryTable : IDisposable
     /// <summary>Removes what the key has.</summary>
     public bool Remove(int slot, in MeshKey key)
     {
-        ref var head = ref _slots[slot];
+        ref var head = ref Fresh(slot);
         if (head.Count == 0)
             return false;
         var link = head.BucketOf(key.Hash);
@@ -121,7 +148,7 @@ internal sealed unsafe class DirectoryTable : IDisposable
     /// </summary>
     public void CopySlot(int slot, List<KeyedRecord> into, RecordTest? test = null)
     {
-        ref var head = ref _slots[slot];
+        ref var head = ref Fresh(slot);
         for (int bucket = 0; bucket < head.Buckets; bucket++)
         {
             for (var at = (RecordHead*)head.Table[bucket]; at != null; at = (RecordHead*)at->Next)
@@ -129,7 +156,8 @@ internal sealed unsafe class DirectoryTable : IDisposable
                 var record = new RecordRef(at);
                 if (test is not null && !test(record))
                     continue;
-                into.Add(new KeyedRecord(new MeshKey(record.KeySpan.ToArray()), record.ToRecord()));
+                into.Add(new KeyedRecord(new MeshKey(record.KeySpan.ToArray()),
+                    record.ToRecord() with { Cleared = head.Cleared }));
             }
         }
     }
@@ -137,7 +165,7 @@ internal sealed unsafe class DirectoryTable : IDisposable
     /// <summary>Count and digest of a slot: the sum of the hashes of its (key, version, replica).</summary>
     public SlotSummary Summarize(int slot)
     {
-        ref var head = ref _slots[slot];
+        ref var head = ref Fresh(slot);
         ulong digest = 0;
         for (int bucket = 0; bucket < head.Buckets; bucket++)
         {
@@ -165,7 +193,7 @@ internal sealed unsafe class DirectoryTable : IDisposable
 
         Interlocked.Add(ref _records, -head.Count);
         NativeMemory.Free(head.Table);
-        head = new SlotHead { Counter = head.Counter };
+        head = new SlotHead { Counter = head.Counter, Cleared = head.Cleared };
     }
 
     /// <inheritdoc/>
@@ -182,9 +210,23 @@ internal sealed unsafe class DirectoryTable : IDisposable
         // The slot heads stay: a late handler may still look at them. They go with the process.
     }
 
-    private RecordHead* Find(int slot, ulong hash, ReadOnlySpan<byte> key)
+    /// <summary>A slot without the records that were there when everything was removed last.</summary>
+    private ref SlotHead Fresh(int slot)
     {
         ref var head = ref _slots[slot];
+        long cleared = Cleared;
+        if (head.Cleared < cleared)
+        {
+            Clear(slot);
+            head.Cleared = cleared;
+        }
+
+        return ref head;
+    }
+
+    private RecordHead* Find(int slot, ulong hash, ReadOnlySpan<byte> key)
+    {
+        ref var head = ref Fresh(slot);
         if (head.Count == 0)
             return null;
         var at = (RecordHead*)*head.BucketOf(hash);
@@ -224,6 +266,7 @@ internal sealed unsafe class DirectoryTable : IDisposable
     {
         public nint* Table;
         public long Counter;
+        public long Cleared;
         public int Buckets;
         public int Count;
 
