@@ -19,7 +19,8 @@ internal sealed class HolderParts : IDisposable
         Publish = new PublishFlow(context, store, Dropped, Drops, Clear, incarnation);
         Notices = new GroupNotices(context);
         Eviction = new EvictionFlow(context, store, Dropped, Notices, incarnation);
-        Background = new BackgroundEviction(context, store, Eviction, limits);
+        Room = new PeerRoom(context);
+        Background = new BackgroundEviction(context, store, Eviction, Room, limits);
         Holder = new HolderService(store, Book, Publish, Eviction, Clear, incarnation);
         Reconciler = new HolderReconciler(context, store, Holder, Dropped);
     }
@@ -39,6 +40,8 @@ internal sealed class HolderParts : IDisposable
     public ClearFlow Clear { get; }
 
     public GroupNotices Notices { get; }
+
+    public PeerRoom Room { get; }
 
     public BackgroundEviction Background { get; }
 

@@ -71,6 +71,7 @@ public sealed class MeshNode : IAsyncDisposable
         _health.OnAnswer = (node, answer) =>
         {
             _views.Suggest(answer.View, node);
+            _holder.Room.Note(node.NodeId, answer.FreeBytes);
             _owner?.Guard.PeerSaid(answer.View);
         };
         _membership.OnViewChanged(Adopt);

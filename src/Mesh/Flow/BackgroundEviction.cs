@@ -6,9 +6,10 @@ namespace Mooncake.Mesh.Flow;
 
 /// <summary>
 /// Keeps a little memory free, so that a put seldom has to wait for an eviction of its own. Paced: a few megabytes,
-/// then a pause; each object is proposed at most once a round.
+/// then a pause; each object is proposed at most once a round. Without a watermark it waits until no other node has room
+/// either: until then puts go there, and evicting here would lose what need not be lost.
 /// </summary>
-internal sealed class BackgroundEviction(FlowContext context, ObjectStore store, EvictionFlow eviction,
+internal sealed class BackgroundEviction(FlowContext context, ObjectStore store, EvictionFlow eviction, PeerRoom room,
     EvictionLimits limits)
 {
     private const long BatchBytes = 4L << 20;
@@ -24,7 +25,10 @@ internal sealed class BackgroundEviction(FlowContext context, ObjectStore store,
     public async Task RoundAsync()
     {
         var usage = store.Usage;
-        long target = usage.Free + limits.Lack(usage);
+        long lack = limits.Lack(usage);
+        if (lack == 0 || (limits.HighWatermark is null && room.Any()))
+            return;
+        long target = usage.Free + lack;
         long proposals = usage.Objects;
         var victims = new List<HeldObject>();
         while (usage.Free < target && proposals > 0 && !_stop.IsCancellationRequested)

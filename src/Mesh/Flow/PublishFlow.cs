@@ -136,7 +136,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
             {
                 // Told to drop what was never answered for: it was on record, and has been replaced or removed.
                 if (publishing is { Dropped: true, MayBeOnRecord: true, Head.Replace: true })
-                    return new PutAnswer(PutFate.Own, true, publishing.Above, 0);
+                    return new PutAnswer(PutFate.Own, true, publishing.Accepted, 0);
                 var request = new PublishRequest(held.Key, OfferOf(held), publishing.Head.Wanted,
                     insist || deadline.Elapsed > insistAfter, publishing.Head.Replace, publishing.Above);
                 var answer = await context.Calls.PublishAsync(owner, request, deadline.AtMost(OwnerTimeout), cancel);
@@ -194,7 +194,13 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         int copies = record.Replicas.Length;
         // What has the key although this put replaces: it came after an earlier attempt of ours.
         if (record.ObjectId == publishing.ObjectId || publishing.Head.Replace)
-            return new PutAnswer(PutFate.Own, true, record.Version, copies);
+        {
+            bool ours = record.ObjectId == publishing.ObjectId && !record.Removed;
+            return new PutAnswer(PutFate.Own, true, ours || publishing.Accepted.IsNone
+                ? record.Version
+                : publishing.Accepted, copies);
+        }
+
         bool same = record.Size == held.Size && record.Checksum == held.Checksum && held.Checksum != 0;
         return new PutAnswer(same && copies < publishing.Head.Wanted ? PutFate.Held : PutFate.Existed, true,
             record.Version, copies);
@@ -227,6 +233,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         NodeRecord acceptor, ViewId view, Deadline deadline, CancellationToken cancel)
     {
         var held = publishing.Held;
+        publishing.Accepted = record.Version;
         // A copy that joins an older object is told to drop by that one's id.
         if (record.ObjectId != publishing.ObjectId)
         {
@@ -332,6 +339,9 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
 
         /// <summary>The greatest version that an owner has of the key besides ours; none for a first put.</summary>
         public RecordVersion Above { get; private set; }
+
+        /// <summary>The version it was accepted with last; none before.</summary>
+        public RecordVersion Accepted { get; set; }
 
         /// <summary>The object of a greater version that an owner has, for a put that does not replace.</summary>
         public ObjectRecord? Winner { get; set; }
