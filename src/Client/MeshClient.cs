@@ -35,6 +35,20 @@ public sealed class MeshClient : IAsyncDisposable
     /// <summary>Name of the present view: epoch.revision.digest.</summary>
     public string View => _operations.Context.View.Id.ToString();
 
+    /// <summary>Ids of the nodes that own the key's record in the present view, primary first; at most 4.</summary>
+    public IReadOnlyList<string> OwnersOf(MeshKey key)
+    {
+        var view = _operations.Context.View;
+        var owners = new List<string>(SlotTable.Places);
+        for (int place = 0; place < SlotTable.Places; place++)
+        {
+            if (view.Members.Count > 0 && view.Owner(view.SlotOf(key.Hash), place) is { } owner)
+                owners.Add(owner.NodeId);
+        }
+
+        return owners;
+    }
+
     /// <summary>A client of the node embedded in this process; the node stays the caller's.</summary>
     public static MeshClient For(MeshNode node)
     {
@@ -71,7 +85,8 @@ public sealed class MeshClient : IAsyncDisposable
             registry = created.Value;
         }
 
-        var peer = new ClientPeer(options.Cluster, seeds, registry, runtime);
+        var peer = new ClientPeer(options.Cluster, seeds, registry, runtime,
+            options.SameHost ? HostIdentity.BootId : "");
         if (await peer.ConnectAsync(options.ConnectTimeout, cancel) is { } error)
         {
             await peer.DisposeAsync();
@@ -227,6 +242,14 @@ public sealed class MeshClient : IAsyncDisposable
     /// <summary>Which keys have an object; one result per position, one request per owner.</summary>
     public async Task<MeshResult<bool>[]> TryExistsBatchAsync(IReadOnlyList<MeshKey> keys,
         CancellationToken cancel = default) => await _operations.ExistAsync(keys, _limit, cancel);
+
+    /// <summary>
+    /// Where objects are, without moving them or keeping them warm; one request per owner. For those who send work to
+    /// where its data lies.
+    /// </summary>
+    public async Task<ObjectLocations> TryLocateBatchAsync(IReadOnlyList<MeshKey> keys,
+        CancellationToken cancel = default) =>
+        new(await _operations.LocateAsync(keys, _limit, cancel), _operations.Context.View);
 
     /// <summary>The longest present prefix of a chain of blocks; one request per owner.</summary>
     public Task<MeshResult<PrefixMatch>> TryMatchPrefixAsync(IReadOnlyList<MeshKey> keys,

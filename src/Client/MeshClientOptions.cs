@@ -27,6 +27,11 @@ public sealed record MeshClientOptions
     /// <summary>Longest time of calls that move no value; puts and gets have theirs in their own options.</summary>
     public TimeSpan Deadline { get; init; } = TimeSpan.FromSeconds(1);
 
+    /// <summary>
+    /// Whether to use what only nodes on this host offer: Unix socket and shared memory. Without it all goes over tcp.
+    /// </summary>
+    public bool SameHost { get; init; } = true;
+
     /// <summary>Where log lines go.</summary>
     public ILoggerFactory Log { get; init; } = NullLoggerFactory.Instance;
 }

@@ -21,6 +21,7 @@ internal sealed class ClientPeer : IAsyncDisposable
     private readonly string _cluster;
     private readonly IReadOnlyList<string> _seeds;
     private readonly IMeshRegistry? _registry;
+    private readonly string _bootId;
     private readonly ILogger _log;
     private readonly PeerHandler _handler;
     private readonly PeerLinks _links;
@@ -35,21 +36,24 @@ internal sealed class ClientPeer : IAsyncDisposable
     /// <param name="seeds">host:port of any of its nodes.</param>
     /// <param name="registry">Its registry, or null when seeds are given.</param>
     /// <param name="runtime">The world to run in.</param>
-    public ClientPeer(string cluster, IReadOnlyList<string> seeds, IMeshRegistry? registry, MeshRuntime runtime)
+    /// <param name="bootId">Boot id of this host; empty: no path that only one host has is taken.</param>
+    public ClientPeer(string cluster, IReadOnlyList<string> seeds, IMeshRegistry? registry, MeshRuntime runtime,
+        string bootId)
     {
         _cluster = cluster;
         _seeds = seeds;
         _registry = registry;
         _runtime = runtime;
+        _bootId = bootId;
         _log = runtime.Log.CreateLogger("mesh.client");
         _handler = new PeerHandler(runtime);
-        _links = new PeerLinks(HelloFor, _handler, runtime, HostIdentity.BootId);
+        _links = new PeerLinks(HelloFor, _handler, runtime, _bootId);
         _handler.OnHeard = _links.Heard;
         _calls = new MeshCalls(_links, _handler, "");
         _views = new ViewTracker(runtime, () => Volatile.Read(ref _view), Adopt) { Calls = _calls };
         var context = new FlowContext(runtime, _views, _calls, "");
-        _transports = NodeTransports.Create(context, null, HostIdentity.BootId, HelloFor);
-        Operations = new MeshOperations(context, _transports.Plan, HostIdentity.BootId);
+        _transports = NodeTransports.Create(context, null, _bootId, HelloFor);
+        Operations = new MeshOperations(context, _transports.Plan, _bootId);
     }
 
     public MeshOperations Operations { get; }
@@ -99,7 +103,7 @@ internal sealed class ClientPeer : IAsyncDisposable
         Incarnation = 0,
         View = Volatile.Read(ref _view).Id,
         WantedNode = wanted,
-        BootId = HostIdentity.BootId,
+        BootId = _bootId,
     };
 
     private bool Adopt(MeshView view)

@@ -23,6 +23,7 @@ internal sealed class HolderParts : IDisposable
         Background = new BackgroundEviction(context, store, Eviction, Room, limits);
         Holder = new HolderService(store, Book, Publish, Eviction, Clear, incarnation);
         Reconciler = new HolderReconciler(context, store, Holder, Dropped);
+        Inline = new InlineValues(store, incarnation);
     }
 
     public ObjectStore Store { get; }
@@ -48,6 +49,8 @@ internal sealed class HolderParts : IDisposable
     public EvictionFlow Eviction { get; }
 
     public HolderReconciler Reconciler { get; }
+
+    public InlineValues Inline { get; }
 
     public void Start()
     {

@@ -330,6 +330,7 @@ public sealed class MeshNode : IAsyncDisposable
         owner.Owner.OnCleared = _holder.Clear.Learn;
         _holder.Clear.OnLearnt = cleared => owner.Table.ClearAll(cleared);
         owner.Table.ClearAll(_holder.Clear.Known);
+        owner.Owner.Values = _holder.Inline;
         _health.OnChanged = owner.Keeper.ReachChanged;
         _handler.Owner = owner.Owner;
         _handler.Clients = _clients;

@@ -67,7 +67,7 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
         lock (table.LockOf(slot))
         {
             bool found = table.TryFind(slot, key, out var record);
-            if (!found || record.Removed || !OwnerService.HasVisible(view, record))
+            if (!found || record.Removed || !record.IsVisible(view))
                 return One(view, states.IsComplete(slot) ? OwnerCode.Absent : OwnerCode.Unsure);
             var version = NextVersion(view, slot, default);
             if (version <= record.Version)
@@ -98,7 +98,7 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
         bool passed = request.Replace && !request.Above.IsNone && present.Version >= request.Above;
         if (present.Removed)
             return own || passed ? new OwnerAnswer(OwnerCode.Kept, present.ToRecord()) : null;
-        if (!OwnerService.HasVisible(view, present))
+        if (!present.IsVisible(view))
             return null;
         var record = present.ToRecord() with { Cleared = table.ClearedOf(slot) };
         // Ours was numbered below what another owner has: it is numbered anew.

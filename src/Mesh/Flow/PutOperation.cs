@@ -94,8 +94,8 @@ internal sealed class PutOperation
     /// <summary>Notes what has the key already. An object of the same bytes may want for copies.</summary>
     private async Task LookAsync()
     {
-        var found = await LocateOperation.RunAsync(_context, [_key], false, _deadline, _cancel);
-        if (found[0] is not { Succeeded: true, Value: { Code: OwnerCode.Yes, Record: { } record } })
+        var found = await LocateOperation.RunAsync(_context, [_key], default, _deadline, _cancel);
+        if (found.RecordOf(0) is not { } record)
             return;
         _existed = true;
         _version = record.Version;
@@ -120,8 +120,8 @@ internal sealed class PutOperation
     /// <summary>Pins the object that has the key already, at every holder.</summary>
     private async Task<MeshError?> PinPresentAsync()
     {
-        var found = await LocateOperation.RunAsync(_context, [_key], false, _deadline, _cancel);
-        if (found[0] is not { Succeeded: true, Value: { Code: OwnerCode.Yes, Record: { } record } })
+        var found = await LocateOperation.RunAsync(_context, [_key], default, _deadline, _cancel);
+        if (found.RecordOf(0) is not { } record)
             return null;
         MeshError? refusal = null;
         foreach (var replica in record.Replicas)

@@ -46,6 +46,7 @@ internal static class Examples
             "mooncake-mesh replay trace.jsonl --node 127.0.0.1:7300 --speed x10 --limit 1000",
         ],
         "demo" => ["mooncake-mesh demo", "mooncake-mesh demo --etcd 127.0.0.1:2379 --cluster demo --kill 4711"],
+        "bench" => ["mooncake-mesh bench store", "mooncake-mesh bench allocator --json"],
         "trace" => ["mooncake-mesh trace --requests 600 > trace.jsonl"],
         "version" => ["mooncake-mesh version --json"],
         _ =>

@@ -4,6 +4,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using System.CommandLine.Invocation;
 using Microsoft.Extensions.Logging;
+using Mooncake.Mesh.Node.Bench;
 using Mooncake.Mesh.Node.Logging;
 
 namespace Mooncake.Mesh.Node.Cli;
@@ -68,6 +69,8 @@ internal static class MeshCommand
             root.Subcommands.Add(command);
         root.Subcommands.Add(ReplayCommand.Create(terminal));
         root.Subcommands.Add(DemoCommand.Create(terminal));
+        root.Subcommands.Add(BenchCommand.Create(terminal));
+        root.Subcommands.Add(BenchPeers.Create(terminal));
         root.Subcommands.Add(TraceCommand.Create(terminal));
         root.Subcommands.Add(VersionCommand.Create(terminal));
         HelpOption help = root.Options.OfType<HelpOption>().Single();

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.CommandLine;
+using Mooncake.Mesh.Node.Cli;
+
+namespace Mooncake.Mesh.Node.Bench;
+
+/// <summary>"bench": what this machine does, beside what it can do at most.</summary>
+internal static class BenchCommand
+{
+    internal static Command Create(Terminal terminal)
+    {
+        var command = new Command("bench", "Measure, with the same machine's limit beside each figure.");
+        command.Subcommands.Add(Part(terminal, "allocator", "Slot lookup, extents, fill.",
+            (report, _) => AllocatorBench.RunAsync(report)));
+        command.Subcommands.Add(Part(terminal, "directory", "Records: size, speed, pauses.",
+            (report, options) => DirectoryBench.RunAsync(report, options)));
+        command.Subcommands.Add(Part(terminal, "store", "Small gets and puts, exists, locate, start.",
+            (report, options) => StoreBench.RunAsync(report, options)));
+        return command;
+    }
+
+    private static Command Part(
+        Terminal terminal, string name, string description, Func<BenchReport, BenchOptions, Task> run)
+    {
+        Option<bool> json = Flags.Json();
+        Option<string?> etcd = new("--etcd")
+        {
+            Description = "etcd endpoints; without it one is started",
+            HelpName = "ENDPOINTS",
+        };
+        var command = new Command(name, description) { json, etcd };
+        command.SetAction(async (parsed, cancel) =>
+        {
+            var report = new BenchReport(terminal, parsed.GetValue(json));
+            await run(report, new BenchOptions(parsed.GetValue(etcd), cancel));
+            report.End();
+            return ExitCode.Ok;
+        });
+        return command;
+    }
+}
+
+/// <summary>What a measurement is told.</summary>
+/// <param name="Etcd">Endpoints of etcd; null: one is started.</param>
+/// <param name="Cancel">Ends the run.</param>
+internal sealed record BenchOptions(string? Etcd, CancellationToken Cancel);

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+using Mooncake.Mesh.Client;
+
+namespace Mooncake.Mesh.Node.Bench;
+
+/// <summary>
+/// A mesh for a measurement: every node a process of its own ("serve"), on an etcd that is started for it or was named.
+/// All of it ends at dispose.
+/// </summary>
+internal sealed class BenchMesh : IAsyncDisposable
+{
+    private static readonly TimeSpan EtcdLimit = TimeSpan.FromSeconds(30);
+    private readonly List<PeerProcess> _processes = [];
+    private readonly string _folder = System.IO.Directory.CreateTempSubdirectory("mesh-bench-").FullName;
+    private readonly string _cluster = $"bench-{Environment.ProcessId}";
+
+    private BenchMesh()
+    {
+    }
+
+    /// <summary>Endpoints of etcd.</summary>
+    internal string Etcd { get; private set; } = "";
+
+    /// <summary>host:port of each node, in the order of their numbers.</summary>
+    internal List<string> Endpoints { get; } = [];
+
+    /// <summary>Id of a node.</summary>
+    internal static string NodeId(int number) => $"bench-{number}";
+
+    /// <summary>Starts nodes of one segment each; <paramref name="flags"/> are further ones of "serve".</summary>
+    /// <param name="etcd">Endpoints of etcd; null: one is started, from PATH or MOONCAKE_MESH_TEST_ETCD.</param>
+    /// <exception cref="MeshException">There is no etcd, or a node did not start.</exception>
+    internal static async Task<BenchMesh> StartAsync(string? etcd, int nodes, long segmentSize, params string[] flags)
+    {
+        var mesh = new BenchMesh();
+        try
+        {
+            mesh.Etcd = etcd ?? await mesh.StartEtcdAsync();
+            for (int i = 0; i < nodes; i++)
+                await mesh.StartNodeAsync(i, segmentSize, flags);
+            return mesh;
+        }
+        catch
+        {
+            await mesh.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>A client in this process.</summary>
+    /// <param name="overTcp">Whether it takes no same-host shortcut: no Unix socket, no shared memory.</param>
+    internal async Task<MeshClient> ConnectAsync(bool overTcp = false)
+    {
+        MeshResult<MeshClient> client = await MeshClient.TryConnectAsync(new MeshClientOptions
+        {
+            Cluster = _cluster,
+            Nodes = Endpoints,
+            SameHost = !overTcp,
+        });
+        return client.Value;
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        for (int i = _processes.Count - 1; i >= 0; i--)
+            _processes[i].Dispose();
+        _processes.Clear();
+        System.IO.Directory.Delete(_folder, recursive: true);
+        return ValueTask.CompletedTask;
+    }
+
+    private async Task StartNodeAsync(int number, long segmentSize, string[] flags)
+    {
+        string[] arguments =
+        [
+            "serve", "--json", "--node-id", NodeId(number), "--cluster", _cluster, "--etcd-endpoints", Etcd,
+            "--segments", $"{segmentSize}", "--runtime-directory", Path.Combine(_folder, NodeId(number)),
+            "--log-level", "error", .. flags,
+        ];
+        var (peer, line) = await PeerProcess.StartAsync(arguments);
+        _processes.Add(peer);
+        using JsonDocument ready = JsonDocument.Parse(line);
+        Endpoints.Add(ready.RootElement.GetProperty("endpoint").GetString()!);
+    }
+
+    private async Task<string> StartEtcdAsync()
+    {
+        string program = FindEtcd() ?? throw new MeshException(new MeshError(MeshErrorCode.System, "bench",
+            "no etcd in PATH: install etcd-server, or name a running one by --etcd ENDPOINTS"));
+        int client = FreePort();
+        int peer = FreePort();
+        string peerUrl = $"http://127.0.0.1:{peer}";
+        string clientUrl = $"http://127.0.0.1:{client}";
+        _processes.Add(PeerProcess.StartSilent(program,
+        [
+            "--name", "bench", "--data-dir", Path.Combine(_folder, "etcd"), "--unsafe-no-fsync",
+            "--listen-client-urls", clientUrl, "--advertise-client-urls", clientUrl,
+            "--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl,
+            "--initial-cluster", $"bench={peerUrl}",
+        ]));
+        long start = TimeProvider.System.GetTimestamp();
+        while (!await AnswersAsync(client))
+        {
+            if (TimeProvider.System.GetElapsedTime(start) > EtcdLimit)
+            {
+                throw new MeshException(new MeshError(MeshErrorCode.DeadlineExceeded, "bench",
+                    $"etcd did not open its port within {EtcdLimit.TotalSeconds:0} s"));
+            }
+
+            await Task.Delay(TimeSpan.FromMilliseconds(20));
+        }
+
+        return $"127.0.0.1:{client}";
+    }
+
+    private static string? FindEtcd()
+    {
+        string? named = Environment.GetEnvironmentVariable("MOONCAKE_MESH_TEST_ETCD");
+        if (named is not null)
+            return named;
+        foreach (string folder in (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':'))
+        {
+            string path = Path.Combine(folder, "etcd");
+            if (File.Exists(path))
+                return path;
+        }
+
+        return null;
+    }
+
+    private static async Task<bool> AnswersAsync(int port)
+    {
+        using var socket = new TcpClient();
+        try
+        {
+            await socket.ConnectAsync(IPAddress.Loopback, port);
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}

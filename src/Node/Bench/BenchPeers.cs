@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.CommandLine;
+using Mooncake.Mesh.Node.Cli;
+
+namespace Mooncake.Mesh.Node.Bench;
+
+/// <summary>"bench-peer ROLE": the other side of a measurement, started by "bench"; not in the help text.</summary>
+internal static class BenchPeers
+{
+    internal const string Command = "bench-peer";
+
+    internal static Command Create(Terminal terminal)
+    {
+        Argument<string> role = new("role");
+        var command = new Command(Command, "The other side of a measurement; started by 'bench'.") { role };
+        command.Hidden = true;
+        command.SetAction(async (parsed, _) =>
+        {
+            switch (parsed.GetValue(role))
+            {
+                case "echo":
+                    await EchoPeer.ServeAsync(terminal.WriteLine);
+                    return ExitCode.Ok;
+                default:
+                    MeshCommand.Complain(terminal, "bench", $"no role '{parsed.GetValue(role)}'");
+                    return ExitCode.Usage;
+            }
+        });
+        return command;
+    }
+}
