@@ -51,6 +51,9 @@ public enum MeshErrorCode
 
     /// <summary>The peer or client has been closed.</summary>
     Closed = 15,
+
+    /// <summary>No node may hard-pin that many more bytes.</summary>
+    PinLimit = 20,
 }
 
 /// <summary>An expected failure, named by the stage that met it.</summary>

@@ -26,6 +26,7 @@ internal sealed unsafe class DirectoryTable : IDisposable
     private readonly int _shift;
     private readonly SlotHead* _slots;
     private long _records;
+    private long _cleared;
 
     public DirectoryTable(int slots)
     {
@@ -45,6 +46,9 @@ internal sealed unsafe class DirectoryTable : IDisposable
     /// <summary>Records and tombstones in all slots.</summary>
     public long Count => Volatile.Read(ref _records);
 
+    /// <summary>How often everything was removed; a slot forgets older records when it is next looked at.</summary>
+    public long Cleared => Volatile.Read(ref _cleared);
+
     /// <summary>The slot of a key hash.</summary>
     public int SlotOf(ulong hash) => (int)(hash >> _shift);
 
@@ -56,6 +60,27 @@ internal sealed unsafe class DirectoryTable : IDisposable
 
     /// <summary>The greatest counter seen in a slot.</summary>
     public long CounterOf(int slot) => _slots[slot].Counter;
+
+    /// <summary>Everything was removed for the <paramref name="cleared"/>th time; false when that is known.</summary>
+    public bool ClearAll(long cleared)
+    {
+        long known = Cleared;
+        while (cleared > known)
+        {
+            long seen = Interlocked.CompareExchange(ref _cleared, cleared, known);
+            if (seen == known)
+                return true;
+            known = seen;
+        }
+
+        return false;
+    }
+
+    /// <summary>
+    /// The removal of everything after which all records of a slot were numbered, as it was when the slot was looked at
+    /// last: asking must not move it, or a record found before would be gone.
+    /// </summary>
+    public long ClearedOf(int slot) => _slots[slot].Cleared;
 
     /// <summary>Finds a record.</summary>
     public bool TryFind(int slot, in MeshKey key, out RecordRef record) =>
@@ -102,11 +127,16 @@ internal sealed unsafe class DirectoryTable : IDisposable
         Sse.Prefetch0(record + 64);
     }
 
-    /// <summary>Writes a record in place of what the key had; keeps no heat mark.</summary>
+    /// <summary>
+    /// Writes a record in place of what the key had; keeps no heat mark. One that was removed with everything is not
+    /// written.
+    /// </summary>
     public void Set(int slot, in MeshKey key, ObjectRecord record)
     {
         Remove(slot, key);
-        ref var head = ref _slots[slot];
+        ref var head = ref Fresh(slot);
+        if (record.Cleared < head.Cleared)
+            return;
         if ((head.Count + 1) * 8 > head.Capacity * 7)
             Grow(ref head);
         int replicas = record.Replicas.Length;
@@ -164,21 +194,24 @@ internal sealed unsafe class DirectoryTable : IDisposable
     /// </summary>
     public void CopySlot(int slot, List<KeyedRecord> into, RecordTest? test = null)
     {
-        ref var head = ref _slots[slot];
+        ref var head = ref Fresh(slot);
         for (int cell = 0; cell < head.Capacity; cell++)
         {
             if (head.Cells[cell] == 0)
                 continue;
             var record = new RecordRef(RecordIn(head.Cells[cell]));
             if (test is null || test(record))
-                into.Add(new KeyedRecord(new MeshKey(record.KeySpan.ToArray()), record.ToRecord()));
+            {
+                into.Add(new KeyedRecord(new MeshKey(record.KeySpan.ToArray()),
+                    record.ToRecord() with { Cleared = head.Cleared }));
+            }
         }
     }
 
     /// <summary>Count and digest of a slot: the sum of the hashes of its (key, version, replica).</summary>
     public SlotSummary Summarize(int slot)
     {
-        ref var head = ref _slots[slot];
+        ref var head = ref Fresh(slot);
         ulong digest = 0;
         for (int cell = 0; cell < head.Capacity; cell++)
         {
@@ -201,7 +234,7 @@ internal sealed unsafe class DirectoryTable : IDisposable
 
         Interlocked.Add(ref _records, -head.Count);
         var old = head;
-        head = new SlotHead { Counter = head.Counter };
+        head = new SlotHead { Counter = head.Counter, Cleared = head.Cleared };
         if (old.Capacity > 0)
             _arena.Give(old.Cells, old.Capacity * sizeof(ulong));
     }
@@ -230,10 +263,24 @@ internal sealed unsafe class DirectoryTable : IDisposable
         head.Cells[at] = cell;
     }
 
+    /// <summary>A slot without the records that were there when everything was removed last.</summary>
+    private ref SlotHead Fresh(int slot)
+    {
+        ref var head = ref _slots[slot];
+        long cleared = Cleared;
+        if (head.Cleared < cleared)
+        {
+            Clear(slot);
+            head.Cleared = cleared;
+        }
+
+        return ref head;
+    }
+
     /// <summary>The cell of a key, or -1.</summary>
     private int Find(int slot, ulong hash, ReadOnlySpan<byte> key)
     {
-        ref var head = ref _slots[slot];
+        ref var head = ref Fresh(slot);
         if (head.Count == 0)
             return -1;
         int mask = head.Capacity - 1;
@@ -275,6 +322,7 @@ internal sealed unsafe class DirectoryTable : IDisposable
     {
         public ulong* Cells;
         public long Counter;
+        public long Cleared;
         public int Capacity;
         public int Count;
 
