@@ -9,14 +9,19 @@ namespace Mooncake.Mesh;
 /// <summary>What a node needs to be a holder.</summary>
 internal sealed class HolderParts : IDisposable
 {
-    public HolderParts(FlowContext context, ObjectStore store, ulong incarnation)
+    public HolderParts(FlowContext context, ObjectStore store, ulong incarnation, EvictionLimits limits)
     {
         Store = store;
         Book = new ReservationBook(store, context.Runtime);
         Dropped = new DroppedQueue(context, incarnation);
-        Publish = new PublishFlow(context, store, Dropped, incarnation);
-        Holder = new HolderService(store, Book, Publish, incarnation);
-        Eviction = new EvictionFlow(context, store, Dropped, incarnation);
+        Drops = new DropCalls(context);
+        Clear = new ClearFlow(context, store);
+        Publish = new PublishFlow(context, store, Dropped, Drops, Clear, incarnation);
+        Notices = new GroupNotices(context);
+        Eviction = new EvictionFlow(context, store, Dropped, Notices, incarnation);
+        Room = new PeerRoom(context);
+        Background = new BackgroundEviction(context, store, Eviction, Room, limits);
+        Holder = new HolderService(store, Book, Publish, Eviction, Clear, incarnation);
         Reconciler = new HolderReconciler(context, store, Holder, Dropped);
         Inline = new InlineValues(store, incarnation);
     }
@@ -31,6 +36,16 @@ internal sealed class HolderParts : IDisposable
 
     public DroppedQueue Dropped { get; }
 
+    public DropCalls Drops { get; }
+
+    public ClearFlow Clear { get; }
+
+    public GroupNotices Notices { get; }
+
+    public PeerRoom Room { get; }
+
+    public BackgroundEviction Background { get; }
+
     public EvictionFlow Eviction { get; }
 
     public HolderReconciler Reconciler { get; }
@@ -41,12 +56,16 @@ internal sealed class HolderParts : IDisposable
     {
         Dropped.Start();
         Reconciler.Start();
+        Notices.Start();
+        Background.Start();
     }
 
     public void Dispose()
     {
         Dropped.Stop();
         Reconciler.Stop();
+        Notices.Stop();
+        Background.Stop();
         Store.Dispose();
     }
 }

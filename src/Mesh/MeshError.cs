@@ -54,6 +54,9 @@ public enum MeshErrorCode
 
     /// <summary>The two sides of a connection do not share a cluster secret.</summary>
     Unauthenticated = 16,
+
+    /// <summary>No node may hard-pin that many more bytes.</summary>
+    PinLimit = 20,
 }
 
 /// <summary>An expected failure, named by the stage that met it.</summary>

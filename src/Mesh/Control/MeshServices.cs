@@ -18,6 +18,14 @@ internal interface IHolderCalls
     HolderPage List(in HolderListRequest request);
 
     Done Abandon(in AbandonRequest request);
+
+    MeshResult<Done> Pin(in PinRequest request);
+
+    Done DropGroup(in DropGroupRequest request);
+
+    ClearAnswer Clear(in ClearRequest request);
+
+    MeshResult<MatchPage> Match(in MatchRequest request);
 }
 
 /// <summary>What a node answers as an owner (rank 1); synchronous for the same reason.</summary>
@@ -54,6 +62,8 @@ internal interface IClientCalls
     Task<MeshResult<PutAnswer>> SealAsync(SealRequest request, CancellationToken cancel);
 
     Task<MeshResult<OwnerAnswers>> RemoveAsync(RemoveRequest request, CancellationToken cancel);
+
+    Task<MeshResult<RemoveAllAnswer>> RemoveAllAsync(RemoveAllRequest request, CancellationToken cancel);
 }
 
 /// <summary>What a node says of itself.</summary>

@@ -129,17 +129,25 @@ internal sealed class PeerHandler : IPeerHandler
                 channel.Answer(id, Holder.Drop(DropRequest.Read(ref reader)));
                 return true;
             case MessageType.Read:
-                var read = Holder.Read(ReadRequest.Read(ref reader));
-                if (read.Succeeded)
-                    channel.Answer(id, read.Value);
-                else
-                    channel.Refuse(id, FailureOf(read.Error!));
+                Answer(channel, id, Holder.Read(ReadRequest.Read(ref reader)));
                 return true;
             case MessageType.HolderList:
                 channel.Answer(id, Holder.List(HolderListRequest.Read(ref reader)));
                 return true;
             case MessageType.Abandon:
                 channel.Answer(id, Holder.Abandon(AbandonRequest.Read(ref reader)));
+                return true;
+            case MessageType.Pin:
+                Answer(channel, id, Holder.Pin(PinRequest.Read(ref reader)));
+                return true;
+            case MessageType.DropGroup:
+                channel.Answer(id, Holder.DropGroup(DropGroupRequest.Read(ref reader)));
+                return true;
+            case MessageType.Clear:
+                channel.Answer(id, Holder.Clear(ClearRequest.Read(ref reader)));
+                return true;
+            case MessageType.Match:
+                Answer(channel, id, Holder.Match(MatchRequest.Read(ref reader)));
                 return true;
             default:
                 return false;
@@ -203,9 +211,22 @@ internal sealed class PeerHandler : IPeerHandler
                 var remove = RemoveRequest.Read(ref reader);
                 Begin(channel, id, () => Clients.RemoveAsync(remove, CancellationToken.None));
                 return true;
+            case MessageType.RemoveAll:
+                var removeAll = RemoveAllRequest.Read(ref reader);
+                Begin(channel, id, () => Clients.RemoveAllAsync(removeAll, CancellationToken.None));
+                return true;
             default:
                 return false;
         }
+    }
+
+    private static void Answer<T>(PeerChannel channel, ulong id, MeshResult<T> result)
+        where T : IWireMessage<T>
+    {
+        if (result.Succeeded)
+            channel.Answer(id, result.Value);
+        else
+            channel.Refuse(id, FailureOf(result.Error!));
     }
 
     private void Begin<T>(PeerChannel channel, ulong id, Func<Task<MeshResult<T>>> call)
@@ -227,11 +248,7 @@ internal sealed class PeerHandler : IPeerHandler
     {
         try
         {
-            var result = await call();
-            if (result.Succeeded)
-                channel.Answer(id, result.Value);
-            else
-                channel.Refuse(id, FailureOf(result.Error!));
+            Answer(channel, id, await call());
         }
         catch (Exception e)
         {

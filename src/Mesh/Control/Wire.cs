@@ -187,6 +187,10 @@ internal enum MessageType
     Read = 21,
     HolderList = 22,
     Abandon = 23,
+    Pin = 24,
+    DropGroup = 25,
+    Clear = 26,
+    Match = 27,
 
     // Rank 1: owner calls.
     Publish = 30,
@@ -202,4 +206,5 @@ internal enum MessageType
     Reserve = 41,
     Seal = 42,
     Remove = 43,
+    RemoveAll = 44,
 }

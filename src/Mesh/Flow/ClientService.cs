@@ -10,11 +10,12 @@ using Mooncake.Mesh.Segments;
 namespace Mooncake.Mesh.Flow;
 
 /// <summary>What this node does for clients (rank 2): takes puts as a holder, removes as the acting primary.</summary>
-internal sealed class ClientService(FlowContext context, ObjectStore store, ReservationBook book, EvictionFlow eviction,
-    PublishFlow publish, OwnerService owner) : IClientCalls
+internal sealed class ClientService(FlowContext context, HolderParts holder, OwnerService owner,
+    RemoveAllFlow removeAll) : IClientCalls
 {
     private static readonly TimeSpan LongestPut = TimeSpan.FromMinutes(1);
-    private static readonly TimeSpan DropTimeout = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan LongestRemoveAll = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan MirrorTimeout = TimeSpan.FromMilliseconds(500);
 
     /// <summary>Set when the node leaves: it takes no new puts.</summary>
     public bool Leaving { get; set; }
@@ -38,14 +39,14 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
         var reservation = await BeginAsync(request.Head, deadline, cancel);
         if (!reservation.Succeeded)
             return reservation.Error!;
-        var id = book.Add(reservation.Value, request.Head, from);
+        var id = holder.Book.Add(reservation.Value, request.Head, from);
         return id.Succeeded ? new ReserveAnswer(id.Value) : id.Error!;
     }
 
     /// <inheritdoc/>
     public async Task<MeshResult<PutAnswer>> SealAsync(SealRequest request, CancellationToken cancel)
     {
-        if (book.Take(request.ReservationId) is not { } taken)
+        if (holder.Book.Take(request.ReservationId) is not { } taken)
             return new MeshError(MeshErrorCode.NotFound, "seal", "the reservation has ended or is still written to");
         var deadline = DeadlineOf(taken.Head.TimeoutMilliseconds);
         return await FinishAsync(taken.Reservation, taken.Head, request.Checksum, deadline, cancel);
@@ -62,22 +63,16 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
             return answers;
         var tombstone = answers.Items[0].Record!;
         await Task.WhenAll(MirrorAsync(request.Key, tombstone, deadline, cancel),
-            DropAsync(request.Key, removed, deadline, cancel));
+            holder.Drops.TellAsync(request.Key, removed, deadline, cancel));
         return answers;
     }
 
-    /// <summary>Tells the holders of a record that lost or was removed to drop it.</summary>
-    public async Task DropAsync(MeshKey key, ObjectRecord record, Deadline deadline, CancellationToken cancel)
+    /// <inheritdoc/>
+    public Task<MeshResult<RemoveAllAnswer>> RemoveAllAsync(RemoveAllRequest request, CancellationToken cancel)
     {
-        foreach (var replica in record.Replicas)
-        {
-            // A holder that cannot be reached drops the object when it reconciles.
-            if (context.View.FindIncarnation(replica.Incarnation) is { } holder)
-            {
-                await context.Calls.DropAsync(holder, new DropRequest([new RetractItem(key, record.ObjectId)]),
-                    deadline.AtMost(DropTimeout), cancel);
-            }
-        }
+        var limit = TimeSpan.FromMilliseconds(Math.Max(1, request.TimeoutMilliseconds));
+        return removeAll.RunAsync(
+            new Deadline(context.Runtime.Time, limit < LongestRemoveAll ? limit : LongestRemoveAll), cancel);
     }
 
     private static unsafe void CopyIn(ReadOnlySpan<byte> value, Reservation reservation) =>
@@ -91,7 +86,7 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
             return invalid;
         if (Leaving)
             return new MeshError(MeshErrorCode.NoSpace, "put", "the node is leaving and takes no new objects");
-        return await eviction.ReserveAsync(head, deadline, cancel);
+        return await holder.Eviction.ReserveAsync(head, deadline, cancel);
     }
 
     private async Task<MeshResult<PutAnswer>> FinishAsync(Reservation reservation, PutHead head, ulong checksum,
@@ -100,13 +95,13 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
         ulong sum = SumOf(reservation);
         if (sum != checksum)
         {
-            store.Abort(reservation);
+            holder.Store.Abort(reservation);
             return new MeshError(MeshErrorCode.InvalidArgument, "seal",
                 $"the bytes that arrived have checksum {sum:x16}, the sender's is {checksum:x16}");
         }
 
-        var held = store.Seal(reservation, checksum);
-        return await publish.RunAsync(held, head.Wanted, deadline, cancel);
+        var held = holder.Store.Seal(reservation, checksum);
+        return await holder.Publish.RunAsync(held, head, deadline, cancel);
     }
 
     private async Task MirrorAsync(MeshKey key, ObjectRecord tombstone, Deadline deadline, CancellationToken cancel)
@@ -118,7 +113,7 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
             if (view.Owner(slot, place) is not { } node || context.Calls.IsSelf(node))
                 continue;
             var answer = await context.Calls.MirrorAsync(node, new MirrorRequest([new KeyedRecord(key, tombstone)]),
-                deadline.AtMost(DropTimeout), cancel);
+                deadline.AtMost(MirrorTimeout), cancel);
             if (answer.Succeeded)
                 return;
             owner.OnDebt?.Invoke(node.NodeId, slot);
