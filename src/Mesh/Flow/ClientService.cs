@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
-using System.IO.Hashing;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Directory;
 using Mooncake.Mesh.Membership;
@@ -82,7 +81,18 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
     private static unsafe void CopyIn(ReadOnlySpan<byte> value, Reservation reservation) =>
         value.CopyTo(new Span<byte>(reservation.Pointer, value.Length));
 
-    private static unsafe ulong SumOf(Reservation reservation) => NativeHash.Of(reservation.Pointer, reservation.Size);
+    /// <summary>The sums that were made while the bytes came, or else now.</summary>
+    private static unsafe SliceSums SumsOf(Reservation reservation)
+    {
+        if (reservation.Sums is null)
+        {
+            var sums = new SliceSums(reservation.Size);
+            sums.Take(reservation.Pointer);
+            reservation.Sums = sums;
+        }
+
+        return reservation.Sums;
+    }
 
     private async Task<MeshResult<Reservation>> BeginAsync(PutHead head, Deadline deadline, CancellationToken cancel)
     {
@@ -96,7 +106,7 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
     private async Task<MeshResult<PutAnswer>> FinishAsync(Reservation reservation, PutHead head, ulong checksum,
         Deadline deadline, CancellationToken cancel)
     {
-        ulong sum = SumOf(reservation);
+        ulong sum = SumsOf(reservation).Checksum;
         if (sum != checksum)
         {
             store.Abort(reservation);
@@ -128,21 +138,5 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
     {
         var limit = TimeSpan.FromMilliseconds(Math.Max(1, milliseconds));
         return new Deadline(context.Runtime.Time, limit < LongestPut ? limit : LongestPut);
-    }
-}
-
-/// <summary>XxHash3-64 over native memory of any length.</summary>
-internal static unsafe class NativeHash
-{
-    private const int Chunk = 1 << 30;
-
-    public static ulong Of(byte* bytes, long length)
-    {
-        if (length <= Chunk)
-            return XxHash3.HashToUInt64(new ReadOnlySpan<byte>(bytes, (int)length));
-        var hash = new XxHash3();
-        for (long at = 0; at < length; at += Chunk)
-            hash.Append(new ReadOnlySpan<byte>(bytes + at, (int)Math.Min(Chunk, length - at)));
-        return hash.GetCurrentHashAsUInt64();
     }
 }

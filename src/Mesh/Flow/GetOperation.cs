@@ -2,7 +2,7 @@
 
 // On the data path.
 using Mooncake.Mesh.Control;
-using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
 
 namespace Mooncake.Mesh.Flow;
@@ -66,7 +66,7 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
             var limit = options.Deadline is null
                 ? new Deadline(context.Runtime.Time, TransferPlan.DefaultLimit(record.Size))
                 : deadline;
-            var outcome = await ReadAsync(record, range.Value, limit, cancel);
+            var outcome = await ReadAsync(record, range.Value, options.Verify, limit, cancel);
             if (outcome == TransferOutcome.Done)
                 return record.Size;
             if (outcome == TransferOutcome.Late)
@@ -86,17 +86,18 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
 
     private static MeshError Miss(string why) => new(MeshErrorCode.NotFound, "get", why);
 
-    private async Task<TransferOutcome> ReadAsync(ObjectRecord record, NativeRange range, Deadline deadline,
-        CancellationToken cancel)
+    private async Task<TransferOutcome> ReadAsync(ObjectRecord record, NativeRange range, bool verify,
+        Deadline deadline, CancellationToken cancel)
     {
         var outcome = TransferOutcome.Unreachable;
+        var sums = verify ? new SliceSums(record.Size) : null;
         foreach (var (node, replica) in plan.Nearest(record.Replicas, context))
         {
-            var read = new ExtentRead(node, replica.SegmentId, replica.Offset, replica.Generation, record.Size);
+            var read = new ExtentRead(node, replica.SegmentId, replica.Offset, replica.Generation, record.Size, 0, sums);
             var result = await plan.ReadAsync(read, range, deadline.AtMost(deadline.Left), cancel);
             if (result == TransferOutcome.Done)
             {
-                if (SumOf(range, record.Size) == record.Checksum)
+                if (sums is null || sums.Checksum == record.Checksum)
                     return TransferOutcome.Done;
                 Interlocked.Increment(ref _corrupt);
                 result = TransferOutcome.Stale;
@@ -111,6 +112,4 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
 
         return outcome;
     }
-
-    private static unsafe ulong SumOf(NativeRange range, long size) => NativeHash.Of((byte*)range.Address, size);
 }

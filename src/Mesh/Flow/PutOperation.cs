@@ -3,6 +3,7 @@
 // On the data path.
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
 
 namespace Mooncake.Mesh.Flow;
@@ -22,6 +23,7 @@ internal sealed class PutOperation
     private readonly Deadline _deadline;
     private readonly CancellationToken _cancel;
     private readonly ulong _objectId;
+    private SliceSums? _sums;
     private ulong _checksum;
     private readonly HashSet<string> _stored = [];
     private RecordVersion _version;
@@ -69,7 +71,8 @@ internal sealed class PutOperation
                 return new PutOutcome(true, record.Version, 0);
         }
 
-        _checksum = Sum();
+        if (_value.Length <= Wire.MaxInlinePut)
+            _checksum = SumOf(_value);
         var backoff = default(Backoff);
         do
         {
@@ -141,7 +144,10 @@ internal sealed class PutOperation
         if (!reserved.Succeeded)
             return reserved.Error!;
         ulong id = reserved.Value.ReservationId;
-        var carried = await _plan.WriteAsync(holder, id, _value, _deadline.AtMost(_deadline.Left), _cancel);
+        // Summed on the way to the first holder that gets all of it.
+        var sums = _sums is null ? new SliceSums(_value.Length) : null;
+        var carried = await _plan.WriteAsync(new ExtentWrite(holder, id, sums), _value,
+            _deadline.AtMost(_deadline.Left), _cancel);
         if (carried != TransferOutcome.Done)
         {
             await _context.Calls.AbandonAsync(holder, new AbandonRequest(id), TimeSpan.FromMilliseconds(100),
@@ -150,11 +156,17 @@ internal sealed class PutOperation
                 $"the bytes did not reach {holder.NodeId}: {carried}");
         }
 
+        if (sums is not null)
+        {
+            _sums = sums;
+            _checksum = sums.Checksum;
+        }
+
         return await _context.Calls.SealAsync(holder, new SealRequest(id, _checksum),
             _deadline.AtMost(_deadline.Left), _cancel);
     }
 
-    private unsafe ulong Sum() => NativeHash.Of((byte*)_value.Address, _value.Length);
+    private static unsafe ulong SumOf(NativeRange value) => ObjectSum.Of((byte*)value.Address, value.Length);
 
     private unsafe ReadOnlyMemory<byte> Inline() =>
         new ReadOnlySpan<byte>((byte*)_value.Address, (int)_value.Length).ToArray();

@@ -42,6 +42,12 @@ public sealed record GetOptions
 
     /// <summary>Longest time; null: 1 s to find the object, and 1 s more for each 64 MiB of it.</summary>
     public TimeSpan? Deadline { get; init; }
+
+    /// <summary>
+    /// Whether the bytes are compared with the object's checksum. That they are the object's, by its generation word,
+    /// is checked always.
+    /// </summary>
+    public bool Verify { get; init; } = true;
 }
 
 /// <summary>How a put ended.</summary>

@@ -137,7 +137,7 @@ public sealed class ObjectStore : IDisposable
         {
             if (!End(reservation))
                 return false;
-            held = new HeldObject(reservation.Key, reservation.ObjectId, checksum, reservation.Extent);
+            held = new HeldObject(reservation.Key, reservation.ObjectId, checksum, reservation.Extent, reservation.Sums);
             _live += held.Occupied;
             Segments[held.Extent.SegmentId].Live.Add(held.Extent.Offset, held);
             Left();

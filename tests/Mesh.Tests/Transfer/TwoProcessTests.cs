@@ -52,7 +52,7 @@ public sealed class TwoProcessTests
         }
 
         await using var client = new ClientPeer("default", [File.ReadAllText(endpoint)], null,
-            new MeshRuntime { Network = new SocketNetwork() });
+            new MeshRuntime { Network = new SocketNetwork() }, HostIdentity.BootId);
         Assert.Null(await client.ConnectAsync(TimeSpan.FromSeconds(30), limit.Token));
         byte[] value = new byte[5 << 20];
         new Random(1).NextBytes(value);

@@ -58,10 +58,11 @@ internal sealed class ShmMapping(SocketConnection connection, ShmSegment[] segme
             return false;
         var segment = segments[read.SegmentId];
         long index = read.Offset / ExtentAllocator.Granule;
-        if (read.Offset < 0 || read.Length < 0 || read.Offset % ExtentAllocator.Granule != 0
-            || read.Offset > segment.Memory.Length - read.Length || index >= segment.Table.Length / sizeof(ulong))
+        if (read.Offset < 0 || read.Length < 0 || read.Skip < 0 || read.Offset % ExtentAllocator.Granule != 0
+            || read.Skip > segment.Memory.Length - read.Length
+            || read.Offset > segment.Memory.Length - read.Length - read.Skip || index >= segment.Table.Length / sizeof(ulong))
             return false;
-        bytes = segment.Memory.Pointer + read.Offset;
+        bytes = segment.Memory.Pointer + read.Offset + read.Skip;
         word = (ulong*)segment.Table.Pointer + index;
         return Volatile.Read(ref *word) == read.Generation;
     }

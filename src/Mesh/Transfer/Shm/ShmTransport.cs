@@ -54,7 +54,7 @@ internal sealed class ShmTransport : ITransport
     }
 
     /// <inheritdoc/>
-    public bool CanWrite(NodeRecord node) => false;
+    public bool CanWrite(in ExtentWrite write) => false;
 
     /// <inheritdoc/>
     public Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
@@ -65,12 +65,12 @@ internal sealed class ShmTransport : ITransport
         if (cancel.IsCancellationRequested)
             return Outcomes.Late;
         return TryHold(read.Node) is { } mapping
-            ? RunAsync(mapping, read, destination, timeout, cancel)
+            ? ReadAsync(mapping, read, destination, timeout, cancel)
             : OpenAndReadAsync(read, destination, timeout, cancel);
     }
 
     /// <inheritdoc/>
-    public Task<TransferOutcome> WriteAsync(NodeRecord node, ulong reservationId, NativeRange source, TimeSpan timeout,
+    public Task<TransferOutcome> WriteAsync(ExtentWrite write, NativeRange source, TimeSpan timeout,
         CancellationToken cancel) => Outcomes.Unreachable;
 
     /// <summary>Unmaps the memory of nodes, and of former lives of nodes, that are not in the view.</summary>
@@ -113,19 +113,32 @@ internal sealed class ShmTransport : ITransport
         await _copies.DisposeAsync();
     }
 
-    private Task<TransferOutcome> RunAsync(ShmMapping mapping, in ExtentRead read, NativeRange destination,
+    private unsafe Task<TransferOutcome> ReadAsync(ShmMapping mapping, in ExtentRead read, NativeRange destination,
         TimeSpan timeout, CancellationToken cancel)
     {
-        if (read.Length >= InlineLimit)
+        if (mapping.TryFind(read, out byte* bytes, out ulong* word))
         {
-            var job = new CopyJob(mapping, read, destination);
+            return RunAsync(mapping, new ShmCopy((nint)bytes, destination.Address, read.Length, read.Sums, (nint)word,
+                read.Generation), timeout, cancel);
+        }
+
+        mapping.Release();
+        return Outcomes.Stale;
+    }
+
+    private Task<TransferOutcome> RunAsync(ShmMapping mapping, in ShmCopy copy, TimeSpan timeout,
+        CancellationToken cancel)
+    {
+        if (copy.Length >= InlineLimit)
+        {
+            var job = new CopyJob(mapping, copy);
             if (_copies.TryAdd(job))
                 return job.EndAsync(timeout, _time, cancel);
             mapping.Release();
             return Outcomes.Unreachable;
         }
 
-        var outcome = CopyWorker.Copy(mapping, read, destination);
+        var outcome = copy.Run();
         mapping.Release();
         return Outcomes.Of(outcome);
     }
@@ -145,7 +158,7 @@ internal sealed class ShmTransport : ITransport
 
         if (TryHold(read.Node) is not { } mapping)
             return TransferOutcome.Unreachable;
-        return await RunAsync(mapping, read, destination, timeout - _time.GetElapsedTime(start), cancel);
+        return await ReadAsync(mapping, read, destination, timeout - _time.GetElapsedTime(start), cancel);
     }
 
     private ShmMapping? TryHold(NodeRecord node)
