@@ -51,6 +51,9 @@ public enum MeshErrorCode
 
     /// <summary>The peer or client has been closed.</summary>
     Closed = 15,
+
+    /// <summary>A process has as much of a node's shared memory reserved, or in view, as it may.</summary>
+    ClientLimit = 24,
 }
 
 /// <summary>An expected failure, named by the stage that met it.</summary>

@@ -63,7 +63,7 @@ public sealed class MeshNode : IAsyncDisposable
         _views = new ViewTracker(runtime, () => _membership.View, _membership.OfferView) { Calls = _calls };
         _health = new PeerHealth(_calls, () => _membership.View, runtime);
         _context = new FlowContext(runtime, _views, _calls, options.NodeId);
-        _holder = new HolderParts(_context, store, _incarnation);
+        _holder = new HolderParts(_context, store, _incarnation, options.ClientLimits);
         _handler.OnHeard = _links.Heard;
         _handler.Holder = _holder.Holder;
         _handler.Node = new NodeService(_views, Status, () => store.Usage.Free, () => _leaving);
@@ -232,7 +232,7 @@ public sealed class MeshNode : IAsyncDisposable
         // Ready means that owner calls are decided in a view, so the start waits for the first one to be adopted.
         await _adopted.Task.EndsWithinAsync(FirstView, _runtime.Time, cancel);
         await JoinRingAsync(cancel);
-        _operations = new MeshOperations(_context, _transports.Plan, _bootId);
+        _operations = new MeshOperations(_context, _transports.Plan, _bootId, _holder.Store);
         _holder.Start();
         _ = _runtime.Start(HousekeepAsync);
         _log.LogInformation("started node={Node} cluster={Cluster} listen={Listen} advertise={Advertise} view={View}",
@@ -320,8 +320,8 @@ public sealed class MeshNode : IAsyncDisposable
     private OwnerParts MakeOwner(MeshView view)
     {
         var owner = new OwnerParts(NodeId, view.Config.Slots, _health, _calls, _options.LeaseTtl, _runtime);
-        _clients = new ClientService(_context, _holder.Store, _holder.Book, _holder.Eviction, _holder.Publish,
-            owner.Owner);
+        _clients = new ClientService(_context, _holder.Store, _holder.Book, _holder.Processes, _holder.Eviction,
+            _holder.Publish, owner.Owner);
         owner.Owner.OnLoser = (key, loser) => _ = _runtime.Start(() => _clients.DropAsync(key, loser,
             new Deadline(_runtime.Time, TimeSpan.FromSeconds(1)), CancellationToken.None));
         _health.OnChanged = owner.Keeper.ReachChanged;

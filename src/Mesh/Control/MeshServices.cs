@@ -17,6 +17,13 @@ internal interface IHolderCalls
     HolderPage List(in HolderListRequest request);
 
     Done Abandon(in AbandonRequest request);
+
+    MeshResult<ViewAnswer> View(in ViewExtentRequest request);
+
+    /// <summary>The holder's part of a call of rank 1: what the owner located is put in view, if it is here.</summary>
+    MeshResult<ViewKeyAnswer> View(in ViewKeyRequest request, in OwnerAnswers located);
+
+    SumsAnswer Sums(in SumsRequest request);
 }
 
 /// <summary>What a node answers as an owner (rank 1); synchronous for the same reason.</summary>

@@ -99,17 +99,19 @@ internal sealed class PeerHandler : IPeerHandler
                 channel.Answer(id, Holder.Drop(DropRequest.Read(ref reader)));
                 return true;
             case MessageType.Read:
-                var read = Holder.Read(ReadRequest.Read(ref reader));
-                if (read.Succeeded)
-                    channel.Answer(id, read.Value);
-                else
-                    channel.Refuse(id, FailureOf(read.Error!));
+                Reply(channel, id, Holder.Read(ReadRequest.Read(ref reader)));
                 return true;
             case MessageType.HolderList:
                 channel.Answer(id, Holder.List(HolderListRequest.Read(ref reader)));
                 return true;
             case MessageType.Abandon:
                 channel.Answer(id, Holder.Abandon(AbandonRequest.Read(ref reader)));
+                return true;
+            case MessageType.ViewExtent:
+                Reply(channel, id, Holder.View(ViewExtentRequest.Read(ref reader)));
+                return true;
+            case MessageType.Sums:
+                channel.Answer(id, Holder.Sums(SumsRequest.Read(ref reader)));
                 return true;
             default:
                 return false;
@@ -143,6 +145,10 @@ internal sealed class PeerHandler : IPeerHandler
             case MessageType.Owe:
                 channel.Answer(id, Owner.Owe(OweRequest.Read(ref reader)));
                 return true;
+            case MessageType.ViewKey when Holder is not null:
+                var view = ViewKeyRequest.Read(ref reader);
+                Reply(channel, id, Holder.View(view, Owner.Locate(new LocateRequest([view.Key], true))));
+                return true;
             default:
                 return false;
         }
@@ -175,6 +181,15 @@ internal sealed class PeerHandler : IPeerHandler
         }
     }
 
+    private static void Reply<T>(PeerChannel channel, ulong id, in MeshResult<T> result)
+        where T : IWireMessage<T>
+    {
+        if (result.Succeeded)
+            channel.Answer(id, result.Value);
+        else
+            channel.Refuse(id, FailureOf(result.Error!));
+    }
+
     private void Begin<T>(PeerChannel channel, ulong id, Func<Task<MeshResult<T>>> call)
         where T : IWireMessage<T>
     {
@@ -194,11 +209,7 @@ internal sealed class PeerHandler : IPeerHandler
     {
         try
         {
-            var result = await call();
-            if (result.Succeeded)
-                channel.Answer(id, result.Value);
-            else
-                channel.Refuse(id, FailureOf(result.Error!));
+            Reply(channel, id, await call());
         }
         catch (Exception e)
         {

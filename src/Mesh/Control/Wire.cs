@@ -163,6 +163,8 @@ internal enum MessageType
     Read = 21,
     HolderList = 22,
     Abandon = 23,
+    ViewExtent = 28,
+    Sums = 29,
 
     // Rank 1: owner calls.
     Publish = 30,
@@ -172,6 +174,7 @@ internal enum MessageType
     SlotPull = 34,
     Owe = 35,
     SlotState = 36,
+    ViewKey = 39,
 
     // Rank 2: client calls.
     Put = 40,

@@ -5,12 +5,13 @@ using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Directory;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
+using Mooncake.Mesh.Transfer.Shm;
 
 namespace Mooncake.Mesh.Flow;
 
 /// <summary>What this node does for clients (rank 2): takes puts as a holder, removes as the acting primary.</summary>
-internal sealed class ClientService(FlowContext context, ObjectStore store, ReservationBook book, EvictionFlow eviction,
-    PublishFlow publish, OwnerService owner) : IClientCalls
+internal sealed class ClientService(FlowContext context, ObjectStore store, ReservationBook book,
+    ClientProcesses processes, EvictionFlow eviction, PublishFlow publish, OwnerService owner) : IClientCalls
 {
     private static readonly TimeSpan LongestPut = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan DropTimeout = TimeSpan.FromMilliseconds(500);
@@ -34,10 +35,33 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
         CancellationToken cancel)
     {
         var deadline = DeadlineOf(request.Head.TimeoutMilliseconds);
+        if (request.Client != 0)
+            return await ReserveOwnedAsync(request, deadline, cancel);
         var reservation = await BeginAsync(request.Head, deadline, cancel);
         if (!reservation.Succeeded)
             return reservation.Error!;
         return new ReserveAnswer(book.Add(reservation.Value, request.Head, from));
+    }
+
+    /// <summary>Reserves for a process of this host that fills the extent itself (rule A5).</summary>
+    private async Task<MeshResult<ReserveAnswer>> ReserveOwnedAsync(ReserveRequest request, Deadline deadline,
+        CancellationToken cancel)
+    {
+        if (processes.Find(request.Client) is not { } process)
+            return ClientProcess.Unknown(ClientProcess.ReserveStage);
+        if (process.TryReserve(request.Head.Size) is { } refusal)
+            return refusal;
+        var reservation = await BeginAsync(request.Head, deadline, cancel);
+        if (!reservation.Succeeded)
+        {
+            process.Unreserve(request.Head.Size);
+            return reservation.Error!;
+        }
+
+        if (!book.TryAddOwned(request.ReservationId, reservation.Value, request.Head, process))
+            return new MeshError(MeshErrorCode.Cancelled, "reserve", "the reservation was given up before it was made");
+        var extent = reservation.Value.Extent;
+        return new ReserveAnswer(request.ReservationId, extent.SegmentId, extent.Offset);
     }
 
     /// <inheritdoc/>
@@ -45,6 +69,9 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
     {
         if (book.Take(request.ReservationId) is not { } taken)
             return new MeshError(MeshErrorCode.NotFound, "seal", "the reservation has ended or is still written to");
+        // Bytes that the process put there itself are summed by it alone; the sums must make up the checksum.
+        if (taken.Owner is not null && taken.Reservation.Sums is null)
+            taken.Reservation.Sums = SliceSums.From(taken.Reservation.Size, request.Sums, request.Checksum);
         var deadline = DeadlineOf(taken.Head.TimeoutMilliseconds);
         return await FinishAsync(taken.Reservation, taken.Head, request.Checksum, deadline, cancel);
     }

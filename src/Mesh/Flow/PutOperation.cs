@@ -5,6 +5,7 @@ using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Transfer.Shm;
 
 namespace Mooncake.Mesh.Flow;
 
@@ -14,6 +15,9 @@ namespace Mooncake.Mesh.Flow;
 /// </summary>
 internal sealed class PutOperation
 {
+    private const int GiveUpTries = 5;
+    private static readonly TimeSpan GiveUpTimeout = TimeSpan.FromSeconds(1);
+
     private readonly FlowContext _context;
     private readonly TransferPlan _plan;
     private readonly HolderChoice _choice;
@@ -140,18 +144,46 @@ internal sealed class PutOperation
             (int)limit.TotalMilliseconds);
         if (_value.Length <= Wire.MaxInlinePut)
             return await _context.Calls.PutAsync(holder, new PutRequest(head, _checksum, Inline()), limit, _cancel);
-        var reserved = await _context.Calls.ReserveAsync(holder, new ReserveRequest(head), limit, _cancel);
+        ulong client = await ClientAtAsync(holder, limit);
+        var answer = await CarryAsync(holder, head, client, limit);
+        // What the process may not have, or no longer, in shared memory goes over a socket.
+        return answer.Error is { Stage: ClientProcess.ReserveStage }
+            ? await CarryAsync(holder, head, 0, limit)
+            : answer;
+    }
+
+    /// <summary>What this process is called at a holder whose memory it may write into itself; 0: it may not.</summary>
+    private async Task<ulong> ClientAtAsync(NodeRecord holder, TimeSpan limit)
+    {
+        if (_plan.Shared is not { } shared || _context.Calls.IsSelf(holder)
+            || await shared.HoldAsync(holder, limit, _cancel) is not { } mapping)
+            return 0;
+        ulong client = mapping.MayWrite ? mapping.Client : 0;
+        mapping.Release();
+        return client;
+    }
+
+    /// <summary>Reserves, carries the bytes, seals.</summary>
+    private async Task<MeshResult<PutAnswer>> CarryAsync(NodeRecord holder, PutHead head, ulong client, TimeSpan limit)
+    {
+        ulong id = client != 0 ? _context.Runtime.Random.NextUInt64() : 0;
+        var reserved = await _context.Calls.ReserveAsync(holder, new ReserveRequest(head, client, id), limit, _cancel);
         if (!reserved.Succeeded)
+        {
+            // It may have been made, with an answer that did not arrive.
+            if (client != 0 && reserved.Error!.Stage is "link" or "channel")
+                GiveUp(holder, id);
             return reserved.Error!;
-        ulong id = reserved.Value.ReservationId;
+        }
+
         // Summed on the way to the first holder that gets all of it.
         var sums = _sums is null ? new SliceSums(_value.Length) : null;
-        var carried = await _plan.WriteAsync(new ExtentWrite(holder, id, sums), _value,
-            _deadline.AtMost(_deadline.Left), _cancel);
+        var write = new ExtentWrite(holder, reserved.Value.ReservationId, sums, client, reserved.Value.SegmentId,
+            reserved.Value.Offset);
+        var carried = await _plan.WriteAsync(write, _value, _deadline.AtMost(_deadline.Left), _cancel);
         if (carried != TransferOutcome.Done)
         {
-            await _context.Calls.AbandonAsync(holder, new AbandonRequest(id), TimeSpan.FromMilliseconds(100),
-                CancellationToken.None);
+            GiveUp(holder, write.ReservationId);
             return new MeshError(MeshErrorCode.Unavailable, "put:transfer",
                 $"the bytes did not reach {holder.NodeId}: {carried}");
         }
@@ -162,8 +194,31 @@ internal sealed class PutOperation
             _checksum = sums.Checksum;
         }
 
-        return await _context.Calls.SealAsync(holder, new SealRequest(id, _checksum),
-            _deadline.AtMost(_deadline.Left), _cancel);
+        var seal = new SealRequest(write.ReservationId, _checksum, client != 0 ? _sums!.Values : null);
+        var answer = await _context.Calls.SealAsync(holder, seal, _deadline.AtMost(_deadline.Left), _cancel);
+        if (client != 0 && !answer.Succeeded)
+            GiveUp(holder, id);
+        return answer;
+    }
+
+    /// <summary>
+    /// Gives a reservation up, beside what comes next. Nothing of this process writes into it any more; one in shared
+    /// memory would otherwise last as long as the process.
+    /// </summary>
+    private void GiveUp(NodeRecord holder, ulong reservationId)
+    {
+        var context = _context;
+        _ = context.Runtime.Start(async () =>
+        {
+            for (int i = 0; i < GiveUpTries; i++)
+            {
+                var given = await context.Calls.AbandonAsync(holder, new AbandonRequest(reservationId), GiveUpTimeout,
+                    CancellationToken.None);
+                if (given.Succeeded)
+                    return;
+                await context.Runtime.Delay(GiveUpTimeout, CancellationToken.None);
+            }
+        });
     }
 
     private static unsafe ulong SumOf(NativeRange value) => ObjectSum.Of((byte*)value.Address, value.Length);

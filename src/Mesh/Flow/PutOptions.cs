@@ -50,6 +50,11 @@ public sealed record GetOptions
     public bool Verify { get; init; } = true;
 }
 
+/// <summary>Where a read of a part of an object starts; how long it is the destination says.</summary>
+/// <param name="Key">The object's key.</param>
+/// <param name="Offset">First byte that is wanted.</param>
+public readonly record struct ObjectRange(MeshKey Key, long Offset);
+
 /// <summary>How a put ended.</summary>
 /// <param name="Existed">The key had an object already: it stays, and this value was not stored.</param>
 /// <param name="Version">The record's version.</param>

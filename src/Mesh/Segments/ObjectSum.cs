@@ -78,6 +78,13 @@ public sealed class SliceSums
         Values = new ulong[length == 0 ? 1 : (int)((length + SliceBytes - 1) / SliceBytes)];
     }
 
+    private SliceSums(long objectSize, ulong[] values)
+    {
+        SliceBytes = ObjectSum.SliceBytes(objectSize);
+        ObjectSize = Length = objectSize;
+        Values = values;
+    }
+
     /// <summary>Size of the whole object, in bytes.</summary>
     public long ObjectSize { get; }
 
@@ -95,6 +102,20 @@ public sealed class SliceSums
 
     /// <summary>The checksum of the object; of sums for all of its slices.</summary>
     public ulong Checksum => ObjectSum.Combine(Values, ObjectSize);
+
+    /// <summary>
+    /// Sums that somebody else made; null when they are not those of an object of this size and checksum. Of one slice
+    /// none need be given: its sum is the checksum.
+    /// </summary>
+    internal static SliceSums? From(long objectSize, ulong[]? values, ulong checksum)
+    {
+        if (values is not { Length: > 0 })
+            values = [checksum];
+        if (values.Length != ObjectSum.SliceCount(objectSize))
+            return null;
+        var sums = new SliceSums(objectSize, values);
+        return sums.Checksum == checksum ? sums : null;
+    }
 
     /// <summary>Length of the slice with this index among these, in bytes.</summary>
     public long LengthOf(int index) => Math.Min(SliceBytes, Length - (index * SliceBytes));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
+using Mooncake.Mesh.Transfer.Shm;
+
 namespace Mooncake.Mesh.Transfer;
 
 /// <summary>
@@ -16,6 +18,9 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvi
 
     /// <summary>The transports, best first.</summary>
     public IReadOnlyList<ITransport> Transports => transports;
+
+    /// <summary>Shared memory with nodes of this host, or null.</summary>
+    internal ShmTransport? Shared { get; init; }
 
     /// <summary>The time a call may take by default: 1 s, and 1 s more for each 64 MiB.</summary>
     public static TimeSpan DefaultLimit(long bytes) => TimeSpan.FromSeconds(1 + (bytes / BytesPerSecond));

@@ -64,7 +64,7 @@ public abstract class TransportConformance : IAsyncLifetime
         if (!Transport.CanWrite(write))
             return;
         Assert.Equal(TransferOutcome.Done, await Transport.WriteAsync(write, destination.Range, Long, Cancel));
-        var (reservation, _) = World.Node.Holder.Book.Take(id)!.Value;
+        var (reservation, _, _) = World.Node.Holder.Book.Take(id)!.Value;
         Assert.True(BytesOf(reservation).SequenceEqual(value));
         Assert.Equal(SumOf(value), written.Checksum);
         Assert.Equal(SumOf(value), reservation.Sums!.Checksum);
