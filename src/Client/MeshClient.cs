@@ -246,6 +246,14 @@ public sealed class MeshClient : IAsyncDisposable
     public async Task<MeshResult<bool>[]> TryExistsBatchAsync(IReadOnlyList<MeshKey> keys,
         CancellationToken cancel = default) => await _operations.ExistAsync(keys, _limit, cancel);
 
+    /// <summary>
+    /// Where objects are, without moving them or keeping them warm; one request per owner. For those who send work to
+    /// where its data lies.
+    /// </summary>
+    public async Task<ObjectLocations> TryLocateBatchAsync(IReadOnlyList<MeshKey> keys,
+        CancellationToken cancel = default) =>
+        new(await _operations.LocateAsync(keys, _limit, cancel), _operations.Context.View);
+
     /// <summary>The longest present prefix of a chain of blocks; one request per owner.</summary>
     public Task<MeshResult<PrefixMatch>> TryMatchPrefixAsync(IReadOnlyList<MeshKey> keys,
         CancellationToken cancel = default) => _operations.MatchPrefixAsync(keys, _limit, cancel);

@@ -21,6 +21,7 @@ internal sealed class HolderParts : IDisposable
         Holder = new HolderService(store, Book, Processes, Publish, incarnation);
         Eviction = new EvictionFlow(context, store, Dropped, incarnation);
         Reconciler = new HolderReconciler(context, store, Holder, Dropped);
+        Inline = new InlineValues(store, incarnation);
     }
 
     public ObjectStore Store { get; }
@@ -39,6 +40,8 @@ internal sealed class HolderParts : IDisposable
     public EvictionFlow Eviction { get; }
 
     public HolderReconciler Reconciler { get; }
+
+    public InlineValues Inline { get; }
 
     public void Start()
     {

@@ -324,6 +324,7 @@ public sealed class MeshNode : IAsyncDisposable
             _holder.Publish, owner.Owner);
         owner.Owner.OnLoser = (key, loser) => _ = _runtime.Start(() => _clients.DropAsync(key, loser,
             new Deadline(_runtime.Time, TimeSpan.FromSeconds(1)), CancellationToken.None));
+        owner.Owner.Values = _holder.Inline;
         _health.OnChanged = owner.Keeper.ReachChanged;
         _handler.Owner = owner.Owner;
         _handler.Clients = _clients;

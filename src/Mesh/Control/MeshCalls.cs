@@ -24,10 +24,10 @@ internal sealed class MeshCalls(PeerLinks links, PeerHandler local, string selfI
         ? Of(local.Owner!.Mirror(request))
         : OwnerCallAsync<MirrorRequest, OwnerAnswers>(node, request, timeout, cancel);
 
-    public Task<MeshResult<OwnerAnswers>> LocateAsync(NodeRecord node, LocateRequest request, TimeSpan timeout,
+    public Task<MeshResult<LocateAnswer>> LocateAsync(NodeRecord node, LocateRequest request, TimeSpan timeout,
         CancellationToken cancel) => IsSelf(node)
         ? Of(local.Owner!.Locate(request))
-        : OwnerCallAsync<LocateRequest, OwnerAnswers>(node, request, timeout, cancel);
+        : OwnerCallAsync<LocateRequest, LocateAnswer>(node, request, timeout, cancel);
 
     public Task<MeshResult<OwnerAnswers>> RetractAsync(NodeRecord node, RetractRequest request, TimeSpan timeout,
         CancellationToken cancel) => IsSelf(node)

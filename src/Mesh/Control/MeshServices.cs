@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using MessagePack;
 using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh.Control;
@@ -21,7 +22,7 @@ internal interface IHolderCalls
     MeshResult<ViewAnswer> View(in ViewExtentRequest request);
 
     /// <summary>The holder's part of a call of rank 1: what the owner located is put in view, if it is here.</summary>
-    MeshResult<ViewKeyAnswer> View(in ViewKeyRequest request, in OwnerAnswers located);
+    MeshResult<ViewKeyAnswer> View(in ViewKeyRequest request, LocateAnswer located);
 
     SumsAnswer Sums(in SumsRequest request);
 }
@@ -33,7 +34,13 @@ internal interface IOwnerCalls
 
     OwnerAnswers Mirror(in MirrorRequest request);
 
-    OwnerAnswers Locate(in LocateRequest request);
+    LocateAnswer Locate(in LocateRequest request);
+
+    /// <summary>
+    /// The same for a request as it came: <paramref name="reader"/> stands at its body, the keys are used where they
+    /// lie in <paramref name="frame"/>, and the answer's body is written without a copy between.
+    /// </summary>
+    void Locate(ref MessagePackReader reader, ReadOnlySpan<byte> frame, ref MessagePackWriter answer);
 
     OwnerAnswers Retract(in RetractRequest request);
 

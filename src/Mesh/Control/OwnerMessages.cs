@@ -64,32 +64,6 @@ internal readonly record struct OwnerAnswers(ViewId View, OwnerAnswer[] Items) :
     }
 }
 
-/// <summary>Rank 1: who has these keys? <paramref name="Mark"/>: they are about to be read, keep them warm.</summary>
-internal readonly record struct LocateRequest(MeshKey[] Keys, bool Mark) : IWireRequest<LocateRequest, OwnerAnswers>
-{
-    public static MessageType Type => MessageType.Locate;
-
-    public void Write(ref MessagePackWriter writer)
-    {
-        writer.WriteArrayHeader(2);
-        writer.WriteArrayHeader(Keys.Length);
-        foreach (var key in Keys)
-            writer.Write(key.Bytes.AsSpan());
-        writer.Write(Mark);
-    }
-
-    public static LocateRequest Read(ref MessagePackReader reader)
-    {
-        int count = Wire.Enter(ref reader, 2);
-        var keys = new MeshKey[Wire.ReadCount(ref reader, Wire.MaxBatch)];
-        for (int i = 0; i < keys.Length; i++)
-            keys[i] = Wire.ReadKey(ref reader);
-        var request = new LocateRequest(keys, reader.ReadBoolean());
-        Wire.Leave(ref reader, count, 2);
-        return request;
-    }
-}
-
 /// <summary>
 /// Rank 1: a holder has sealed this object and asks the acting primary to decide and number it.
 /// </summary>

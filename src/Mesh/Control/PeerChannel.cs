@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
-using System.Buffers;
-using System.Threading.Channels;
 using MessagePack;
 
 namespace Mooncake.Mesh.Control;
@@ -10,34 +8,23 @@ namespace Mooncake.Mesh.Control;
 /// <summary>One connection carrying many calls in both directions at once. Thread-safe.</summary>
 /// <remarks>
 /// The reader loop never awaits a write: an answer goes to the outgoing queue, in which every admitted request has a
-/// place (at most <see cref="Wire.MaxOpenCalls"/> open each way). The writer coalesces what is queued into one send.
+/// place (at most <see cref="Wire.MaxOpenCalls"/> open each way).
 /// </remarks>
 internal sealed class PeerChannel
 {
-    private const int CoalesceBytes = 128 * 1024;
     private static readonly MeshError ClosedError =
         new(MeshErrorCode.Unavailable, "channel", "the connection to the peer has broken");
-
-    private static readonly MeshError TimedOut =
-        new(MeshErrorCode.DeadlineExceeded, "channel", "no answer in time");
-
-    private static readonly MeshError Cancelled =
-        new(MeshErrorCode.Cancelled, "channel", "the caller cancelled");
 
     private readonly IPeerConnection _connection;
     private readonly FrameReader _reader;
     private readonly IPeerHandler _handler;
     private readonly MeshRuntime _runtime;
-    private readonly Channel<FrameBuffer> _outgoing = Channel.CreateBounded<FrameBuffer>(
-        new BoundedChannelOptions((2 * Wire.MaxOpenCalls) + 16) { SingleReader = true });
-
-    private readonly Dictionary<ulong, PendingCall> _pending = [];
+    private readonly Outbox _outbox;
+    private readonly PendingCalls _pending;
     private readonly CancellationTokenSource _stop = new();
     private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private ulong _lastId;
     private int _answering;
-    private bool _isClosed;
-    private long _sendStarted;
+    private int _isClosed;
 
     public PeerChannel(IPeerConnection connection, FrameReader reader, Hello remote, IPeerHandler handler,
         MeshRuntime runtime)
@@ -46,6 +33,8 @@ internal sealed class PeerChannel
         _reader = reader;
         _handler = handler;
         _runtime = runtime;
+        _outbox = new Outbox(connection, runtime, _stop.Token, Abort);
+        _pending = new PendingCalls(runtime.Time, FailLate);
         Remote = remote;
         LastHeard = runtime.Time.GetTimestamp();
     }
@@ -54,7 +43,7 @@ internal sealed class PeerChannel
     public Hello Remote { get; }
 
     /// <summary>Whether calls can still be made.</summary>
-    public bool IsOpen => !Volatile.Read(ref _isClosed);
+    public bool IsOpen => Volatile.Read(ref _isClosed) == 0;
 
     /// <summary>Ends when the connection has.</summary>
     public Task Closed => _closed.Task;
@@ -63,14 +52,13 @@ internal sealed class PeerChannel
     public long LastHeard { get; private set; }
 
     /// <summary>Since when one send has been stuck, or 0.</summary>
-    public long SendStarted => Volatile.Read(ref _sendStarted);
+    public long SendStarted => _outbox.SendStarted;
 
-    /// <summary>Starts reading and writing.</summary>
-    public void Start()
-    {
-        _ = _runtime.Start(ReadLoopAsync);
-        _ = _runtime.Start(WriteLoopAsync);
-    }
+    /// <summary>Told of a call that got no answer in time while the peer sent nothing at all.</summary>
+    public Action<MeshError>? OnSilent { get; set; }
+
+    /// <summary>Starts reading.</summary>
+    public void Start() => _ = _runtime.Start(ReadLoopAsync);
 
     /// <summary>Asks the peer and waits for its answer until <paramref name="timeout"/>.</summary>
     public Task<MeshResult<TAnswer>> CallAsync<TRequest, TAnswer>(in TRequest request, TimeSpan timeout,
@@ -79,41 +67,22 @@ internal sealed class PeerChannel
         where TAnswer : IWireMessage<TAnswer>
     {
         var call = new PendingCall<TAnswer>();
-        ulong id;
-        lock (_pending)
-        {
-            if (_isClosed)
-                return Task.FromResult<MeshResult<TAnswer>>(ClosedError);
-            if (_pending.Count >= Wire.MaxOpenCalls)
-            {
-                return Task.FromResult<MeshResult<TAnswer>>(new MeshError(MeshErrorCode.Busy, "channel",
-                    $"{_pending.Count} calls are open to this peer; the limit is {Wire.MaxOpenCalls}"));
-            }
-
-            id = ++_lastId;
-            _pending.Add(id, call);
-        }
-
-        FrameBuffer frame;
+        ulong id = _pending.Add(call, timeout, cancel, ClosedError, out var error);
+        if (error is not null)
+            return Task.FromResult<MeshResult<TAnswer>>(error);
         try
         {
-            frame = FrameBuffer.Of(TRequest.Type, id, request);
+            if (_outbox.TryPost(FrameBuffer.Of(TRequest.Type, id, request)))
+                return call.Task;
+            error = ClosedError;
         }
         catch (WireException e)
         {
-            Forget(id);
-            return Task.FromResult<MeshResult<TAnswer>>(
-                new MeshError(MeshErrorCode.InvalidArgument, "channel", e.Message));
+            error = new MeshError(MeshErrorCode.InvalidArgument, "channel", e.Message);
         }
 
-        if (!_outgoing.Writer.TryWrite(frame))
-        {
-            frame.Return();
-            Forget(id);
-            return Task.FromResult<MeshResult<TAnswer>>(ClosedError);
-        }
-
-        return AwaitAsync(call, id, timeout, cancel);
+        _pending.Take(id)?.Fail(error);
+        return call.Task;
     }
 
     /// <summary>Closes at once; open calls fail.</summary>
@@ -123,30 +92,16 @@ internal sealed class PeerChannel
         Close();
     }
 
-    private async Task<MeshResult<TAnswer>> AwaitAsync<TAnswer>(PendingCall<TAnswer> call, ulong id, TimeSpan timeout,
-        CancellationToken cancel)
-        where TAnswer : IWireMessage<TAnswer>
+    private void FailLate(PendingCall call)
     {
-        using var timer = _runtime.Time.CreateTimer(static state => ((PendingCall)state!).Fail(TimedOut), call, timeout,
-            Timeout.InfiniteTimeSpan);
-        using var registration = cancel.UnsafeRegister(static state => ((PendingCall)state!).Fail(Cancelled), call);
-        var result = await call.Task;
-        if (ReferenceEquals(result.Error, Cancelled))
-            Forget(id);
-        if (!ReferenceEquals(result.Error, TimedOut))
-            return result;
-        Forget(id);
-        return new MeshError(MeshErrorCode.DeadlineExceeded, "channel",
-            $"no answer from {Name} within {timeout.TotalMilliseconds:0} ms");
+        var error = new MeshError(MeshErrorCode.DeadlineExceeded, "channel",
+            $"no answer from {Name} within {call.Timeout.TotalMilliseconds:0} ms");
+        if (LastHeard < call.Asked)
+            OnSilent?.Invoke(error);
+        call.Fail(error);
     }
 
     private string Name => Remote.NodeId.Length > 0 ? Remote.NodeId : _connection.RemoteEndpoint;
-
-    private void Forget(ulong id)
-    {
-        lock (_pending)
-            _pending.Remove(id);
-    }
 
     private async Task ReadLoopAsync()
     {
@@ -157,12 +112,14 @@ internal sealed class PeerChannel
                 var frame = await _reader.ReadAsync(_stop.Token);
                 if (frame.IsEmpty)
                     break;
+                LastHeard = _runtime.Time.GetTimestamp();
+                _outbox.Cork();
                 do
                 {
-                    LastHeard = _runtime.Time.GetTimestamp();
                     Take(frame);
                 }
                 while (_reader.TryTake(out frame));
+                _outbox.Uncork();
             }
         }
         catch (Exception e) when (e is WireException or MessagePackSerializationException or EndOfStreamException
@@ -191,14 +148,7 @@ internal sealed class PeerChannel
         _handler.Heard(this);
         if (type is MessageType.Answer or MessageType.Failure)
         {
-            PendingCall? call;
-            lock (_pending)
-            {
-                if (!_pending.Remove(id, out call))
-                    return;
-            }
-
-            call.Complete(type == MessageType.Failure, ref reader);
+            _pending.Take(id)?.Complete(type == MessageType.Failure, ref reader);
             return;
         }
 
@@ -210,6 +160,14 @@ internal sealed class PeerChannel
     /// <summary>Queues the answer to a request; each request gets exactly one.</summary>
     public void Answer<T>(ulong id, in T message)
         where T : IWireMessage<T> => Queue(MessageType.Answer, id, message);
+
+    /// <summary>Queues an answer written by hand, begun by <see cref="FrameBuffer.Begin"/>.</summary>
+    public void Answer(FrameBuffer frame, ref MessagePackWriter writer)
+    {
+        frame.End(ref writer);
+        Interlocked.Decrement(ref _answering);
+        _outbox.TryPost(frame);
+    }
 
     /// <summary>Queues a refusal.</summary>
     public void Refuse(ulong id, Failure failure) => Queue(MessageType.Failure, id, failure);
@@ -228,112 +186,18 @@ internal sealed class PeerChannel
             frame = FrameBuffer.Of(MessageType.Failure, id, new Failure(MeshErrorCode.Protocol, "answer", e.Message));
         }
 
-        if (!_outgoing.Writer.TryWrite(frame))
-            frame.Return();
-    }
-
-    private async Task WriteLoopAsync()
-    {
-        byte[] batch = ArrayPool<byte>.Shared.Rent(CoalesceBytes);
-        try
-        {
-            while (await _outgoing.Reader.WaitToReadAsync(_stop.Token))
-            {
-                int length = 0;
-                while (_outgoing.Reader.TryRead(out var frame))
-                {
-                    if (length + frame.Bytes.Length > batch.Length)
-                    {
-                        await SendAsync(batch.AsMemory(0, length));
-                        length = 0;
-                    }
-
-                    if (frame.Bytes.Length > batch.Length)
-                        await SendAsync(frame.Bytes);
-                    else
-                        length = Append(batch, length, frame);
-                    frame.Return();
-                }
-
-                await SendAsync(batch.AsMemory(0, length));
-            }
-        }
-        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
-        {
-            // The connection has broken; the reader loop sees it too.
-        }
-        finally
-        {
-            Abort();
-            ArrayPool<byte>.Shared.Return(batch);
-            while (_outgoing.Reader.TryRead(out var frame))
-                frame.Return();
-        }
-    }
-
-    private static int Append(byte[] batch, int length, FrameBuffer frame)
-    {
-        frame.Bytes.Span.CopyTo(batch.AsSpan(length));
-        return length + frame.Bytes.Length;
-    }
-
-    private async ValueTask SendAsync(ReadOnlyMemory<byte> bytes)
-    {
-        if (bytes.IsEmpty)
-            return;
-        Volatile.Write(ref _sendStarted, _runtime.Time.GetTimestamp());
-        await _connection.SendAsync(bytes, _stop.Token);
-        Volatile.Write(ref _sendStarted, 0);
+        _outbox.TryPost(frame);
     }
 
     private void Close()
     {
-        PendingCall[] open;
-        lock (_pending)
-        {
-            if (_isClosed)
-                return;
-            _isClosed = true;
-            open = [.. _pending.Values];
-            _pending.Clear();
-        }
-
-        _outgoing.Writer.TryComplete();
+        if (Interlocked.Exchange(ref _isClosed, 1) != 0)
+            return;
         _stop.Cancel();
-        foreach (var call in open)
+        _outbox.Close();
+        foreach (var call in _pending.Close())
             call.Fail(ClosedError);
         _closed.TrySetResult();
-    }
-
-    private abstract class PendingCall
-    {
-        public abstract void Complete(bool failed, ref MessagePackReader reader);
-
-        public abstract void Fail(MeshError error);
-    }
-
-    private sealed class PendingCall<TAnswer> : PendingCall
-        where TAnswer : IWireMessage<TAnswer>
-    {
-        private readonly TaskCompletionSource<MeshResult<TAnswer>> _source =
-            new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        public Task<MeshResult<TAnswer>> Task => _source.Task;
-
-        public override void Complete(bool failed, ref MessagePackReader reader)
-        {
-            try
-            {
-                _source.TrySetResult(failed ? Failure.Read(ref reader).ToError() : TAnswer.Read(ref reader));
-            }
-            catch (Exception e)
-            {
-                Fail(new MeshError(MeshErrorCode.Protocol, "channel", "the answer cannot be read: " + e.Message));
-                throw;
-            }
-        }
-
-        public override void Fail(MeshError error) => _source.TrySetResult(error);
     }
 }
 

@@ -59,7 +59,7 @@ internal sealed class PeerHandler : IPeerHandler
         {
             < 20 => HandleNode(channel, type, id, ref reader),
             < 30 => HandleHolder(channel, type, id, ref reader),
-            < 40 => HandleOwner(channel, type, id, ref reader),
+            < 40 => HandleOwner(channel, type, id, frame, ref reader),
             _ => HandleClient(channel, type, id, ref reader),
         };
         if (!known)
@@ -118,7 +118,8 @@ internal sealed class PeerHandler : IPeerHandler
         }
     }
 
-    private bool HandleOwner(PeerChannel channel, MessageType type, ulong id, ref MessagePackReader reader)
+    private bool HandleOwner(PeerChannel channel, MessageType type, ulong id, ReadOnlyMemory<byte> frame,
+        ref MessagePackReader reader)
     {
         if (Owner is null)
             return false;
@@ -131,7 +132,9 @@ internal sealed class PeerHandler : IPeerHandler
                 channel.Answer(id, Owner.Mirror(MirrorRequest.Read(ref reader)));
                 return true;
             case MessageType.Locate:
-                channel.Answer(id, Owner.Locate(LocateRequest.Read(ref reader)));
+                var answer = FrameBuffer.Begin(MessageType.Answer, id, out var writer);
+                Owner.Locate(ref reader, frame.Span, ref writer);
+                channel.Answer(answer, ref writer);
                 return true;
             case MessageType.Retract:
                 channel.Answer(id, Owner.Retract(RetractRequest.Read(ref reader)));

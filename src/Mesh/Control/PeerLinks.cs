@@ -34,8 +34,19 @@ internal sealed class PeerLinks
     /// Calls a node on a lane, connecting first when there is no connection. A <paramref name="probe"/> goes past the
     /// negative list.
     /// </summary>
-    public async Task<MeshResult<TAnswer>> CallAsync<TRequest, TAnswer>(NodeRecord node, Lane lane, TRequest request,
+    public Task<MeshResult<TAnswer>> CallAsync<TRequest, TAnswer>(NodeRecord node, Lane lane, in TRequest request,
         TimeSpan timeout, CancellationToken cancel, bool probe = false)
+        where TRequest : IWireRequest<TRequest, TAnswer>
+        where TAnswer : IWireMessage<TAnswer>
+    {
+        // With an open connection there is nothing to wait for but the answer.
+        return OpenTo(node, lane, probe) is { } open
+            ? open.CallAsync<TRequest, TAnswer>(request, timeout, cancel)
+            : ConnectAndCallAsync<TRequest, TAnswer>(node, lane, request, timeout, cancel, probe);
+    }
+
+    private async Task<MeshResult<TAnswer>> ConnectAndCallAsync<TRequest, TAnswer>(NodeRecord node, Lane lane,
+        TRequest request, TimeSpan timeout, CancellationToken cancel, bool probe)
         where TRequest : IWireRequest<TRequest, TAnswer>
         where TAnswer : IWireMessage<TAnswer>
     {
@@ -46,11 +57,20 @@ internal sealed class PeerLinks
         var left = timeout - _runtime.Time.GetElapsedTime(start);
         if (left <= TimeSpan.Zero)
             return new MeshError(MeshErrorCode.DeadlineExceeded, "link", $"no time left to ask {node.NodeId}");
-        long asked = _runtime.Time.GetTimestamp();
-        var answer = await channel.Value.CallAsync<TRequest, TAnswer>(request, left, cancel);
-        if (answer.Error?.Code == MeshErrorCode.DeadlineExceeded && channel.Value.LastHeard < asked)
-            Failed(node, answer.Error);
-        return answer;
+        return await channel.Value.CallAsync<TRequest, TAnswer>(request, left, cancel);
+    }
+
+    /// <summary>The open connection that a call may take; null when one has to be made, or none may be.</summary>
+    private PeerChannel? OpenTo(NodeRecord node, Lane lane, bool probe)
+    {
+        lock (_links)
+        {
+            return !_closed && _links.TryGetValue((node.NodeId, lane), out var link)
+                && link.Channel is { IsOpen: true } open && open.Remote.Incarnation == node.Incarnation
+                && (probe || InTrouble(node) is not { Silent: true })
+                ? open
+                : null;
+        }
     }
 
     /// <summary>The open connection to a node, or a new one.</summary>
@@ -94,6 +114,8 @@ internal sealed class PeerLinks
     /// <summary>Whether this node is on the negative list.</summary>
     public bool IsDown(NodeRecord node)
     {
+        if (_troubles.Count == 0)
+            return false;
         lock (_links)
             return InTrouble(node) is not null;
     }
@@ -222,7 +244,10 @@ internal sealed class PeerLinks
             var hello = await Handshake.OfferAsync(connection, reader, self, timeout.Token);
             if (hello.Succeeded && hello.Value.Incarnation == node.Incarnation)
             {
-                var channel = new PeerChannel(connection, reader, hello.Value, _handler, _runtime);
+                var channel = new PeerChannel(connection, reader, hello.Value, _handler, _runtime)
+                {
+                    OnSilent = error => Failed(node, error),
+                };
                 channel.Start();
                 return channel;
             }

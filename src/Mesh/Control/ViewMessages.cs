@@ -134,7 +134,7 @@ internal readonly record struct ViewKeyRequest(ulong Client, ulong View, MeshKey
 }
 
 /// <summary>What the owner says of the key, and which replica of the record is in view now; -1: none.</summary>
-internal readonly record struct ViewKeyAnswer(OwnerAnswers Located, int Replica) : IWireMessage<ViewKeyAnswer>
+internal readonly record struct ViewKeyAnswer(LocateAnswer Located, int Replica) : IWireMessage<ViewKeyAnswer>
 {
     public void Write(ref MessagePackWriter writer)
     {
@@ -146,7 +146,7 @@ internal readonly record struct ViewKeyAnswer(OwnerAnswers Located, int Replica)
     public static ViewKeyAnswer Read(ref MessagePackReader reader)
     {
         int count = Wire.Enter(ref reader, 2);
-        var answer = new ViewKeyAnswer(OwnerAnswers.Read(ref reader), reader.ReadInt32());
+        var answer = new ViewKeyAnswer(LocateAnswer.Read(ref reader), reader.ReadInt32());
         Wire.Leave(ref reader, count, 2);
         return answer;
     }

@@ -2,6 +2,7 @@
 
 // On the data path.
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 using Mooncake.Mesh.Control;
 
 namespace Mooncake.Mesh.Directory;
@@ -49,11 +50,31 @@ internal sealed unsafe class DirectoryTable : IDisposable
     public long CounterOf(int slot) => _slots[slot].Counter;
 
     /// <summary>Finds a record.</summary>
-    public bool TryFind(int slot, in MeshKey key, out RecordRef record)
+    public bool TryFind(int slot, in MeshKey key, out RecordRef record) =>
+        TryFind(slot, key.Hash, key.Bytes, out record);
+
+    /// <summary>Finds the record of a key of which only the bytes and their hash are at hand.</summary>
+    public bool TryFind(int slot, ulong hash, ReadOnlySpan<byte> key, out RecordRef record)
     {
-        var found = Find(slot, key.Hash, key.Bytes);
+        var found = Find(slot, hash, key);
         record = new RecordRef(found);
         return found != null;
+    }
+
+    /// <summary>
+    /// Has the processor fetch a slot's head: in a batch the waits for memory overlap. Needs no lock.
+    /// </summary>
+    public void Prefetch(int slot)
+    {
+        if (Sse.IsSupported)
+            Sse.Prefetch0(_slots + slot);
+    }
+
+    /// <summary>Has the processor fetch the bucket of a key; needs no lock, as nothing is read through it.</summary>
+    public void PrefetchBucket(int slot, ulong hash)
+    {
+        if (Sse.IsSupported)
+            Sse.Prefetch0(_slots[slot].BucketOf(hash));
     }
 
     /// <summary>Writes a record in place of what the key had; keeps no heat mark.</summary>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
+using MessagePack;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
 
@@ -18,6 +19,7 @@ internal sealed class OwnerService : IOwnerCalls
     private readonly Func<NodeRecord, bool> _isUnreachable;
     private readonly TimeProvider _time;
     private readonly SlotStreamer _streamer;
+    private readonly Locator _locator;
 
     public OwnerService(DirectoryTable table, SlotStates states, Func<NodeRecord, bool> isUnreachable,
         TimeProvider time)
@@ -27,6 +29,7 @@ internal sealed class OwnerService : IOwnerCalls
         _isUnreachable = isUnreachable;
         _time = time;
         _streamer = new SlotStreamer(table, states);
+        _locator = new Locator(table, this);
     }
 
     /// <summary>Counters of the owner's rules.</summary>
@@ -46,16 +49,18 @@ internal sealed class OwnerService : IOwnerCalls
     /// <summary>Whether this node decides for a slot now.</summary>
     public bool IsActing(int slot) => IsActing(_states.Current, slot);
 
-    /// <inheritdoc/>
-    public OwnerAnswers Locate(in LocateRequest request)
+    /// <summary>Where the bytes of small objects of this node can be read; null: it holds none.</summary>
+    public IInlineValues? Values
     {
-        var roles = _states.Current;
-        var items = new OwnerAnswer[request.Keys.Length];
-        for (int i = 0; i < items.Length; i++)
-            items[i] = Locate(roles, request.Keys[i], request.Mark);
-        Counters.Located(items.Length);
-        return new OwnerAnswers(roles.View.Id, items);
+        set => _locator.Values = value;
     }
+
+    /// <inheritdoc/>
+    public LocateAnswer Locate(in LocateRequest request) => _locator.Locate(_states.Current, request);
+
+    /// <inheritdoc/>
+    public void Locate(ref MessagePackReader reader, ReadOnlySpan<byte> frame, ref MessagePackWriter answer) =>
+        _locator.Answer(_states.Current, ref reader, frame, ref answer);
 
     /// <inheritdoc/>
     public OwnerAnswers Publish(in PublishRequest request)
@@ -116,7 +121,7 @@ internal sealed class OwnerService : IOwnerCalls
         lock (_table.LockOf(slot))
         {
             bool found = _table.TryFind(slot, key, out var record);
-            if (!found || record.Removed || !HasVisible(view, record))
+            if (!found || record.Removed || !record.IsVisible(view))
                 return One(view, _states.IsComplete(slot) ? OwnerCode.Absent : OwnerCode.Unsure);
             var version = NextVersion(view, slot);
             if (version <= record.Version)
@@ -214,36 +219,12 @@ internal sealed class OwnerService : IOwnerCalls
     private static OwnerAnswers One(MeshView view, OwnerCode code, ObjectRecord? record = null) =>
         new(view.Id, [new OwnerAnswer(code, record)]);
 
-    private static bool HasVisible(MeshView view, RecordRef record)
+    /// <summary>What this node says of a key that it does not have.</summary>
+    public OwnerCode Without(Roles roles, int slot)
     {
-        foreach (ref readonly var cell in record.Replicas)
-        {
-            if (view.FindIncarnation(cell.Incarnation) is not null)
-                return true;
-        }
-
-        return false;
-    }
-
-    private OwnerAnswer Locate(Roles roles, in MeshKey key, bool mark)
-    {
-        var view = roles.View;
-        int slot = _table.SlotOf(key.Hash);
-        lock (_table.LockOf(slot))
-        {
-            if (_table.TryFind(slot, key, out var record) && !record.Removed && HasVisible(view, record))
-            {
-                if (mark)
-                    record.Marked = true;
-                return new OwnerAnswer(OwnerCode.Yes, record.ToRecord(view.IsMember));
-            }
-        }
-
         if (roles.PlaceOf(slot) == SlotStates.NoPlace)
-            return new OwnerAnswer(OwnerCode.NotOwner);
-        if (Confident && _states.IsComplete(slot) && IsActing(roles, slot))
-            return new OwnerAnswer(OwnerCode.Absent);
-        return new OwnerAnswer(OwnerCode.Unsure);
+            return OwnerCode.NotOwner;
+        return Confident && _states.IsComplete(slot) && IsActing(roles, slot) ? OwnerCode.Absent : OwnerCode.Unsure;
     }
 
     private OwnerAnswer Publish(Roles roles, in PublishRequest request)
@@ -289,7 +270,7 @@ internal sealed class OwnerService : IOwnerCalls
                 : null;
         }
 
-        if (!HasVisible(view, present))
+        if (!present.IsVisible(view))
             return null;
         var record = present.ToRecord();
         if (record.ObjectId != request.Offer.ObjectId)

@@ -3,7 +3,9 @@
 // On the data path.
 using System.IO.Hashing;
 using System.Runtime.InteropServices;
+using MessagePack;
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh.Directory;
 
@@ -30,6 +32,47 @@ internal readonly unsafe ref struct RecordRef(RecordHead* head)
     {
         get => (_head->Flags & RecordHead.Marked) != 0;
         set => _head->Flags = (byte)(value ? _head->Flags | RecordHead.Marked : _head->Flags & ~RecordHead.Marked);
+    }
+
+    /// <summary>Size in bytes.</summary>
+    public long Size => _head->Size;
+
+    /// <summary>The replica of a holder; one of incarnation 0 when it has none.</summary>
+    public Replica ReplicaOf(ulong incarnation)
+    {
+        foreach (ref readonly var cell in Replicas)
+        {
+            if (cell.Incarnation == incarnation)
+                return cell.ToReplica();
+        }
+
+        return default;
+    }
+
+    /// <summary>Whether a holder of a replica is a member.</summary>
+    public bool IsVisible(MeshView view)
+    {
+        foreach (ref readonly var cell in Replicas)
+        {
+            if (view.IsMember(cell.Incarnation))
+                return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>Writes it as an <see cref="ObjectRecord"/>, with the replicas whose holder is a member.</summary>
+    public void Write(ref MessagePackWriter writer, MeshView view)
+    {
+        int count = 0;
+        foreach (ref readonly var cell in Replicas)
+            count += view.IsMember(cell.Incarnation) ? 1 : 0;
+        ObjectRecord.WriteHead(ref writer, Version, ObjectId, Size, Checksum, Removed, count);
+        foreach (ref readonly var cell in Replicas)
+        {
+            if (view.IsMember(cell.Incarnation))
+                ObjectRecord.Write(ref writer, cell.ToReplica());
+        }
     }
 
     /// <summary>A managed copy with every replica.</summary>

@@ -22,6 +22,16 @@ internal sealed class FlowContext(MeshRuntime runtime, ViewTracker views, MeshCa
     /// <summary>Whether calls to this node are pointless at the moment.</summary>
     public bool IsDown(NodeRecord node) => !Calls.IsSelf(node) && Calls.Links.IsDown(node);
 
+    /// <summary>The <paramref name="turn"/>th of <see cref="CandidatesOf"/>; null when there are fewer.</summary>
+    public NodeRecord? Candidate(int slot, int turn)
+    {
+        // Nearly always the primary is asked and is fine: no list is made for that.
+        if (turn == 0 && View.Owner(slot, 0) is { } primary && !IsDown(primary))
+            return primary;
+        var candidates = CandidatesOf(slot);
+        return turn < candidates.Count ? candidates[turn] : null;
+    }
+
     /// <summary>
     /// Whom to ask about a slot, in order: the preference list, then those of the view before; nodes that are down
     /// come last. Callers walk the list (rule A7); only a complete acting owner denies.

@@ -99,12 +99,12 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
     }
 
     /// <inheritdoc/>
-    public MeshResult<ViewKeyAnswer> View(in ViewKeyRequest request, in OwnerAnswers located)
+    public MeshResult<ViewKeyAnswer> View(in ViewKeyRequest request, LocateAnswer located)
     {
         if (processes.Find(request.Client) is not { } process)
             return ClientProcess.Unknown("view");
         Close(process, request.Closed);
-        var replicas = located.Items[0].Record?.Replicas ?? [];
+        var replicas = located.RecordOf(0)?.Replicas ?? [];
         int here = Array.FindIndex(replicas, replica => replica.Incarnation == incarnation);
         if (here < 0 || !store.TryPin(replicas[here].SegmentId, replicas[here].Offset, replicas[here].Generation,
             out var pin))

@@ -19,53 +19,37 @@ internal sealed class LocateOperation
 
     private readonly FlowContext _context;
     private readonly IReadOnlyList<MeshKey> _keys;
-    private readonly bool _mark;
+    private readonly LocateWants _wants;
     private readonly Deadline _deadline;
     private readonly CancellationToken _cancel;
-    private readonly OwnerAnswer?[] _answers;
-    private bool _ended;
+    private readonly Located _located;
 
-    private LocateOperation(FlowContext context, IReadOnlyList<MeshKey> keys, bool mark, Deadline deadline,
+    private LocateOperation(FlowContext context, IReadOnlyList<MeshKey> keys, LocateWants wants, Deadline deadline,
         CancellationToken cancel)
     {
         _context = context;
         _keys = keys;
-        _mark = mark;
+        _wants = wants;
         _deadline = deadline;
         _cancel = cancel;
-        _answers = new OwnerAnswer?[keys.Count];
+        _located = new Located(keys.Count, deadline.Limit);
     }
 
-    /// <summary>Locates <paramref name="keys"/>; one answer per position, Yes with a record or Absent.</summary>
-    public static async Task<MeshResult<OwnerAnswer>[]> RunAsync(FlowContext context, IReadOnlyList<MeshKey> keys,
-        bool mark, Deadline deadline, CancellationToken cancel)
+    /// <summary>Locates <paramref name="keys"/>; each is legal.</summary>
+    public static async Task<Located> RunAsync(FlowContext context, IReadOnlyList<MeshKey> keys, LocateWants wants,
+        Deadline deadline, CancellationToken cancel)
     {
-        var operation = new LocateOperation(context, keys, mark, deadline, cancel);
+        var operation = new LocateOperation(context, keys, wants, deadline, cancel);
         try
         {
             await operation.RunAsync();
         }
         catch (OperationCanceledException) when (cancel.IsCancellationRequested)
         {
-            // What is not answered yet is reported below.
+            // What is not answered yet is reported by Located.ErrorOf.
         }
 
-        var results = new MeshResult<OwnerAnswer>[keys.Count];
-        lock (operation._answers)
-        {
-            operation._ended = true;
-            for (int i = 0; i < results.Length; i++)
-            {
-                results[i] = operation._answers[i] is { } answer
-                    ? answer
-                    : cancel.IsCancellationRequested
-                    ? new MeshError(MeshErrorCode.Cancelled, "locate", "the caller cancelled")
-                    : new MeshError(MeshErrorCode.Unavailable, "locate",
-                        $"no owner could answer for the key within {deadline.Limit.TotalMilliseconds:0} ms");
-            }
-        }
-
-        return results;
+        return operation._located.End(cancel.IsCancellationRequested);
     }
 
     private async Task RunAsync()
@@ -80,7 +64,7 @@ internal sealed class LocateOperation
             {
                 if (!await AskAsync(open, turn))
                     break;
-                open.RemoveAll(IsAnswered);
+                open.RemoveAll(_located.IsAnswered);
                 if (_deadline.Passed || _cancel.IsCancellationRequested)
                     return;
             }
@@ -92,18 +76,25 @@ internal sealed class LocateOperation
         }
     }
 
-    private bool IsAnswered(int index) => _answers[index] is not null;
-
     /// <summary>Asks the <paramref name="turn"/>th candidate of each open key; false when there is none.</summary>
     private async Task<bool> AskAsync(List<int> open, int turn)
     {
         var groups = GroupByCandidate(open, turn);
         if (groups.Count == 0)
             return false;
-        var asked = new Task[groups.Count];
-        for (int i = 0; i < asked.Length; i++)
-            asked[i] = AskNodeAsync(groups[i].Node, groups[i].Keys);
-        var all = asked.Length == 1 ? asked[0] : Task.WhenAll(asked);
+        Task all;
+        if (groups.Count == 1)
+        {
+            all = AskNodeAsync(groups[0]);
+        }
+        else
+        {
+            var asked = new Task[groups.Count];
+            for (int i = 0; i < asked.Length; i++)
+                asked[i] = AskNodeAsync(groups[i]);
+            all = Task.WhenAll(asked);
+        }
+
         if (turn == 0 && !all.IsCompleted)
         {
             if (!await all.EndsWithinAsync(HedgeAfter, _context.Runtime.Time, _cancel))
@@ -124,7 +115,7 @@ internal sealed class LocateOperation
         var asked = new List<Task> { first };
         for (int turn = 1; turn <= MostHedges && !first.IsCompleted; turn++)
         {
-            var late = open.FindAll(index => !IsAnswered(index));
+            var late = open.FindAll(index => !_located.IsAnswered(index));
             if (late.Count == 0)
                 return;
             var next = AskAsync(late, turn);
@@ -134,63 +125,51 @@ internal sealed class LocateOperation
                 break;
         }
 
-        while (asked.Count > 0 && !open.TrueForAll(IsAnswered))
+        while (asked.Count > 0 && !open.TrueForAll(_located.IsAnswered))
             asked.Remove(await Task.WhenAny(asked));
     }
 
-    private List<(NodeRecord Node, List<int> Keys)> GroupByCandidate(List<int> open, int turn)
+    private List<Group> GroupByCandidate(List<int> open, int turn)
     {
-        var groups = new List<(NodeRecord Node, List<int> Keys)>();
-        var bytes = new List<int>();
+        var groups = new List<Group>();
         foreach (int index in open)
         {
-            var candidates = _context.CandidatesOf(_context.SlotOf(_keys[index]));
-            if (turn >= candidates.Count)
+            if (_context.Candidate(_context.SlotOf(_keys[index]), turn) is not { } node)
                 continue;
-            var node = candidates[turn];
-            int at = groups.FindLastIndex(g => ReferenceEquals(g.Node, node));
             int length = _keys[index].Bytes.Length;
-            if (at < 0 || groups[at].Keys.Count >= Wire.MaxBatch || bytes[at] + length > Wire.BatchBytes)
-            {
-                groups.Add((node, []));
-                bytes.Add(0);
-                at = groups.Count - 1;
-            }
-
-            groups[at].Keys.Add(index);
-            bytes[at] += length;
+            Group? group = null;
+            for (int i = groups.Count - 1; i >= 0 && group is null; i--)
+                group = ReferenceEquals(groups[i].Node, node) ? groups[i] : null;
+            if (group is null || group.Keys.Count >= Wire.MaxBatch || group.Bytes + length > Wire.BatchBytes)
+                groups.Add(group = new Group(node));
+            group.Keys.Add(index);
+            group.Bytes += length;
         }
 
         return groups;
     }
 
-    private async Task AskNodeAsync(NodeRecord node, List<int> indexes)
+    private async Task AskNodeAsync(Group group)
     {
-        var keys = new MeshKey[indexes.Count];
+        var keys = new MeshKey[group.Keys.Count];
         for (int i = 0; i < keys.Length; i++)
-            keys[i] = _keys[indexes[i]];
-        var answer = await _context.Calls.LocateAsync(node, new LocateRequest(keys, _mark),
-            _deadline.AtMost(CallTimeout), _cancel);
-        if (!answer.Succeeded || answer.Value.Items.Length != keys.Length)
+            keys[i] = _keys[group.Keys[i]];
+        var answer = await _context.Calls.LocateAsync(group.Node,
+            new LocateRequest(keys, _wants.Mark, _wants.CodesOnly, _wants.Inline), _deadline.AtMost(CallTimeout),
+            _cancel);
+        if (!answer.Succeeded || answer.Value.Count != keys.Length)
             return;
-        _context.Views.Suggest(answer.Value.View, node);
-        lock (_answers)
-        {
-            // An answer that comes after the end must not change what is being handed out.
-            if (!_ended)
-                Note(indexes, answer.Value.Items);
-        }
+        _context.Views.Suggest(answer.Value.View, group.Node);
+        _located.Note(group.Keys, answer.Value);
     }
 
-    private void Note(List<int> indexes, OwnerAnswer[] items)
+    /// <summary>Keys that go to one node in one request.</summary>
+    private sealed class Group(NodeRecord node)
     {
-        for (int i = 0; i < items.Length; i++)
-        {
-            var item = items[i];
-            bool usable = item.Code == OwnerCode.Absent || (item.Code == OwnerCode.Yes && item.Record is not null);
-            // A Yes is never replaced: a hedge may find what the first one denies, not the other way round.
-            if (usable && _answers[indexes[i]] is not { Code: OwnerCode.Yes })
-                _answers[indexes[i]] = item;
-        }
+        public NodeRecord Node => node;
+
+        public List<int> Keys { get; } = [];
+
+        public int Bytes { get; set; }
     }
 }

@@ -69,8 +69,8 @@ internal sealed class MeshOperations
     {
         options ??= GetOptions.Default;
         var deadline = new Deadline(_context.Runtime.Time, options.Deadline ?? TransferPlan.DefaultLimit(0));
-        return await EachFoundAsync(keys, deadline, (index, record) =>
-            _get.RunAsync(keys[index], record, targets[index], options, deadline, cancel), cancel);
+        return await EachFoundAsync(keys, GetOperation.Wants, deadline, (index, record, value) =>
+            _get.RunAsync(keys[index], record, value, targets[index], options, deadline, cancel), cancel);
     }
 
     /// <summary>Reads a part of an object; its length.</summary>
@@ -91,17 +91,18 @@ internal sealed class MeshOperations
         var keys = new MeshKey[ranges.Count];
         for (int i = 0; i < keys.Length; i++)
             keys[i] = ranges[i].Key;
-        return await EachFoundAsync(keys, deadline, (index, record) =>
+        return await EachFoundAsync(keys, new LocateWants(Mark: true), deadline, (index, record, _) =>
             _range.RunAsync(ranges[index], record, destinations[index], options, deadline, cancel), cancel);
     }
 
     /// <summary>Locates many keys with one request per owner, and reads what was found, some at a time.</summary>
-    private async Task<MeshResult<long>[]> EachFoundAsync(IReadOnlyList<MeshKey> keys, Deadline deadline,
-        Func<int, ObjectRecord, Task<MeshResult<long>>> read, CancellationToken cancel)
+    private async Task<MeshResult<long>[]> EachFoundAsync(IReadOnlyList<MeshKey> keys, LocateWants wants,
+        Deadline deadline, Func<int, ObjectRecord?, ReadOnlyMemory<byte>, Task<MeshResult<long>>> read,
+        CancellationToken cancel)
     {
         var results = new MeshResult<long>[keys.Count];
         var legal = LegalKeys(keys, i => results[i] = keys[i].Validate()!);
-        var located = await LocateOperation.RunAsync(_context, legal.ConvertAll(i => keys[i]), true, deadline, cancel);
+        var located = await LocateOperation.RunAsync(_context, legal.ConvertAll(i => keys[i]), wants, deadline, cancel);
         using var gate = new SemaphoreSlim(ParallelTransfers);
         var reads = new Task[legal.Count];
         for (int i = 0; i < reads.Length; i++)
@@ -112,14 +113,13 @@ internal sealed class MeshOperations
         async Task ReadAsync(int at)
         {
             int index = legal[at];
-            var found = located[at];
-            if (!found.Succeeded)
+            if (located.ErrorOf(at) is { } error)
             {
-                results[index] = found.Error!;
+                results[index] = error;
                 return;
             }
 
-            if (found.Value.Code == OwnerCode.Absent)
+            if (!located.IsPresent(at))
             {
                 results[index] = new MeshError(MeshErrorCode.NotFound, "get", "no object has this key");
                 return;
@@ -129,7 +129,7 @@ internal sealed class MeshOperations
             await gate.WaitAsync(CancellationToken.None);
             try
             {
-                results[index] = await EndAsync("get", read(index, found.Value.Record!), cancel);
+                results[index] = await EndAsync("get", read(index, located.RecordOf(at), located.ValueOf(at)), cancel);
             }
             finally
             {
@@ -145,16 +145,19 @@ internal sealed class MeshOperations
         var results = new MeshResult<bool>[keys.Count];
         var legal = LegalKeys(keys, i => results[i] = keys[i].Validate()!);
         var deadline = new Deadline(_context.Runtime.Time, limit ?? TransferPlan.DefaultLimit(0));
-        var located = await LocateOperation.RunAsync(_context, legal.ConvertAll(i => keys[i]), false, deadline, cancel);
+        var asked = legal.Count == keys.Count ? keys : legal.ConvertAll(i => keys[i]);
+        var located = await LocateOperation.RunAsync(_context, asked, new LocateWants(Mark: false, CodesOnly: true),
+            deadline, cancel);
         for (int i = 0; i < legal.Count; i++)
-        {
-            results[legal[i]] = located[i].Succeeded
-                ? located[i].Value.Code == OwnerCode.Yes
-                : located[i].Error!;
-        }
+            results[legal[i]] = located.ErrorOf(i) is { } error ? error : located.IsPresent(i);
 
         return results;
     }
+
+    /// <summary>The records of keys, each of them legal; does not keep them warm.</summary>
+    public Task<Located> LocateAsync(IReadOnlyList<MeshKey> keys, TimeSpan? limit, CancellationToken cancel) =>
+        LocateOperation.RunAsync(_context, keys, default,
+            new Deadline(_context.Runtime.Time, limit ?? TransferPlan.DefaultLimit(0)), cancel);
 
     /// <summary>The longest present prefix of a chain, in one request per owner.</summary>
     public async Task<MeshResult<PrefixMatch>> MatchPrefixAsync(IReadOnlyList<MeshKey> keys, TimeSpan? limit,

@@ -131,7 +131,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         CancellationToken cancel)
     {
         var request = new LocateRequest([key], false);
-        var calls = new List<Task<MeshResult<OwnerAnswers>>>();
+        var calls = new List<Task<MeshResult<LocateAnswer>>>();
         foreach (var node in context.CandidatesOf(context.SlotOf(key)))
         {
             if (node.NodeId != asked.NodeId && !context.IsDown(node))
@@ -141,7 +141,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         foreach (var call in calls)
         {
             var answer = await call;
-            if (answer is { Succeeded: true, Value.Items: [{ Code: OwnerCode.Yes, Record: { } record }] })
+            if (answer is { Succeeded: true, Value.Count: 1 } && answer.Value.RecordOf(0) is { } record)
                 return record;
         }
 

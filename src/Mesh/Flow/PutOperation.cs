@@ -70,8 +70,8 @@ internal sealed class PutOperation
         // A large value is not carried to a holder only to be freed there: look first, without warming the key.
         if (_value.Length > Wire.MaxInlinePut)
         {
-            var found = await LocateOperation.RunAsync(_context, [_key], false, _deadline, _cancel);
-            if (found[0] is { Succeeded: true, Value: { Code: OwnerCode.Yes, Record: { } record } })
+            var found = await LocateOperation.RunAsync(_context, [_key], default, _deadline, _cancel);
+            if (found.RecordOf(0) is { } record)
                 return new PutOutcome(true, record.Version, 0);
         }
 

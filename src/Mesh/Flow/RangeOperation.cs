@@ -41,12 +41,13 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
             known = null;
             if (record is null)
             {
-                var located = await LocateOperation.RunAsync(context, [range.Key], true, deadline, cancel);
-                if (!located[0].Succeeded)
-                    return located[0].Error!;
-                if (located[0].Value.Code == OwnerCode.Absent)
+                var located = await LocateOperation.RunAsync(context, [range.Key], new LocateWants(Mark: true), deadline,
+                    cancel);
+                if (located.ErrorOf(0) is { } error)
+                    return error;
+                if (!located.IsPresent(0))
                     return new MeshError(MeshErrorCode.NotFound, "get", "no object has this key");
-                record = located[0].Value.Record!;
+                record = located.RecordOf(0)!;
             }
 
             if (range.Offset < 0 || range.Offset > record.Size - destination.Length)

@@ -69,12 +69,12 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
 
         if (record is null)
         {
-            var located = await LocateOperation.RunAsync(context, [key], true, deadline, cancel);
-            if (!located[0].Succeeded)
-                return located[0].Error!;
-            if (located[0].Value.Code == OwnerCode.Absent)
+            var located = await LocateOperation.RunAsync(context, [key], new LocateWants(Mark: true), deadline, cancel);
+            if (located.ErrorOf(0) is { } error)
+                return error;
+            if (!located.IsPresent(0))
                 return Miss();
-            record = located[0].Value.Record!;
+            record = located.RecordOf(0)!;
         }
 
         return await OpenAtHolderAsync(record, deadline, cancel);
@@ -121,8 +121,8 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
             return answer.Error!.Code == MeshErrorCode.ClientLimit ? answer.Error : (null, null);
         }
 
-        var item = answer.Value.Located.Items is [var one] ? one : default;
-        if (item is { Code: OwnerCode.Yes, Record: { } record })
+        var located = answer.Value.Located;
+        if (located.Count == 1 && located.RecordOf(0) is { } record)
         {
             if (answer.Value.Replica >= 0 && answer.Value.Replica < record.Replicas.Length
                 && MakeView(owner, mapping, id, record, record.Replicas[answer.Value.Replica]) is { } view)
@@ -132,7 +132,7 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
         }
 
         mapping.Release();
-        return item.Code == OwnerCode.Absent ? Miss() : (null, null);
+        return located.Count == 1 && located.CodeOf(0) == OwnerCode.Absent ? Miss() : (null, null);
     }
 
     private async Task<MeshResult<Opened?>> OpenAtHolderAsync(ObjectRecord record, Deadline deadline,

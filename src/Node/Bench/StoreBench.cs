@@ -20,9 +20,13 @@ internal static class StoreBench
 
     internal static async Task RunAsync(BenchReport report, BenchOptions options)
     {
-        using var spinners = new Spinners();
-        using EchoPeer echo = await EchoPeer.StartAsync();
-        await LatencyAsync(report, options, echo);
+        using (new Spinners())
+        {
+            using EchoPeer echo = await EchoPeer.StartAsync();
+            await LatencyAsync(report, options, echo);
+        }
+
+        await BatchBench.RunAsync(report, options);
     }
 
     private static async Task LatencyAsync(BenchReport report, BenchOptions options, EchoPeer echo)

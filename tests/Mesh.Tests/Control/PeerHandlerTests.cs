@@ -42,7 +42,7 @@ public sealed class PeerHandlerTests
         var caller = Connect(runtime, new PeerHandler(runtime));
         var refused = await RemoveAsync(caller);
         Assert.Equal(MeshErrorCode.Protocol, refused.Error?.Code);
-        var located = await caller.CallAsync<LocateRequest, OwnerAnswers>(
+        var located = await caller.CallAsync<LocateRequest, LocateAnswer>(
             new LocateRequest([new MeshKey("k")], false), TimeSpan.FromMinutes(1), CancellationToken.None);
         Assert.Equal(MeshErrorCode.Protocol, located.Error?.Code);
         Assert.True(caller.IsOpen);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using MessagePack;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Directory;
 using Mooncake.Mesh.Membership;
@@ -80,8 +81,29 @@ internal sealed class OwnerWorld : IDisposable
     public OwnerAnswer Mirror(MeshKey key, ObjectRecord record) =>
         Assert.Single(Owner.Mirror(new MirrorRequest([new KeyedRecord(key, record)])).Items);
 
-    public OwnerAnswer Locate(MeshKey key, bool mark = false) =>
-        Assert.Single(Owner.Locate(new LocateRequest([key], mark)).Items);
+    public OwnerAnswer Locate(MeshKey key, bool mark = false)
+    {
+        var answer = Owner.Locate(new LocateRequest([key], mark));
+        Assert.Equal(1, answer.Count);
+        return new OwnerAnswer(answer.CodeOf(0), answer.RecordOf(0));
+    }
+
+    /// <summary>The same question as a peer asks it: through the bytes of a request and of its answer.</summary>
+    public LocateAnswer LocateOverTheWire(LocateRequest request)
+    {
+        var asked = new System.Buffers.ArrayBufferWriter<byte>();
+        var writer = new MessagePackWriter(asked);
+        request.Write(ref writer);
+        writer.Flush();
+        var answered = new System.Buffers.ArrayBufferWriter<byte>();
+        var answer = new MessagePackWriter(answered);
+        var reader = new MessagePackReader(asked.WrittenMemory);
+        Owner.Locate(ref reader, asked.WrittenSpan, ref answer);
+        Assert.True(reader.End);
+        answer.Flush();
+        var back = new MessagePackReader(answered.WrittenMemory);
+        return LocateAnswer.Read(ref back);
+    }
 
     public OwnerCode Retract(MeshKey key, ulong objectId, string holder = "n1", bool done = false) =>
         Assert.Single(Owner.Retract(new RetractRequest(IncarnationOf(holder), [new RetractItem(key, objectId)], done))

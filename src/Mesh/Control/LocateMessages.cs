@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using MessagePack;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Control;
+
+/// <summary>Rank 1: who has these keys?</summary>
+/// <param name="Keys">At most <see cref="Wire.MaxBatch"/> keys.</param>
+/// <param name="Mark">They are about to be read: keep them warm.</param>
+/// <param name="CodesOnly">Whether a key is there is all that is asked: no record comes.</param>
+/// <param name="Inline">
+/// Values up to so many bytes that the owner holds itself come along, all of them at most
+/// <see cref="Wire.MaxInline"/>; 0: none.
+/// </param>
+internal readonly record struct LocateRequest(MeshKey[] Keys, bool Mark, bool CodesOnly = false, int Inline = 0)
+    : IWireRequest<LocateRequest, LocateAnswer>
+{
+    public static MessageType Type => MessageType.Locate;
+
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(4);
+        writer.WriteArrayHeader(Keys.Length);
+        foreach (var key in Keys)
+            writer.Write(key.Bytes.AsSpan());
+        writer.Write(Mark);
+        writer.Write(CodesOnly);
+        writer.Write(Inline);
+    }
+
+    public static LocateRequest Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 4);
+        var keys = new MeshKey[Wire.ReadCount(ref reader, Wire.MaxBatch)];
+        for (int i = 0; i < keys.Length; i++)
+            keys[i] = Wire.ReadKey(ref reader);
+        var request = new LocateRequest(keys, reader.ReadBoolean(), reader.ReadBoolean(), reader.ReadInt32());
+        Wire.Leave(ref reader, count, 4);
+        return request;
+    }
+}
+
+/// <summary>
+/// An owner's answers to a <see cref="LocateRequest"/>, in the order of the keys. On the wire each key is a number (its
+/// <see cref="OwnerCode"/>), or, for Yes with a record, an array [record, value or nil].
+/// </summary>
+internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
+{
+    private readonly byte[] _codes;
+    private ObjectRecord?[] _records = [];
+    private ReadOnlyMemory<byte>[] _values = [];
+
+    /// <summary>An answer to fill in by <see cref="Set"/>.</summary>
+    public LocateAnswer(ViewId view, int count)
+    {
+        View = view;
+        _codes = new byte[count];
+    }
+
+    /// <summary>The view the answers were given in.</summary>
+    public ViewId View { get; }
+
+    /// <summary>Number of keys.</summary>
+    public int Count => _codes.Length;
+
+    public OwnerCode CodeOf(int index) => (OwnerCode)_codes[index];
+
+    /// <summary>The record of a Yes; null when codes alone were asked for.</summary>
+    public ObjectRecord? RecordOf(int index) => _records.Length > 0 ? _records[index] : null;
+
+    /// <summary>The value itself, if it came along.</summary>
+    public ReadOnlyMemory<byte> ValueOf(int index) => _values.Length > 0 ? _values[index] : default;
+
+    /// <summary>Notes one answer.</summary>
+    public void Set(int index, OwnerCode code, ObjectRecord? record = null, ReadOnlyMemory<byte> value = default)
+    {
+        _codes[index] = (byte)code;
+        if (record is not null)
+        {
+            if (_records.Length == 0)
+                _records = new ObjectRecord?[Count];
+            _records[index] = record;
+        }
+
+        if (value.IsEmpty)
+            return;
+        if (_values.Length == 0)
+            _values = new ReadOnlyMemory<byte>[Count];
+        _values[index] = value;
+    }
+
+    public void Write(ref MessagePackWriter writer)
+    {
+        Begin(ref writer, View, Count);
+        for (int i = 0; i < Count; i++)
+        {
+            if (RecordOf(i) is { } record)
+            {
+                writer.WriteArrayHeader(2);
+                record.Write(ref writer);
+                if (ValueOf(i).IsEmpty)
+                    writer.WriteNil();
+                else
+                    writer.Write(ValueOf(i).Span);
+            }
+            else
+            {
+                writer.Write((int)CodeOf(i));
+            }
+        }
+    }
+
+    /// <summary>Writes what comes before the answers.</summary>
+    public static void Begin(ref MessagePackWriter writer, ViewId view, int count)
+    {
+        writer.WriteArrayHeader(4);
+        Wire.Write(ref writer, view);
+        writer.WriteArrayHeader(count);
+    }
+
+    public static LocateAnswer Read(ref MessagePackReader reader)
+    {
+        int fields = Wire.Enter(ref reader, 4);
+        var view = Wire.ReadView(ref reader);
+        var answer = new LocateAnswer(view, Wire.ReadCount(ref reader, Wire.MaxBatch));
+        for (int i = 0; i < answer.Count; i++)
+        {
+            if (reader.NextMessagePackType == MessagePackType.Integer)
+            {
+                answer.Set(i, (OwnerCode)reader.ReadByte());
+                continue;
+            }
+
+            int inner = Wire.Enter(ref reader, 2);
+            var record = ObjectRecord.Read(ref reader);
+            var value = reader.TryReadNil() ? default : Wire.ReadBytes(ref reader, Wire.MaxInline).AsMemory();
+            Wire.Leave(ref reader, inner, 2);
+            answer.Set(i, OwnerCode.Yes, record, value);
+        }
+
+        Wire.Leave(ref reader, fields, 4);
+        return answer;
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using MessagePack;
+using Mooncake.Mesh.Control;
+
+namespace Mooncake.Mesh.Directory;
+
+/// <summary>Reads the bytes of small objects that lie in this node's own segments.</summary>
+internal interface IInlineValues
+{
+    /// <summary>Which replicas are this node's.</summary>
+    ulong Incarnation { get; }
+
+    /// <summary>
+    /// Writes the bytes of <paramref name="replica"/> as one byte string, if it still holds the
+    /// object; writes nothing otherwise.
+    /// </summary>
+    bool TryWrite(in Replica replica, long size, ref MessagePackWriter writer);
+}
+
+/// <summary>
+/// Answers which keys are there and where: from the table straight into the frame, without an allocation per key. Takes
+/// one slot's lock at a time. Thread-safe.
+/// </summary>
+internal sealed class Locator(DirectoryTable table, OwnerService owner)
+{
+    /// <summary>After so many bytes of answer the rest is Unsure: the caller asks again for these.</summary>
+    private const int MostAnswerBytes = Wire.MaxFrame - (64 * 1024) - Wire.MaxInline;
+
+    /// <summary>Upper bounds of what a record, and each of its replicas, takes in a frame.</summary>
+    private const int RecordBytes = 72;
+    private const int ReplicaBytes = 40;
+
+    /// <summary>Values of this node; null: it holds none.</summary>
+    public IInlineValues? Values { get; set; }
+
+    /// <summary>Answers a caller in this process.</summary>
+    public LocateAnswer Locate(Roles roles, in LocateRequest request)
+    {
+        var answer = new LocateAnswer(roles.View.Id, request.Keys.Length);
+        for (int i = 0; i < request.Keys.Length; i++)
+        {
+            var key = request.Keys[i];
+            int slot = table.SlotOf(key.Hash);
+            ObjectRecord? found = null;
+            bool present;
+            lock (table.LockOf(slot))
+            {
+                present = TryFind(roles, slot, key.Hash, key.Bytes, request.Mark, out var record);
+                if (present && !request.CodesOnly)
+                    found = record.ToRecord(roles.View.IsMember);
+            }
+
+            if (found is null)
+            {
+                answer.Set(i, present ? OwnerCode.Yes : owner.Without(roles, slot));
+                continue;
+            }
+
+            // A caller in this process reads the memory itself: no value goes along.
+            answer.Set(i, OwnerCode.Yes, found);
+        }
+
+        owner.Counters.Located(request.Keys.Length);
+        return answer;
+    }
+
+    /// <summary>Answers a request as it came; see <see cref="IOwnerCalls"/>.</summary>
+    public void Answer(Roles roles, ref MessagePackReader reader, ReadOnlySpan<byte> frame,
+        ref MessagePackWriter answer)
+    {
+        int fields = Wire.Enter(ref reader, 4);
+        int count = Wire.ReadCount(ref reader, Wire.MaxBatch);
+        Span<KeyPlace> keys = stackalloc KeyPlace[count];
+        for (int i = 0; i < count; i++)
+        {
+            int length = Wire.ReadView(ref reader, MeshKey.MaxLength).Length;
+            int start = (int)reader.Consumed - length;
+            ulong hash = MeshKey.HashOf(frame.Slice(start, length));
+            keys[i] = new KeyPlace(hash, start, length);
+            table.Prefetch(table.SlotOf(hash));
+        }
+
+        var wants = new Wants(reader.ReadBoolean(), reader.ReadBoolean(), reader.ReadInt32());
+        Wire.Leave(ref reader, fields, 4);
+        foreach (var key in keys)
+            table.PrefetchBucket(table.SlotOf(key.Hash), key.Hash);
+        LocateAnswer.Begin(ref answer, roles.View.Id, count);
+        int written = 0;
+        int room = wants.Inline > 0 ? Wire.MaxInline : 0;
+        foreach (var key in keys)
+        {
+            if (written < MostAnswerBytes)
+                written += Answer(roles, key, frame.Slice(key.Start, key.Length), wants, ref room, ref answer);
+            else
+                answer.Write((int)OwnerCode.Unsure);
+        }
+
+        owner.Counters.Located(count);
+    }
+
+    /// <summary>Writes one key's answer; roughly its length in bytes.</summary>
+    private int Answer(Roles roles, in KeyPlace place, ReadOnlySpan<byte> key, in Wants wants, ref int room,
+        ref MessagePackWriter answer)
+    {
+        int slot = table.SlotOf(place.Hash);
+        Replica own = default;
+        long size;
+        int length;
+        lock (table.LockOf(slot))
+        {
+            if (!TryFind(roles, slot, place.Hash, key, wants.Mark, out var record))
+            {
+                answer.Write((int)owner.Without(roles, slot));
+                return 1;
+            }
+
+            if (wants.CodesOnly)
+            {
+                answer.Write((int)OwnerCode.Yes);
+                return 1;
+            }
+
+            size = record.Size;
+            answer.WriteArrayHeader(2);
+            record.Write(ref answer, roles.View);
+            length = RecordBytes + (ReplicaBytes * record.Replicas.Length);
+            if (size <= wants.Inline && size <= room && Values is not null)
+                own = record.ReplicaOf(Values.Incarnation);
+        }
+
+        // Not under the slot's lock: the holder has one of its own.
+        if (own.Incarnation != 0 && Values!.TryWrite(own, size, ref answer))
+        {
+            room -= (int)size;
+            return length + (int)size;
+        }
+
+        answer.WriteNil();
+        return length;
+    }
+
+    private bool TryFind(Roles roles, int slot, ulong hash, ReadOnlySpan<byte> key, bool mark, out RecordRef record)
+    {
+        if (!table.TryFind(slot, hash, key, out record) || record.Removed || !record.IsVisible(roles.View))
+            return false;
+        if (mark)
+            record.Marked = true;
+        return true;
+    }
+
+    private readonly record struct KeyPlace(ulong Hash, int Start, int Length);
+
+    private readonly record struct Wants(bool Mark, bool CodesOnly, int Inline);
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using MessagePack;
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Directory;
+using Mooncake.Mesh.Segments;
+
+namespace Mooncake.Mesh.Flow;
+
+/// <summary>The values of this node's own segments, for owners that answer with the bytes at once.</summary>
+internal sealed class InlineValues(ObjectStore store, ulong incarnation) : IInlineValues
+{
+    /// <inheritdoc/>
+    public ulong Incarnation => incarnation;
+
+    /// <inheritdoc/>
+    public unsafe bool TryWrite(in Replica replica, long size, ref MessagePackWriter writer)
+    {
+        if (!store.TryPin(replica.SegmentId, replica.Offset, replica.Generation, out var pin))
+            return false;
+        using (pin)
+        {
+            if (pin.Length != size)
+                return false;
+            writer.Write(new ReadOnlySpan<byte>(pin.Pointer, (int)size));
+            return true;
+        }
+    }
+}
