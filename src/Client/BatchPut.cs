@@ -5,7 +5,10 @@ using Mooncake.Mesh.Flow;
 
 namespace Mooncake.Mesh.Client;
 
-/// <summary>Puts many values at once, a bounded number at a time; of a key named twice the first value wins.</summary>
+/// <summary>
+/// Puts many values at once, a bounded number at a time; of a key named twice the first value wins, or the last when
+/// values replace.
+/// </summary>
 internal static class BatchPut
 {
     private const int AtOnce = 32;
@@ -16,14 +19,16 @@ internal static class BatchPut
     {
         var results = new MeshResult<PutOutcome>[keys.Count];
         using var gate = new SemaphoreSlim(AtOnce);
-        var firsts = new Dictionary<MeshKey, int>();
+        bool replace = options is { Replace: true };
+        var winners = new Dictionary<MeshKey, int>();
         var puts = new List<Task>(keys.Count);
         var repeats = new List<int>();
-        for (int i = 0; i < keys.Count; i++)
+        for (int turn = 0; turn < keys.Count; turn++)
         {
+            int i = replace ? keys.Count - 1 - turn : turn;
             if (keys[i].Validate() is { } invalid)
                 results[i] = invalid;
-            else if (firsts.TryAdd(keys[i], i))
+            else if (winners.TryAdd(keys[i], i))
                 puts.Add(PutAsync(i));
             else
                 repeats.Add(i);
@@ -32,8 +37,8 @@ internal static class BatchPut
         await Task.WhenAll(puts);
         foreach (int i in repeats)
         {
-            var first = results[firsts[keys[i]]];
-            results[i] = first.Succeeded ? first.Value with { Existed = true, Replicas = 0 } : first.Error!;
+            var winner = results[winners[keys[i]]];
+            results[i] = winner.Succeeded ? winner.Value with { Existed = !replace, Replicas = 0 } : winner.Error!;
         }
 
         return results;

@@ -14,6 +14,9 @@ namespace Mooncake.Mesh.Client;
 /// </summary>
 public sealed class MeshClient : IAsyncDisposable
 {
+    /// <summary>Longest time of a call that removes many keys, when none is given.</summary>
+    private static readonly TimeSpan BulkLimit = TimeSpan.FromSeconds(30);
+
     private readonly MeshOperations _operations;
     private readonly ClientPeer? _peer;
 
@@ -107,7 +110,39 @@ public sealed class MeshClient : IAsyncDisposable
         CancellationToken cancel = default) => (await TryPutAsync(key, value, options, cancel)).Value;
 
     /// <summary>
-    /// Stores many values at once; one result per position. Of a key named twice the first value wins.
+    /// Stores several pieces of native memory, one after the other, as one value; they must stay in place until the
+    /// task ends. At most 4,096 pieces; gathered by a copy unless there is one.
+    /// </summary>
+    public Task<MeshResult<PutOutcome>> TryPutAsync(MeshKey key, IReadOnlyList<NativeRange> pieces,
+        PutOptions? options = null, CancellationToken cancel = default)
+    {
+        ArgumentNullException.ThrowIfNull(pieces);
+        return _operations.PutAsync(key, pieces, options, cancel);
+    }
+
+    /// <summary>
+    /// Stores a value in place of the one that the key has, if any; the old one's copies are gone when it returns. A
+    /// failure leaves the old value, unless its code says that the outcome is unknown.
+    /// </summary>
+    public Task<MeshResult<PutOutcome>> TryUpsertAsync(MeshKey key, ReadOnlyMemory<byte> value,
+        PutOptions? options = null, CancellationToken cancel = default) =>
+        TryPutAsync(key, value, (options ?? PutOptions.Default) with { Replace = true }, cancel);
+
+    /// <summary>Stores a value in place of the one that the key has, or throws.</summary>
+    public async Task<PutOutcome> UpsertAsync(MeshKey key, ReadOnlyMemory<byte> value, PutOptions? options = null,
+        CancellationToken cancel = default) => (await TryUpsertAsync(key, value, options, cancel)).Value;
+
+    /// <summary>
+    /// Stores many values in place of those that the keys have; one result per position. Of a key named twice the last
+    /// value wins, and each position has its result.
+    /// </summary>
+    public Task<MeshResult<PutOutcome>[]> TryUpsertBatchAsync(IReadOnlyList<MeshKey> keys,
+        IReadOnlyList<ReadOnlyMemory<byte>> values, PutOptions? options = null, CancellationToken cancel = default) =>
+        TryPutBatchAsync(keys, values, (options ?? PutOptions.Default) with { Replace = true }, cancel);
+
+    /// <summary>
+    /// Stores many values at once; one result per position. Of a key named twice the first value wins, or, with
+    /// <see cref="PutOptions.Replace"/>, the last.
     /// </summary>
     public async Task<MeshResult<PutOutcome>[]> TryPutBatchAsync(IReadOnlyList<MeshKey> keys,
         IReadOnlyList<ReadOnlyMemory<byte>> values, PutOptions? options = null, CancellationToken cancel = default)
@@ -141,6 +176,18 @@ public sealed class MeshClient : IAsyncDisposable
     public Task<MeshResult<long>> TryGetAsync(MeshKey key, NativeRange destination, GetOptions? options = null,
         CancellationToken cancel = default) =>
         _operations.GetAsync(key, new RangeTarget(destination), options, cancel);
+
+    /// <summary>
+    /// Gets an object into several pieces of native memory, filled one after the other; its size. They must stay in
+    /// place until the task ends; bytes after the value are not touched, and none if it does not fit or fails. At most
+    /// 4,096 pieces; scattered by a copy unless there is one.
+    /// </summary>
+    public Task<MeshResult<long>> TryGetIntoAsync(MeshKey key, IReadOnlyList<NativeRange> pieces,
+        GetOptions? options = null, CancellationToken cancel = default)
+    {
+        ArgumentNullException.ThrowIfNull(pieces);
+        return _operations.GetAsync(key, pieces, options, cancel);
+    }
 
     /// <summary>
     /// Gets a part of an object: as many bytes from <paramref name="offset"/> on as <paramref name="destination"/> has.
@@ -267,8 +314,32 @@ public sealed class MeshClient : IAsyncDisposable
         (await TryRemoveAsync(key, cancel)).Value;
 
     /// <summary>
-    /// Every object whose key starts with <paramref name="prefix"/>, node by node; a key with several copies comes
-    /// several times, a node that does not answer as a failure.
+    /// Removes every object whose key a regular expression matches anywhere; how many there were. It runs at the holders
+    /// without backtracking, over keys as UTF-8: at most 1,024 bytes, no look-around and no back references. Keys put
+    /// while it runs may stay.
+    /// </summary>
+    /// <param name="pattern">The expression; a failure names it.</param>
+    /// <param name="deadline">Longest time; null: 30 s.</param>
+    /// <param name="cancel">Ends the call; what is removed stays removed.</param>
+    public Task<MeshResult<long>> TryRemoveMatchingAsync(string pattern, TimeSpan? deadline = null,
+        CancellationToken cancel = default)
+    {
+        ArgumentNullException.ThrowIfNull(pattern);
+        return _operations.RemoveMatchingAsync(pattern, deadline ?? BulkLimit, cancel);
+    }
+
+    /// <summary>
+    /// Removes every object of the mesh, hard-pinned ones too. What was stored before the call is gone when it returns,
+    /// on every node that can be reached; what is stored after it returned stays. Needs the registry to answer.
+    /// </summary>
+    /// <param name="deadline">Longest time; null: 30 s.</param>
+    /// <param name="cancel">Ends the call; everything may be removed nevertheless.</param>
+    public Task<MeshResult<RemoveAllOutcome>> TryRemoveAllAsync(TimeSpan? deadline = null,
+        CancellationToken cancel = default) => _operations.RemoveAllAsync(deadline ?? BulkLimit, cancel);
+
+    /// <summary>
+    /// Every object whose key starts with <paramref name="prefix"/>, once, in no order that means anything; a node that
+    /// does not answer comes as a failure. Fetched page by page: what is put or removed meanwhile may or may not come.
     /// </summary>
     public IAsyncEnumerable<MeshResult<ListedObject>> ListAsync(string prefix, CancellationToken cancel = default) =>
         _operations.ListAsync(System.Text.Encoding.UTF8.GetBytes(prefix), cancel);

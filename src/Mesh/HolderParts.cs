@@ -10,16 +10,22 @@ namespace Mooncake.Mesh;
 /// <summary>What a node needs to be a holder.</summary>
 internal sealed class HolderParts : IDisposable
 {
-    public HolderParts(FlowContext context, ObjectStore store, ulong incarnation, ClientLimits limits)
+    public HolderParts(FlowContext context, ObjectStore store, ulong incarnation, EvictionLimits limits,
+        ClientLimits clients)
     {
         Store = store;
-        Processes = new ClientProcesses(limits, context.Runtime);
+        Processes = new ClientProcesses(clients, context.Runtime);
         Book = new ReservationBook(store, context.Runtime);
         Processes.OnEnd = Book.End;
         Dropped = new DroppedQueue(context, incarnation);
-        Publish = new PublishFlow(context, store, Dropped, incarnation);
-        Holder = new HolderService(store, Book, Processes, Publish, incarnation);
-        Eviction = new EvictionFlow(context, store, Dropped, incarnation);
+        Drops = new DropCalls(context);
+        Clear = new ClearFlow(context, store);
+        Publish = new PublishFlow(context, store, Dropped, Drops, Clear, incarnation);
+        Notices = new GroupNotices(context);
+        Eviction = new EvictionFlow(context, store, Dropped, Notices, incarnation);
+        Room = new PeerRoom(context);
+        Background = new BackgroundEviction(context, store, Eviction, Room, limits);
+        Holder = new HolderService(store, Book, Processes, Publish, Eviction, Clear, incarnation);
         Reconciler = new HolderReconciler(context, store, Holder, Dropped);
         Inline = new InlineValues(store, incarnation);
     }
@@ -37,6 +43,16 @@ internal sealed class HolderParts : IDisposable
 
     public DroppedQueue Dropped { get; }
 
+    public DropCalls Drops { get; }
+
+    public ClearFlow Clear { get; }
+
+    public GroupNotices Notices { get; }
+
+    public PeerRoom Room { get; }
+
+    public BackgroundEviction Background { get; }
+
     public EvictionFlow Eviction { get; }
 
     public HolderReconciler Reconciler { get; }
@@ -47,12 +63,16 @@ internal sealed class HolderParts : IDisposable
     {
         Dropped.Start();
         Reconciler.Start();
+        Notices.Start();
+        Background.Start();
     }
 
     public void Dispose()
     {
         Dropped.Stop();
         Reconciler.Stop();
+        Notices.Stop();
+        Background.Stop();
         Processes.Dispose();
         Store.Dispose();
     }

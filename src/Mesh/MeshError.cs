@@ -52,6 +52,9 @@ public enum MeshErrorCode
     /// <summary>The peer or client has been closed.</summary>
     Closed = 15,
 
+    /// <summary>No node may hard-pin that many more bytes.</summary>
+    PinLimit = 20,
+
     /// <summary>A process has as much of a node's shared memory reserved, or in view, as it may.</summary>
     ClientLimit = 24,
 }

@@ -63,16 +63,19 @@ public sealed class MeshNode : IAsyncDisposable
         _views = new ViewTracker(runtime, () => _membership.View, _membership.OfferView) { Calls = _calls };
         _health = new PeerHealth(_calls, () => _membership.View, runtime);
         _context = new FlowContext(runtime, _views, _calls, options.NodeId);
-        _holder = new HolderParts(_context, store, _incarnation, options.ClientLimits);
+        _holder = new HolderParts(_context, store, _incarnation,
+            new EvictionLimits(options.EvictionHighWatermark, options.EvictionRatio), options.ClientLimits);
         _handler.OnHeard = _links.Heard;
         _handler.Holder = _holder.Holder;
         _handler.Node = new NodeService(_views, Status, () => store.Usage.Free, () => _leaving);
         _health.OnAnswer = (node, answer) =>
         {
             _views.Suggest(answer.View, node);
+            _holder.Room.Note(node.NodeId, answer.FreeBytes);
             _owner?.Guard.PeerSaid(answer.View);
         };
         _membership.OnViewChanged(Adopt);
+        _membership.OnCleared(_holder.Clear.Learn);
     }
 
     /// <summary>The endpoint that peers are told.</summary>
@@ -131,7 +134,7 @@ public sealed class MeshNode : IAsyncDisposable
         var errors = options.Validate();
         if (errors.Count > 0)
             return errors[0];
-        var store = ObjectStore.Create(options.Segments, runtime);
+        var store = ObjectStore.Create(options.Segments, runtime, null, options.HardPinRatio);
         if (!store.Succeeded)
             return store.Error!;
         var node = new MeshNode(options, registry, store.Value, runtime);
@@ -320,10 +323,13 @@ public sealed class MeshNode : IAsyncDisposable
     private OwnerParts MakeOwner(MeshView view)
     {
         var owner = new OwnerParts(NodeId, view.Config.Slots, _health, _calls, _options.LeaseTtl, _runtime);
-        _clients = new ClientService(_context, _holder.Store, _holder.Book, _holder.Processes, _holder.Eviction,
-            _holder.Publish, owner.Owner);
-        owner.Owner.OnLoser = (key, loser) => _ = _runtime.Start(() => _clients.DropAsync(key, loser,
+        _clients = new ClientService(_context, _holder, owner.Owner,
+            new RemoveAllFlow(_context, _holder.Clear, _membership.RaiseClearedAsync));
+        owner.Owner.OnLoser = (key, loser) => _ = _runtime.Start(() => _holder.Drops.TellAsync(key, loser,
             new Deadline(_runtime.Time, TimeSpan.FromSeconds(1)), CancellationToken.None));
+        owner.Owner.OnCleared = _holder.Clear.Learn;
+        _holder.Clear.OnLearnt = cleared => owner.Table.ClearAll(cleared);
+        owner.Table.ClearAll(_holder.Clear.Known);
         owner.Owner.Values = _holder.Inline;
         _health.OnChanged = owner.Keeper.ReachChanged;
         _handler.Owner = owner.Owner;

@@ -45,6 +45,20 @@ public sealed record MeshNodeOptions
     /// <summary>Whether to listen beyond loopback although there is no cluster secret.</summary>
     public bool Insecure { get; init; }
 
+    /// <summary>Share of the memory that hard pins may take, 0 to 1.</summary>
+    public double HardPinRatio { get; init; } = 0.5;
+
+    /// <summary>
+    /// Share of the memory in use above which objects are evicted in the background, 0 to 1; null: the smaller of 1 %
+    /// and 1 GiB is kept free.
+    /// </summary>
+    public double? EvictionHighWatermark { get; init; }
+
+    /// <summary>
+    /// Least share of the memory that such a round frees, 0 to 1; null: what is lacking, with a watermark 5 %.
+    /// </summary>
+    public double? EvictionRatio { get; init; }
+
     /// <summary>Slots of a mesh this node makes: a power of two from 64 to 2^20.</summary>
     public int Slots { get; init; } = Membership.MeshConfig.DefaultSlots;
 
@@ -79,6 +93,9 @@ public sealed record MeshNodeOptions
             errors.Add(Fault("leaseTtl", $"leaseTtl is {LeaseTtl.TotalSeconds} s; 1 s to 300 s are legal"));
         if (Slots < 64 || Slots > 1 << 20 || !int.IsPow2(Slots))
             errors.Add(Fault("slots", $"slots is {Slots}; a power of two from 64 to {1 << 20} is legal"));
+        CheckShare(errors, "hardPinRatio", HardPinRatio, 0);
+        CheckShare(errors, "evictionHighWatermark", EvictionHighWatermark ?? 1, double.Epsilon);
+        CheckShare(errors, "evictionRatio", EvictionRatio ?? 1, double.Epsilon);
         if (!Enum.IsDefined(ClientWrites))
             errors.Add(Fault("clientWrites", $"clientWrites is {(int)ClientWrites}; off, user and group are legal"));
         if (ClientReservedBytes < 0)
@@ -93,6 +110,12 @@ public sealed record MeshNodeOptions
 
     private static MeshError Fault(string setting, string message) =>
         new(MeshErrorCode.InvalidArgument, "config:" + setting, message);
+
+    private static void CheckShare(List<MeshError> errors, string setting, double share, double least)
+    {
+        if (!(share >= least && share <= 1))
+            errors.Add(Fault(setting, $"{setting} is {share}; {(least > 0 ? "above 0" : "0")} to 1 is legal"));
+    }
 
     private static void CheckName(List<MeshError> errors, string setting, string? name)
     {

@@ -48,6 +48,9 @@ internal static class StatusOf
         var holder = node.Holder;
         counters["evictions"] = holder.Eviction.Evictions;
         counters["evicted_bytes"] = holder.Eviction.EvictedBytes;
+        counters["replaced_objects"] = holder.Publish.Replaced;
+        counters["remove_alls"] = holder.Clear.Known;
+        counters["hard_pinned_bytes"] = holder.Store.Usage.HardPinned;
         counters["unmirrored_puts"] = holder.Publish.Unmirrored;
         counters["superseded_objects"] = holder.Reconciler.Superseded;
         counters["dropped_queue"] = holder.Dropped.Count;

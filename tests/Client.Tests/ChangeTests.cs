@@ -33,7 +33,7 @@ public sealed class ChangeTests
         var held = new HashSet<MeshKey>();
         await foreach (var listed in client.ListAsync("", TestContext.Current.CancellationToken))
         {
-            if (listed.Value.NodeId != "n1")
+            if (listed.Value.Nodes is not ["n1"])
                 held.Add(listed.Value.Key);
         }
 
@@ -76,7 +76,9 @@ public sealed class ChangeTests
             present += await client.ExistsAsync(new MeshKey($"k{i}")) ? 1 : 0;
         Assert.Equal(100, present);
         var counts = mesh.Nodes.ConvertAll(n => n.Status());
-        Assert.Equal(3_000 - 768, counts.Sum(s => s.Counters["evictions"]));
+        // Each of 768 places is taken, but for what the background keeps free: 3 of 256 at each node.
+        Assert.InRange(counts.Sum(s => s.Memory.Objects), 768 - 9, 768);
+        Assert.Equal(3_000, counts.Sum(s => s.Counters["evictions"] + s.Memory.Objects));
         Assert.All(counts, s => Assert.Equal(s.Memory.Capacity, s.Memory.Live + s.Memory.Free));
     }
 

@@ -47,13 +47,48 @@ public sealed class ReplicaTests
 
         var all = new List<string>();
         await foreach (var item in client.ListAsync("k10"))
-            all.Add(item.Value.NodeId);
-        Assert.Equal(["n1", "n1", "n2", "n2"], all.Order(StringComparer.Ordinal));
+            all.Add($"{item.Value.Key} on {string.Join(',', item.Value.Nodes)}");
+        Assert.Equal(["k10 on n1,n2", "k100000 on n1,n2"], all.Order(StringComparer.Ordinal));
         var error = (await client.TryPutAsync(new MeshKey("x"), Bytes(1, 1), new PutOptions { Replicas = 0 })).Error;
         Assert.Equal(MeshErrorCode.InvalidArgument, error?.Code);
         Assert.Contains("64", error!.Message, StringComparison.Ordinal);
         error = (await client.TryPutAsync(new MeshKey("x"), Bytes(1, 1), new PutOptions { Replicas = 65 })).Error;
         Assert.Equal(MeshErrorCode.InvalidArgument, error?.Code);
+    }
+
+    [Theory]
+    [InlineData(100)]
+    [InlineData(200_000)]
+    public async Task A_put_of_the_same_bytes_adds_the_copies_that_are_lacking(int size)
+    {
+        await using var mesh = await LocalMesh.StartAsync(3, 8 << 20);
+        await using var client = await mesh.ClientAsync();
+        byte[] value = Bytes(1, size);
+        for (int i = 0; i < 10; i++)
+        {
+            var key = new MeshKey($"k{i}");
+            var first = await client.PutAsync(key, value);
+            var other = await client.PutAsync(key, Bytes(2, size), Two);
+            Assert.Equal((true, 0), (other.Existed, other.Replicas));
+            var more = await client.PutAsync(key, value, Two);
+            Assert.Equal((true, 1, first.Version), (more.Existed, more.Replicas, more.Version));
+            var enough = await client.PutAsync(key, value, Two);
+            Assert.Equal((true, 0), (enough.Existed, enough.Replicas));
+            Assert.Equal(value, await client.GetAsync(key));
+        }
+
+        await mesh.SettledAsync(20 * LocalMesh.Room(size));
+        Assert.All((await HoldersAsync(client)).Values, h => Assert.Equal(2, h.Count));
+        // The copy that joined is the older object's: a remove finds it, and so does a reader when the other is gone.
+        for (int i = 5; i < 10; i++)
+            Assert.True(await client.RemoveAsync(new MeshKey($"k{i}")));
+        await mesh.SettledAsync(10 * LocalMesh.Room(size));
+        string holder = (await HoldersAsync(client))[new MeshKey("k0")].First();
+        await using var reader = await mesh.ClientAsync(mesh.Nodes.FindIndex(n => n.NodeId != holder));
+        var died = mesh.Nodes.Single(n => n.NodeId == holder);
+        died.Abort();
+        mesh.Nodes.Remove(died);
+        Assert.Equal(value, await reader.GetAsync(new MeshKey("k0")));
     }
 
     [Fact]
@@ -128,9 +163,8 @@ public sealed class ReplicaTests
         var holders = new Dictionary<MeshKey, HashSet<string>>();
         await foreach (var item in client.ListAsync(""))
         {
-            if (!holders.TryGetValue(item.Value.Key, out var nodes))
-                holders.Add(item.Value.Key, nodes = []);
-            Assert.True(nodes.Add(item.Value.NodeId), $"{item.Value.Key} twice on {item.Value.NodeId}");
+            Assert.True(holders.TryAdd(item.Value.Key, [.. item.Value.Nodes]), $"{item.Value.Key} comes twice");
+            Assert.Equal(item.Value.Nodes.Count, holders[item.Value.Key].Count);
         }
 
         return holders;

@@ -127,7 +127,7 @@ internal sealed class ServeMesh : IAsyncDisposable
         await foreach (var listed in Client.ListAsync(prefix))
         {
             if (listed.Succeeded)
-                holders[listed.Value.Key] = listed.Value.NodeId;
+                holders[listed.Value.Key] = listed.Value.Nodes[^1];
         }
 
         return holders;

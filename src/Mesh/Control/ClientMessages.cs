@@ -11,18 +11,24 @@ namespace Mooncake.Mesh.Control;
 /// <param name="Wanted">How many replicas the put asks for.</param>
 /// <param name="MayEvict">Whether the holder may evict to make room.</param>
 /// <param name="TimeoutMilliseconds">How long the caller waits.</param>
+/// <param name="Replace">Whether an object that has the key gives way.</param>
+/// <param name="Pin">How hard the holder keeps it.</param>
+/// <param name="Group">What it is evicted with; empty: nothing.</param>
 internal readonly record struct PutHead(MeshKey Key, ulong ObjectId, long Size, int Wanted, bool MayEvict,
-    int TimeoutMilliseconds)
+    int TimeoutMilliseconds, bool Replace = false, ObjectPin Pin = ObjectPin.None, string Group = "")
 {
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(6);
+        writer.WriteArrayHeader(9);
         writer.Write(Key.Bytes.AsSpan());
         writer.Write(ObjectId);
         writer.Write(Size);
         writer.Write(Wanted);
         writer.Write(MayEvict);
         writer.Write(TimeoutMilliseconds);
+        writer.Write(Replace);
+        writer.Write((int)Pin);
+        Wire.WriteText(ref writer, Group);
     }
 
     public static PutHead Read(ref MessagePackReader reader)
@@ -30,7 +36,17 @@ internal readonly record struct PutHead(MeshKey Key, ulong ObjectId, long Size, 
         int count = Wire.Enter(ref reader, 6);
         var head = new PutHead(Wire.ReadKey(ref reader), reader.ReadUInt64(), reader.ReadInt64(), reader.ReadInt32(),
             reader.ReadBoolean(), reader.ReadInt32());
-        Wire.Leave(ref reader, count, 6);
+        if (count >= 9)
+        {
+            head = head with
+            {
+                Replace = reader.ReadBoolean(),
+                Pin = (ObjectPin)reader.ReadInt32(),
+                Group = Wire.ReadText(ref reader),
+            };
+        }
+
+        Wire.Leave(ref reader, count, count >= 9 ? 9 : 6);
         return head.Size >= 0 ? head : throw new WireException($"size {head.Size}");
     }
 }
@@ -147,25 +163,58 @@ internal readonly record struct SealRequest(ulong ReservationId, ulong Checksum,
     }
 }
 
+/// <summary>What became of a put at one holder. On the wire: values are fixed, new ones are appended.</summary>
+internal enum PutFate
+{
+    /// <summary>The value is on record: a new object, or a further copy of this put.</summary>
+    Stored = 0,
+
+    /// <summary>Another object has the key, or has copies enough; this one was freed.</summary>
+    Existed = 1,
+
+    /// <summary>The copy joined an older object of the same bytes, which had fewer copies than wanted.</summary>
+    Joined = 2,
+
+    /// <summary>As before, but this holder has a copy already; others may be wanted.</summary>
+    Held = 3,
+
+    /// <summary>This very put is on record by an earlier attempt, or was and has been replaced or removed.</summary>
+    Own = 4,
+}
+
 /// <summary>How a put at one holder ended.</summary>
-/// <param name="Existed">The key had an object already; this copy was freed.</param>
+/// <param name="Existed">The key had an object already.</param>
 /// <param name="Mirrored">Whether a second owner has the record.</param>
 /// <param name="Version">The record's version.</param>
-internal readonly record struct PutAnswer(bool Existed, bool Mirrored, RecordVersion Version) : IWireMessage<PutAnswer>
+/// <param name="Fate">What became of the value.</param>
+/// <param name="Copies">Copies on record, as far as this holder was told.</param>
+internal readonly record struct PutAnswer(bool Existed, bool Mirrored, RecordVersion Version, PutFate Fate, int Copies)
+    : IWireMessage<PutAnswer>
 {
+    public PutAnswer(PutFate fate, bool mirrored, RecordVersion version, int copies)
+        : this(fate is PutFate.Existed or PutFate.Joined or PutFate.Held, mirrored, version, fate, copies)
+    {
+    }
+
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(5);
+        writer.WriteArrayHeader(7);
         writer.Write(Existed);
         writer.Write(Mirrored);
         Wire.Write(ref writer, Version);
+        writer.Write((int)Fate);
+        writer.Write(Copies);
     }
 
     public static PutAnswer Read(ref MessagePackReader reader)
     {
         int count = Wire.Enter(ref reader, 5);
-        var answer = new PutAnswer(reader.ReadBoolean(), reader.ReadBoolean(), Wire.ReadVersion(ref reader));
-        Wire.Leave(ref reader, count, 5);
+        bool existed = reader.ReadBoolean();
+        var answer = new PutAnswer(existed, reader.ReadBoolean(), Wire.ReadVersion(ref reader),
+            existed ? PutFate.Existed : PutFate.Stored, 1);
+        if (count >= 7)
+            answer = answer with { Fate = (PutFate)reader.ReadInt32(), Copies = reader.ReadInt32() };
+        Wire.Leave(ref reader, count, count >= 7 ? 7 : 5);
         return answer;
     }
 }

@@ -74,6 +74,31 @@ internal sealed class MeshCalls(PeerLinks links, PeerHandler local, string selfI
         ? Of(local.Holder!.Abandon(request))
         : ClientCallAsync<AbandonRequest, Done>(node, request, timeout, cancel);
 
+    public Task<MeshResult<Done>> PinAsync(NodeRecord node, PinRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Task.FromResult(local.Holder!.Pin(request))
+        : ClientCallAsync<PinRequest, Done>(node, request, timeout, cancel);
+
+    public Task<MeshResult<Done>> DropGroupAsync(NodeRecord node, DropGroupRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Of(local.Holder!.DropGroup(request))
+        : ClientCallAsync<DropGroupRequest, Done>(node, request, timeout, cancel);
+
+    public Task<MeshResult<ClearAnswer>> ClearAsync(NodeRecord node, ClearRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Of(local.Holder!.Clear(request))
+        : ClientCallAsync<ClearRequest, ClearAnswer>(node, request, timeout, cancel);
+
+    public Task<MeshResult<MatchPage>> MatchAsync(NodeRecord node, MatchRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Task.FromResult(local.Holder!.Match(request))
+        : ClientCallAsync<MatchRequest, MatchPage>(node, request, timeout, cancel);
+
+    public Task<MeshResult<RemoveAllAnswer>> RemoveAllAsync(NodeRecord node, RemoveAllRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? local.Clients!.RemoveAllAsync(request, cancel)
+        : ClientCallAsync<RemoveAllRequest, RemoveAllAnswer>(node, request, timeout, cancel);
+
     /// <summary>Opens, or only closes, views of this process at another one of this host.</summary>
     public Task<MeshResult<ViewAnswer>> ViewAsync(NodeRecord node, ViewExtentRequest request, TimeSpan timeout,
         CancellationToken cancel) =>

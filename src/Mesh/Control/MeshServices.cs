@@ -19,6 +19,14 @@ internal interface IHolderCalls
 
     Done Abandon(in AbandonRequest request);
 
+    MeshResult<Done> Pin(in PinRequest request);
+
+    Done DropGroup(in DropGroupRequest request);
+
+    ClearAnswer Clear(in ClearRequest request);
+
+    MeshResult<MatchPage> Match(in MatchRequest request);
+
     MeshResult<ViewAnswer> View(in ViewExtentRequest request);
 
     /// <summary>The holder's part of a call of rank 1: what the owner located is put in view, if it is here.</summary>
@@ -61,6 +69,8 @@ internal interface IClientCalls
     Task<MeshResult<PutAnswer>> SealAsync(SealRequest request, CancellationToken cancel);
 
     Task<MeshResult<OwnerAnswers>> RemoveAsync(RemoveRequest request, CancellationToken cancel);
+
+    Task<MeshResult<RemoveAllAnswer>> RemoveAllAsync(RemoveAllRequest request, CancellationToken cancel);
 }
 
 /// <summary>What a node says of itself.</summary>

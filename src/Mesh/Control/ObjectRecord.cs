@@ -29,21 +29,28 @@ internal sealed record ObjectRecord : IWireMessage<ObjectRecord>
     /// <summary>Whether this is a tombstone.</summary>
     public bool Removed { get; init; }
 
+    /// <summary>
+    /// How often everything had been removed when it was numbered: a record of an older removal than the reader knows
+    /// is no record any more.
+    /// </summary>
+    public long Cleared { get; init; }
+
     /// <summary>The copies; none in a tombstone.</summary>
     public Replica[] Replicas { get; init; } = [];
 
     public void Write(ref MessagePackWriter writer)
     {
-        WriteHead(ref writer, Version, ObjectId, Size, Checksum, Removed, Replicas.Length);
+        WriteHead(ref writer, Version, ObjectId, Size, Checksum, Removed, Replicas.Length, 9);
         foreach (var replica in Replicas)
             Write(ref writer, replica);
+        writer.Write(Cleared);
     }
 
     /// <summary>Writes a record's fields but for its replicas, of which <paramref name="replicas"/> follow.</summary>
     public static void WriteHead(ref MessagePackWriter writer, RecordVersion version, ulong objectId, long size,
-        ulong checksum, bool removed, int replicas)
+        ulong checksum, bool removed, int replicas, int fields = 8)
     {
-        writer.WriteArrayHeader(8);
+        writer.WriteArrayHeader(fields);
         Wire.Write(ref writer, version);
         writer.Write(objectId);
         writer.Write(size);
@@ -63,7 +70,8 @@ internal sealed record ObjectRecord : IWireMessage<ObjectRecord>
         var replicas = new Replica[Wire.ReadCount(ref reader, Wire.MaxReplicas)];
         for (int i = 0; i < replicas.Length; i++)
             replicas[i] = ReadReplica(ref reader);
-        Wire.Leave(ref reader, count, 8);
+        long cleared = count >= 9 ? reader.ReadInt64() : 0;
+        Wire.Leave(ref reader, count, count >= 9 ? 9 : 8);
         return new ObjectRecord
         {
             Version = version,
@@ -71,6 +79,7 @@ internal sealed record ObjectRecord : IWireMessage<ObjectRecord>
             Size = size >= 0 ? size : throw new WireException($"size {size}"),
             Checksum = checksum,
             Removed = removed,
+            Cleared = cleared,
             Replicas = replicas,
         };
     }

@@ -71,18 +71,27 @@ internal readonly record struct OwnerAnswers(ViewId View, OwnerAnswer[] Items) :
 /// <param name="Offer">The object with the one replica that is offered; its version is none.</param>
 /// <param name="Wanted">How many replicas the put asked for.</param>
 /// <param name="Insist">Whether an owner that is not complete may accept it (it was asked long enough).</param>
-internal readonly record struct PublishRequest(MeshKey Key, ObjectRecord Offer, int Wanted, bool Insist)
-    : IWireRequest<PublishRequest, OwnerAnswers>
+/// <param name="Replace">
+/// Whether an object that has the key gives way; it then comes as a second item of the answer, with Kept.
+/// </param>
+/// <param name="Above">
+/// A version this one must be numbered above: an owner elsewhere has it on record. Of this or a greater version another
+/// object stays.
+/// </param>
+internal readonly record struct PublishRequest(MeshKey Key, ObjectRecord Offer, int Wanted, bool Insist,
+    bool Replace = false, RecordVersion Above = default) : IWireRequest<PublishRequest, OwnerAnswers>
 {
     public static MessageType Type => MessageType.Publish;
 
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(4);
+        writer.WriteArrayHeader(8);
         writer.Write(Key.Bytes.AsSpan());
         Offer.Write(ref writer);
         writer.Write(Wanted);
         writer.Write(Insist);
+        writer.Write(Replace);
+        Wire.Write(ref writer, Above);
     }
 
     public static PublishRequest Read(ref MessagePackReader reader)
@@ -90,7 +99,9 @@ internal readonly record struct PublishRequest(MeshKey Key, ObjectRecord Offer, 
         int count = Wire.Enter(ref reader, 4);
         var request = new PublishRequest(Wire.ReadKey(ref reader), ObjectRecord.Read(ref reader), reader.ReadInt32(),
             reader.ReadBoolean());
-        Wire.Leave(ref reader, count, 4);
+        if (count >= 8)
+            request = request with { Replace = reader.ReadBoolean(), Above = Wire.ReadVersion(ref reader) };
+        Wire.Leave(ref reader, count, count >= 8 ? 8 : 4);
         return request;
     }
 }

@@ -99,7 +99,7 @@ internal sealed class PeerHandler : IPeerHandler
                 channel.Answer(id, Holder.Drop(DropRequest.Read(ref reader)));
                 return true;
             case MessageType.Read:
-                Reply(channel, id, Holder.Read(ReadRequest.Read(ref reader)));
+                Answer(channel, id, Holder.Read(ReadRequest.Read(ref reader)));
                 return true;
             case MessageType.HolderList:
                 channel.Answer(id, Holder.List(HolderListRequest.Read(ref reader)));
@@ -107,8 +107,20 @@ internal sealed class PeerHandler : IPeerHandler
             case MessageType.Abandon:
                 channel.Answer(id, Holder.Abandon(AbandonRequest.Read(ref reader)));
                 return true;
+            case MessageType.Pin:
+                Answer(channel, id, Holder.Pin(PinRequest.Read(ref reader)));
+                return true;
+            case MessageType.DropGroup:
+                channel.Answer(id, Holder.DropGroup(DropGroupRequest.Read(ref reader)));
+                return true;
+            case MessageType.Clear:
+                channel.Answer(id, Holder.Clear(ClearRequest.Read(ref reader)));
+                return true;
+            case MessageType.Match:
+                Answer(channel, id, Holder.Match(MatchRequest.Read(ref reader)));
+                return true;
             case MessageType.ViewExtent:
-                Reply(channel, id, Holder.View(ViewExtentRequest.Read(ref reader)));
+                Answer(channel, id, Holder.View(ViewExtentRequest.Read(ref reader)));
                 return true;
             case MessageType.Sums:
                 channel.Answer(id, Holder.Sums(SumsRequest.Read(ref reader)));
@@ -150,7 +162,7 @@ internal sealed class PeerHandler : IPeerHandler
                 return true;
             case MessageType.ViewKey when Holder is not null:
                 var view = ViewKeyRequest.Read(ref reader);
-                Reply(channel, id, Holder.View(view, Owner.Locate(new LocateRequest([view.Key], true))));
+                Answer(channel, id, Holder.View(view, Owner.Locate(new LocateRequest([view.Key], true))));
                 return true;
             default:
                 return false;
@@ -179,12 +191,16 @@ internal sealed class PeerHandler : IPeerHandler
                 var remove = RemoveRequest.Read(ref reader);
                 Begin(channel, id, () => Clients.RemoveAsync(remove, CancellationToken.None));
                 return true;
+            case MessageType.RemoveAll:
+                var removeAll = RemoveAllRequest.Read(ref reader);
+                Begin(channel, id, () => Clients.RemoveAllAsync(removeAll, CancellationToken.None));
+                return true;
             default:
                 return false;
         }
     }
 
-    private static void Reply<T>(PeerChannel channel, ulong id, in MeshResult<T> result)
+    private static void Answer<T>(PeerChannel channel, ulong id, in MeshResult<T> result)
         where T : IWireMessage<T>
     {
         if (result.Succeeded)
@@ -212,7 +228,7 @@ internal sealed class PeerHandler : IPeerHandler
     {
         try
         {
-            Reply(channel, id, await call());
+            Answer(channel, id, await call());
         }
         catch (Exception e)
         {

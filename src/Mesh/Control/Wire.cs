@@ -163,6 +163,10 @@ internal enum MessageType
     Read = 21,
     HolderList = 22,
     Abandon = 23,
+    Pin = 24,
+    DropGroup = 25,
+    Clear = 26,
+    Match = 27,
     ViewExtent = 28,
     Sums = 29,
 
@@ -181,4 +185,5 @@ internal enum MessageType
     Reserve = 41,
     Seal = 42,
     Remove = 43,
+    RemoveAll = 44,
 }

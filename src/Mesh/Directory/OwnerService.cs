@@ -19,6 +19,7 @@ internal sealed class OwnerService : IOwnerCalls
     private readonly Func<NodeRecord, bool> _isUnreachable;
     private readonly TimeProvider _time;
     private readonly SlotStreamer _streamer;
+    private readonly OwnerDecisions _decisions;
     private readonly Locator _locator;
 
     public OwnerService(DirectoryTable table, SlotStates states, Func<NodeRecord, bool> isUnreachable,
@@ -29,6 +30,7 @@ internal sealed class OwnerService : IOwnerCalls
         _isUnreachable = isUnreachable;
         _time = time;
         _streamer = new SlotStreamer(table, states);
+        _decisions = new OwnerDecisions(this, table, states);
         _locator = new Locator(table, this);
     }
 
@@ -40,6 +42,9 @@ internal sealed class OwnerService : IOwnerCalls
 
     /// <summary>Told that mirrors of a slot did not reach a node.</summary>
     public Action<string, int>? OnDebt { get; set; }
+
+    /// <summary>Told that everything was removed, which a peer knew before us.</summary>
+    public Action<long>? OnCleared { get; set; }
 
     /// <summary>
     /// False after a pause, until the view has been confirmed (rule A8): every answer is then Unsure.
@@ -65,8 +70,8 @@ internal sealed class OwnerService : IOwnerCalls
     /// <inheritdoc/>
     public OwnerAnswers Publish(in PublishRequest request)
     {
-        var roles = _states.Current;
-        return new OwnerAnswers(roles.View.Id, [Publish(roles, request)]);
+        HeardCleared(request.Offer.Cleared);
+        return _decisions.Publish(request);
     }
 
     /// <inheritdoc/>
@@ -108,31 +113,7 @@ internal sealed class OwnerService : IOwnerCalls
     /// Puts a tombstone in place of a key's record, as its acting primary. Yes carries the tombstone; the record that
     /// was there comes in <paramref name="removed"/>.
     /// </summary>
-    public OwnerAnswers Remove(in MeshKey key, out ObjectRecord? removed)
-    {
-        var roles = _states.Current;
-        var view = roles.View;
-        removed = null;
-        int slot = _table.SlotOf(key.Hash);
-        if (!IsActing(roles, slot))
-            return One(view, OwnerCode.NotOwner);
-        if (!Confident)
-            return One(view, OwnerCode.Unsure);
-        lock (_table.LockOf(slot))
-        {
-            bool found = _table.TryFind(slot, key, out var record);
-            if (!found || record.Removed || !record.IsVisible(view))
-                return One(view, _states.IsComplete(slot) ? OwnerCode.Absent : OwnerCode.Unsure);
-            var version = NextVersion(view, slot);
-            if (version <= record.Version)
-                return One(view, OwnerCode.Unsure);
-            removed = record.ToRecord();
-            var tombstone = new ObjectRecord { Version = version, ObjectId = removed.ObjectId, Removed = true };
-            Store(slot, key, tombstone);
-            Counters.Removed();
-            return One(view, OwnerCode.Yes, tombstone);
-        }
-    }
+    public OwnerAnswers Remove(in MeshKey key, out ObjectRecord? removed) => _decisions.Remove(key, out removed);
 
     /// <summary>
     /// Applies a record someone else numbered: the greater version stays, equal ones of one object join replicas.
@@ -140,12 +121,21 @@ internal sealed class OwnerService : IOwnerCalls
     /// </summary>
     public OwnerAnswer Apply(in MeshKey key, ObjectRecord incoming)
     {
+        HeardCleared(incoming.Cleared);
         int slot = _table.SlotOf(key.Hash);
         ObjectRecord? loser = null;
         OwnerAnswer answer;
         lock (_table.LockOf(slot))
         {
-            if (!_table.TryFind(slot, key, out var present))
+            bool found = _table.TryFind(slot, key, out var present);
+            long cleared = _table.ClearedOf(slot);
+            if (incoming.Cleared < cleared)
+            {
+                return new OwnerAnswer(OwnerCode.Kept,
+                    incoming with { Removed = true, Replicas = [], Cleared = cleared });
+            }
+
+            if (!found)
             {
                 Store(slot, key, incoming);
                 return new OwnerAnswer(OwnerCode.Yes);
@@ -169,7 +159,7 @@ internal sealed class OwnerService : IOwnerCalls
             }
             else
             {
-                answer = new OwnerAnswer(OwnerCode.Kept, present.ToRecord());
+                answer = new OwnerAnswer(OwnerCode.Kept, present.ToRecord() with { Cleared = cleared });
             }
         }
 
@@ -216,73 +206,12 @@ internal sealed class OwnerService : IOwnerCalls
         }
     }
 
-    private static OwnerAnswers One(MeshView view, OwnerCode code, ObjectRecord? record = null) =>
-        new(view.Id, [new OwnerAnswer(code, record)]);
-
     /// <summary>What this node says of a key that it does not have.</summary>
     public OwnerCode Without(Roles roles, int slot)
     {
         if (roles.PlaceOf(slot) == SlotStates.NoPlace)
             return OwnerCode.NotOwner;
         return Confident && _states.IsComplete(slot) && IsActing(roles, slot) ? OwnerCode.Absent : OwnerCode.Unsure;
-    }
-
-    private OwnerAnswer Publish(Roles roles, in PublishRequest request)
-    {
-        var view = roles.View;
-        int slot = _table.SlotOf(request.Key.Hash);
-        byte place = roles.PlaceOf(slot);
-        if (!IsActing(roles, slot))
-            return new OwnerAnswer(OwnerCode.NotOwner);
-        if (!Confident || request.Offer.Replicas.Length != 1)
-            return new OwnerAnswer(OwnerCode.Unsure);
-        lock (_table.LockOf(slot))
-        {
-            if (_table.TryFind(slot, request.Key, out var present))
-            {
-                if (PublishOver(view, slot, request, present) is { } decided)
-                    return decided;
-            }
-            else if (!_states.IsComplete(slot) && !request.Insist)
-            {
-                return new OwnerAnswer(OwnerCode.Unsure);
-            }
-
-            var accepted = request.Offer with { Version = NextVersion(view, slot), Removed = false };
-            Store(slot, request.Key, accepted);
-            // Those before us in the list are unreachable and will not hear of it from the holder.
-            for (int before = 0; before < place; before++)
-                OnDebt?.Invoke(view.Owner(slot, before)!.NodeId, slot);
-            Counters.Accepted();
-            return new OwnerAnswer(OwnerCode.Yes, accepted);
-        }
-    }
-
-    /// <summary>The decision against a record that is here; null when the offer may pass it.</summary>
-    private OwnerAnswer? PublishOver(MeshView view, int slot, in PublishRequest request, RecordRef present)
-    {
-        if (present.Version >= NextVersion(view, slot))
-            return new OwnerAnswer(OwnerCode.Unsure);
-        if (present.Removed)
-        {
-            return present.ObjectId == request.Offer.ObjectId
-                ? new OwnerAnswer(OwnerCode.Kept, present.ToRecord())
-                : null;
-        }
-
-        if (!present.IsVisible(view))
-            return null;
-        var record = present.ToRecord();
-        if (record.ObjectId != request.Offer.ObjectId)
-            return new OwnerAnswer(OwnerCode.Kept, record);
-        var joined = Union(record, request.Offer);
-        if (joined.Replicas.Length > Math.Clamp(request.Wanted, 1, Wire.MaxReplicas))
-            return new OwnerAnswer(OwnerCode.Kept, record);
-        bool marked = present.Marked;
-        Store(slot, request.Key, joined);
-        if (marked && _table.TryFind(slot, request.Key, out var again))
-            again.Marked = true;
-        return new OwnerAnswer(OwnerCode.Yes, joined);
     }
 
     private OwnerCode Retract(Roles roles, in RetractItem item, ulong incarnation, bool done)
@@ -301,7 +230,7 @@ internal sealed class OwnerService : IOwnerCalls
                 return OwnerCode.Kept;
             }
 
-            var left = record.ToRecord(holder => holder != incarnation);
+            var left = record.ToRecord(holder => holder != incarnation) with { Cleared = _table.ClearedOf(slot) };
             if (left.Replicas.Length == 0)
                 _table.Remove(slot, item.Key);
             else if (left.Replicas.Length < record.Replicas.Length)
@@ -311,7 +240,8 @@ internal sealed class OwnerService : IOwnerCalls
         }
     }
 
-    private bool IsActing(Roles roles, int slot)
+    /// <summary>Whether this node decides for a slot in the view of <paramref name="roles"/>.</summary>
+    public bool IsActing(Roles roles, int slot)
     {
         byte place = roles.PlaceOf(slot);
         if (place == SlotStates.NoPlace)
@@ -325,12 +255,16 @@ internal sealed class OwnerService : IOwnerCalls
         return true;
     }
 
-    private RecordVersion NextVersion(MeshView view, int slot) =>
-        new(view.Id.Epoch, view.Id.Revision, _table.CounterOf(slot) + 1);
+    private void HeardCleared(long cleared)
+    {
+        if (cleared > _table.Cleared)
+            OnCleared?.Invoke(cleared);
+        _table.ClearAll(cleared);
+    }
 
     private void Join(int slot, in MeshKey key, RecordRef present, ObjectRecord incoming)
     {
-        var before = present.ToRecord();
+        var before = present.ToRecord() with { Cleared = incoming.Cleared };
         var joined = Union(before, incoming);
         if (joined.Replicas.Length == before.Replicas.Length)
             return;
@@ -340,12 +274,14 @@ internal sealed class OwnerService : IOwnerCalls
             again.Marked = true;
     }
 
-    private void Store(int slot, in MeshKey key, ObjectRecord record) =>
+    /// <summary>Writes a record; under the lock of its slot. A tombstone notes when.</summary>
+    public void Store(int slot, in MeshKey key, ObjectRecord record) =>
         _table.Set(slot, key, record.Removed ? record with { Checksum = (ulong)Now(), Replicas = [] } : record);
 
     private long Now() => _time.GetTimestamp() / (_time.TimestampFrequency / 1000);
 
-    private static ObjectRecord Union(ObjectRecord record, ObjectRecord other)
+    /// <summary>A record with the replicas of another one of the same object besides.</summary>
+    public static ObjectRecord Union(ObjectRecord record, ObjectRecord other)
     {
         var replicas = new List<Replica>(record.Replicas);
         foreach (var replica in other.Replicas)

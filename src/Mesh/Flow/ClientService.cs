@@ -10,11 +10,12 @@ using Mooncake.Mesh.Transfer.Shm;
 namespace Mooncake.Mesh.Flow;
 
 /// <summary>What this node does for clients (rank 2): takes puts as a holder, removes as the acting primary.</summary>
-internal sealed class ClientService(FlowContext context, ObjectStore store, ReservationBook book,
-    ClientProcesses processes, EvictionFlow eviction, PublishFlow publish, OwnerService owner) : IClientCalls
+internal sealed class ClientService(FlowContext context, HolderParts holder, OwnerService owner,
+    RemoveAllFlow removeAll) : IClientCalls
 {
     private static readonly TimeSpan LongestPut = TimeSpan.FromMinutes(1);
-    private static readonly TimeSpan DropTimeout = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan LongestRemoveAll = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan MirrorTimeout = TimeSpan.FromMilliseconds(500);
 
     /// <summary>Set when the node leaves: it takes no new puts.</summary>
     public bool Leaving { get; set; }
@@ -40,14 +41,14 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
         var reservation = await BeginAsync(request.Head, deadline, cancel);
         if (!reservation.Succeeded)
             return reservation.Error!;
-        return new ReserveAnswer(book.Add(reservation.Value, request.Head, from));
+        return new ReserveAnswer(holder.Book.Add(reservation.Value, request.Head, from));
     }
 
     /// <summary>Reserves for a process of this host that fills the extent itself (rule A5).</summary>
     private async Task<MeshResult<ReserveAnswer>> ReserveOwnedAsync(ReserveRequest request, Deadline deadline,
         CancellationToken cancel)
     {
-        if (processes.Find(request.Client) is not { } process)
+        if (holder.Processes.Find(request.Client) is not { } process)
             return ClientProcess.Unknown(ClientProcess.ReserveStage);
         if (process.TryReserve(request.Head.Size) is { } refusal)
             return refusal;
@@ -58,7 +59,7 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
             return reservation.Error!;
         }
 
-        if (!book.TryAddOwned(request.ReservationId, reservation.Value, request.Head, process))
+        if (!holder.Book.TryAddOwned(request.ReservationId, reservation.Value, request.Head, process))
             return new MeshError(MeshErrorCode.Cancelled, "reserve", "the reservation was given up before it was made");
         var extent = reservation.Value.Extent;
         return new ReserveAnswer(request.ReservationId, extent.SegmentId, extent.Offset);
@@ -67,7 +68,7 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
     /// <inheritdoc/>
     public async Task<MeshResult<PutAnswer>> SealAsync(SealRequest request, CancellationToken cancel)
     {
-        if (book.Take(request.ReservationId) is not { } taken)
+        if (holder.Book.Take(request.ReservationId) is not { } taken)
             return new MeshError(MeshErrorCode.NotFound, "seal", "the reservation has ended or is still written to");
         // Bytes that the process put there itself are summed by it alone; the sums must make up the checksum.
         if (taken.Owner is not null && taken.Reservation.Sums is null)
@@ -87,22 +88,16 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
             return answers;
         var tombstone = answers.Items[0].Record!;
         await Task.WhenAll(MirrorAsync(request.Key, tombstone, deadline, cancel),
-            DropAsync(request.Key, removed, deadline, cancel));
+            holder.Drops.TellAsync(request.Key, removed, deadline, cancel));
         return answers;
     }
 
-    /// <summary>Tells the holders of a record that lost or was removed to drop it.</summary>
-    public async Task DropAsync(MeshKey key, ObjectRecord record, Deadline deadline, CancellationToken cancel)
+    /// <inheritdoc/>
+    public Task<MeshResult<RemoveAllAnswer>> RemoveAllAsync(RemoveAllRequest request, CancellationToken cancel)
     {
-        foreach (var replica in record.Replicas)
-        {
-            // A holder that cannot be reached drops the object when it reconciles.
-            if (context.View.FindIncarnation(replica.Incarnation) is { } holder)
-            {
-                await context.Calls.DropAsync(holder, new DropRequest([new RetractItem(key, record.ObjectId)]),
-                    deadline.AtMost(DropTimeout), cancel);
-            }
-        }
+        var limit = TimeSpan.FromMilliseconds(Math.Max(1, request.TimeoutMilliseconds));
+        return removeAll.RunAsync(
+            new Deadline(context.Runtime.Time, limit < LongestRemoveAll ? limit : LongestRemoveAll), cancel);
     }
 
     private static unsafe void CopyIn(ReadOnlySpan<byte> value, Reservation reservation) =>
@@ -127,7 +122,7 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
             return invalid;
         if (Leaving)
             return new MeshError(MeshErrorCode.NoSpace, "put", "the node is leaving and takes no new objects");
-        return await eviction.ReserveAsync(head, deadline, cancel);
+        return await holder.Eviction.ReserveAsync(head, deadline, cancel);
     }
 
     private async Task<MeshResult<PutAnswer>> FinishAsync(Reservation reservation, PutHead head, ulong checksum,
@@ -136,13 +131,13 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
         ulong sum = SumsOf(reservation).Checksum;
         if (sum != checksum)
         {
-            store.Abort(reservation);
+            holder.Store.Abort(reservation);
             return new MeshError(MeshErrorCode.InvalidArgument, "seal",
                 $"the bytes that arrived have checksum {sum:x16}, the sender's is {checksum:x16}");
         }
 
-        var held = store.Seal(reservation, checksum);
-        return await publish.RunAsync(held, head.Wanted, deadline, cancel);
+        var held = holder.Store.Seal(reservation, checksum);
+        return await holder.Publish.RunAsync(held, head, deadline, cancel);
     }
 
     private async Task MirrorAsync(MeshKey key, ObjectRecord tombstone, Deadline deadline, CancellationToken cancel)
@@ -154,7 +149,7 @@ internal sealed class ClientService(FlowContext context, ObjectStore store, Rese
             if (view.Owner(slot, place) is not { } node || context.Calls.IsSelf(node))
                 continue;
             var answer = await context.Calls.MirrorAsync(node, new MirrorRequest([new KeyedRecord(key, tombstone)]),
-                deadline.AtMost(DropTimeout), cancel);
+                deadline.AtMost(MirrorTimeout), cancel);
             if (answer.Succeeded)
                 return;
             owner.OnDebt?.Invoke(node.NodeId, slot);

@@ -12,7 +12,8 @@ namespace Mooncake.Mesh.Flow;
 /// since the last proposal; no answer within 50 ms counts as yes (rule A3: silence cannot block eviction). Evicts what
 /// a reservation lacks, in at most three passes of the hand and one second.
 /// </summary>
-internal sealed class EvictionFlow(FlowContext context, ObjectStore store, DroppedQueue dropped, ulong incarnation)
+internal sealed class EvictionFlow(FlowContext context, ObjectStore store, DroppedQueue dropped, GroupNotices notices,
+    ulong incarnation)
 {
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan Longest = TimeSpan.FromSeconds(1);
@@ -29,7 +30,8 @@ internal sealed class EvictionFlow(FlowContext context, ObjectStore store, Dropp
     /// <summary>Reserves, evicting if it must and may.</summary>
     public async Task<MeshResult<Reservation>> ReserveAsync(PutHead head, Deadline deadline, CancellationToken cancel)
     {
-        var reservation = store.Reserve(head.Key, head.ObjectId, head.Size);
+        var attributes = new HeldAttributes(head.Pin, head.Group);
+        var reservation = store.Reserve(head.Key, head.ObjectId, head.Size, attributes);
         if (reservation.Succeeded || reservation.Error!.Code != MeshErrorCode.NoSpace || !head.MayEvict)
             return reservation;
         var limit = new Deadline(context.Runtime.Time, deadline.AtMost(Longest));
@@ -44,7 +46,7 @@ internal sealed class EvictionFlow(FlowContext context, ObjectStore store, Dropp
                 break;
             proposals += victims.Count;
             await EvictAsync(victims, cancel);
-            reservation = store.Reserve(head.Key, head.ObjectId, head.Size);
+            reservation = store.Reserve(head.Key, head.ObjectId, head.Size, attributes);
             if (reservation.Succeeded)
                 return reservation;
         }
@@ -102,10 +104,33 @@ internal sealed class EvictionFlow(FlowContext context, ObjectStore store, Dropp
             bool told = answers is not null && answers[i].Code == OwnerCode.Yes;
             if (!store.Drop(victim.Key, victim.ObjectId))
                 continue;
-            Interlocked.Increment(ref _evictions);
-            Interlocked.Add(ref _evictedBytes, victim.Size);
-            dropped.Add(victim.Key, victim.ObjectId, told ? owner!.NodeId : "");
+            Evicted(victim, told ? owner!.NodeId : "");
+            if (victim.Attributes.Group is not { Length: > 0 } group)
+                continue;
+            DropGroup(group);
+            notices.Add(group);
         }
+    }
+
+    /// <summary>
+    /// Evicts what is left here of a group of which a member was given up. Its owners are not asked: heat of one member
+    /// cannot keep the others, as a group is of use only as a whole.
+    /// </summary>
+    /// <returns>How many objects that were.</returns>
+    public int DropGroup(string group)
+    {
+        var members = new List<HeldObject>();
+        store.DropGroup(group, members);
+        foreach (var member in members)
+            Evicted(member, "");
+        return members.Count;
+    }
+
+    private void Evicted(HeldObject held, string knows)
+    {
+        Interlocked.Increment(ref _evictions);
+        Interlocked.Add(ref _evictedBytes, held.Size);
+        dropped.Add(held.Key, held.ObjectId, knows);
     }
 
     private NodeRecord? ActingOwner(in MeshKey key)

@@ -46,7 +46,9 @@ internal sealed class ArrayTarget : IGetTarget, IDisposable
 internal sealed class RangeTarget(NativeRange range) : IGetTarget
 {
     /// <inheritdoc/>
-    public MeshResult<NativeRange> Prepare(long size) => size <= range.Length
+    public MeshResult<NativeRange> Prepare(long size) => range.Validate("get", "the destination") is { } wrong
+        ? wrong
+        : size <= range.Length
         ? range
         : new MeshError(MeshErrorCode.InvalidArgument, "get",
             $"the destination has {range.Length} bytes; the object has {size} bytes");

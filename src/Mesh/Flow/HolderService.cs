@@ -11,9 +11,11 @@ namespace Mooncake.Mesh.Flow;
 /// What this node does as a holder (rank 0): reads under a pin, drops, lists. Synchronous, never waits.
 /// </summary>
 internal sealed class HolderService(ObjectStore store, ReservationBook book, ClientProcesses processes,
-    PublishFlow publish, ulong incarnation) : IHolderCalls
+    PublishFlow publish, EvictionFlow eviction, ClearFlow clear, ulong incarnation) : IHolderCalls
 {
     private const int PageObjects = Wire.MaxBatch;
+    private const int MostLookedAt = 16 * Wire.MaxBatch;
+    private readonly KeyMatcher _matcher = new(store);
 
     /// <inheritdoc/>
     public Done Drop(in DropRequest request)
@@ -58,14 +60,19 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
         var records = new List<KeyedRecord>();
         var held = new List<HeldObject>();
         ulong from = request.FromHash;
-        int bytes = 0;
+        int bytes = 0, looked = 0;
         int shift = request.SlotCount > 1 ? 64 - int.Log2(request.SlotCount) : 0;
         while (true)
         {
             held.Clear();
             int found = store.ListRange(from, ulong.MaxValue, PageObjects, held);
+            ulong last = from;
             foreach (var item in held)
             {
+                // A page ends, full or not, when so much was looked at: others wait for this handler.
+                if (++looked > MostLookedAt && item.Key.Hash != last)
+                    return new HolderPage([.. records], item.Key.Hash);
+                last = item.Key.Hash;
                 if (Wanted(request, item.Key, shift))
                 {
                     // Objects of one hash are never split over pages: the next page starts at a hash.
@@ -86,6 +93,24 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
 
     /// <inheritdoc/>
     public Done Abandon(in AbandonRequest request) => new(book.Abandon(request.ReservationId) ? 1 : 0);
+
+    /// <inheritdoc/>
+    public MeshResult<Done> Pin(in PinRequest request)
+    {
+        if (new HeldAttributes(request.Pin, null).Validate("pin") is { } invalid)
+            return invalid;
+        var pinned = store.Pin(request.Key, request.ObjectId, request.Pin);
+        return pinned.Succeeded ? new Done(pinned.Value ? 1 : 0) : pinned.Error!;
+    }
+
+    /// <inheritdoc/>
+    public Done DropGroup(in DropGroupRequest request) => new(eviction.DropGroup(request.Group));
+
+    /// <inheritdoc/>
+    public ClearAnswer Clear(in ClearRequest request) => clear.Answer(request);
+
+    /// <inheritdoc/>
+    public MeshResult<MatchPage> Match(in MatchRequest request) => _matcher.Match(request);
 
     /// <inheritdoc/>
     public MeshResult<ViewAnswer> View(in ViewExtentRequest request)
@@ -135,6 +160,7 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
         ObjectId = held.ObjectId,
         Size = held.Size,
         Checksum = held.Checksum,
+        Cleared = held.Cleared,
         Replicas = [new Replica(incarnation, held.Extent.SegmentId, held.Extent.Offset, held.Extent.Generation)],
     };
 

@@ -11,6 +11,7 @@ namespace Mooncake.Mesh.Flow;
 internal sealed class MeshOperations
 {
     private const int ParallelTransfers = 16;
+    private static readonly TimeSpan AnswerSlack = TimeSpan.FromMilliseconds(200);
     private readonly FlowContext _context;
     private readonly TransferPlan _plan;
     private readonly HolderChoice _choice;
@@ -45,8 +46,40 @@ internal sealed class MeshOperations
 
     public Task<MeshResult<PutOutcome>> PutAsync(MeshKey key, NativeRange value, PutOptions? options,
         CancellationToken cancel) =>
-        EndAsync("put",
-            PutOperation.RunAsync(_context, _plan, _choice, key, value, options ?? PutOptions.Default, cancel), cancel);
+        value.Validate("put", "the value") is { } wrong
+            ? Task.FromResult<MeshResult<PutOutcome>>(wrong)
+            : EndAsync("put", PutOperation.RunAsync(_context, _plan, _choice, key, value, options ?? PutOptions.Default,
+                cancel), cancel);
+
+    /// <summary>Puts the pieces as one value.</summary>
+    public async Task<MeshResult<PutOutcome>> PutAsync(MeshKey key, IReadOnlyList<NativeRange> pieces,
+        PutOptions? options, CancellationToken cancel)
+    {
+        var sum = Pieces.Sum(pieces, "put");
+        if (!sum.Succeeded)
+            return sum.Error!;
+        if (pieces.Count == 1)
+            return await PutAsync(key, pieces[0], options, cancel);
+        using var scratch = new ScratchMemory();
+        var whole = scratch.Size(sum.Value);
+        if (!whole.Succeeded)
+            return whole.Error!;
+        Pieces.Gather(pieces, whole.Value);
+        return await PutAsync(key, whole.Value, options, cancel);
+    }
+
+    /// <summary>Gets one object into the pieces, one after the other; its size.</summary>
+    public async Task<MeshResult<long>> GetAsync(MeshKey key, IReadOnlyList<NativeRange> pieces, GetOptions? options,
+        CancellationToken cancel)
+    {
+        if (pieces.Count == 1)
+            return await GetAsync(key, new RangeTarget(pieces[0]), options, cancel);
+        using var scratch = new ScratchMemory();
+        var size = await GetAsync(key, new PiecesTarget(pieces, scratch), options, cancel);
+        if (size.Succeeded)
+            Pieces.Scatter(scratch.Range, size.Value, pieces);
+        return size;
+    }
 
     public async Task<MeshResult<PutOutcome>> PutAsync(MeshKey key, ReadOnlyMemory<byte> value, PutOptions? options,
         CancellationToken cancel)
@@ -182,36 +215,45 @@ internal sealed class MeshOperations
         EndAsync("remove", RemoveOperation.RunAsync(_context, key, limit ?? TransferPlan.DefaultLimit(0), cancel),
             cancel);
 
-    /// <summary>Every object whose key starts with <paramref name="prefix"/>, holder by holder.</summary>
-    public async IAsyncEnumerable<MeshResult<ListedObject>> ListAsync(byte[] prefix,
-        [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancel)
-    {
-        foreach (var node in _context.View.Members)
-        {
-            ulong from = 0;
-            do
-            {
-                var request = new HolderListRequest(new SlotSet([]), 0, from, prefix);
-                var page = await _context.Calls.ListAsync(node, request, TimeSpan.FromSeconds(2), cancel);
-                if (!page.Succeeded)
-                {
-                    yield return page.Error!;
-                    break;
-                }
+    /// <summary>Removes every key that a regular expression matches; how many there were.</summary>
+    public Task<MeshResult<long>> RemoveMatchingAsync(string pattern, TimeSpan limit, CancellationToken cancel) =>
+        EndAsync("remove-matching", RemoveMatching.RunAsync(_context, pattern, limit, cancel), cancel);
 
-                foreach (var (key, record) in page.Value.Records)
-                    yield return new ListedObject(key, record.Size, node.NodeId);
-                from = page.Value.NextHash;
-            }
-            while (from != 0);
-        }
-    }
+    /// <summary>Removes everything, through the first node that takes the call.</summary>
+    public Task<MeshResult<RemoveAllOutcome>> RemoveAllAsync(TimeSpan limit, CancellationToken cancel) =>
+        EndAsync("remove-all", RunRemoveAllAsync(limit, cancel), cancel);
+
+    /// <summary>Every object whose key starts with <paramref name="prefix"/>, once, ordered by key hash.</summary>
+    public IAsyncEnumerable<MeshResult<ListedObject>> ListAsync(byte[] prefix, CancellationToken cancel) =>
+        ListOperation.RunAsync(_context, prefix, cancel);
 
     /// <summary>Status of one node, or of the first that answers, as JSON.</summary>
     public async Task<MeshResult<byte[]>> StatusAsync(NodeRecord node, CancellationToken cancel)
     {
         var answer = await _context.Calls.StatusAsync(node, TimeSpan.FromSeconds(1), cancel);
         return answer.Succeeded ? answer.Value.Json : answer.Error!;
+    }
+
+    private async Task<MeshResult<RemoveAllOutcome>> RunRemoveAllAsync(TimeSpan limit, CancellationToken cancel)
+    {
+        var deadline = new Deadline(_context.Runtime.Time, limit);
+        MeshError last = new(MeshErrorCode.Unavailable, "remove-all", "no node can be reached");
+        foreach (var node in _context.View.Members)
+        {
+            if (_context.IsDown(node) || deadline.Passed)
+                continue;
+            var left = deadline.AtMost(deadline.Left);
+            // The node's own error says more than a call that ran out of time a moment before it.
+            var answer = await _context.Calls.RemoveAllAsync(node,
+                new RemoveAllRequest((int)left.TotalMilliseconds), left + AnswerSlack, cancel);
+            if (answer.Succeeded)
+                return new RemoveAllOutcome(answer.Value.Cleared, answer.Value.Done, answer.Value.Away);
+            last = answer.Error!;
+            if (last.Code is not (MeshErrorCode.Unavailable or MeshErrorCode.Busy or MeshErrorCode.Closed))
+                return last;
+        }
+
+        return last;
     }
 
     /// <summary>The call's result; a call that its caller cancelled ends as Cancelled, not by an exception.</summary>

@@ -9,10 +9,11 @@ namespace Mooncake.Mesh.Flow;
 
 /// <summary>
 /// The second half of a put, at the holder: ask the acting primary to decide and number, mirror the numbered record to
-/// the next owner, commit. The one loop is: NotOwner or Unsure -> next owner or fresh view -> again, until the
-/// deadline.
+/// the next owner, commit, have the holders of a replaced object drop it. The one loop is: NotOwner or Unsure -> next
+/// owner or fresh view -> again, until the deadline.
 /// </summary>
-internal sealed class PublishFlow(FlowContext context, ObjectStore store, DroppedQueue dropped, ulong incarnation)
+internal sealed class PublishFlow(FlowContext context, ObjectStore store, DroppedQueue dropped, DropCalls drops,
+    ClearFlow clear, ulong incarnation)
 {
     private static readonly TimeSpan OwnerTimeout = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan ProbeTimeout = TimeSpan.FromMilliseconds(100);
@@ -24,12 +25,20 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
     /// </summary>
     private static readonly TimeSpan InsistAfter = TimeSpan.FromMilliseconds(400);
 
+    /// <summary>How long a replacement goes on in the background once its caller had to be told: unknown.</summary>
+    private static readonly TimeSpan ResolveLimit = TimeSpan.FromSeconds(10);
+    private const int MostResolving = 64;
+
     private readonly Dictionary<ulong, Publishing> _publishing = [];
+    private int _resolving;
+    private long _unmirrored;
+    private long _replaced;
 
     /// <summary>Puts acknowledged by the primary alone.</summary>
     public long Unmirrored => Volatile.Read(ref _unmirrored);
 
-    private long _unmirrored;
+    /// <summary>Objects that took the place of another one.</summary>
+    public long Replaced => Volatile.Read(ref _replaced);
 
     /// <summary>Marks an object that is being published as dropped; false when none is.</summary>
     public bool DropWhilePublishing(ulong objectId)
@@ -44,44 +53,79 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
     }
 
     /// <summary>Publishes a sealed object; on any failure its extent is free again.</summary>
-    public async Task<MeshResult<PutAnswer>> RunAsync(HeldObject held, int wanted, Deadline deadline,
+    public async Task<MeshResult<PutAnswer>> RunAsync(HeldObject held, PutHead head, Deadline deadline,
         CancellationToken cancel)
     {
-        var publishing = new Publishing();
+        var publishing = new Publishing(held, head);
         lock (_publishing)
         {
-            if (!_publishing.TryAdd(held.ObjectId, publishing))
+            if (!_publishing.TryAdd(publishing.ObjectId, publishing))
             {
                 store.Discard(held);
                 return new MeshError(MeshErrorCode.InvalidArgument, "publish", "this put attempt is published already");
             }
         }
 
-        bool kept = false;
+        bool resolve = false;
+        MeshResult<PutAnswer> answer = deadline.Error("publish");
         try
         {
-            var answer = await DecideAsync(held, publishing, wanted, deadline, cancel);
-            kept = answer.Succeeded && !answer.Value.Existed;
-            return answer;
+            answer = await DecideAsync(publishing, deadline, cancel);
+            // The owners may have the replacement on record: freeing it would lose the old value and the new one.
+            resolve = !answer.Succeeded && head.Replace && publishing.MayBeOnRecord
+                && Interlocked.Increment(ref _resolving) <= MostResolving;
         }
         finally
         {
-            lock (_publishing)
-                _publishing.Remove(held.ObjectId);
-            if (!kept)
-                store.Discard(held);
-            else if (publishing.Dropped)
-                store.Drop(held.Key, held.ObjectId);
-            // An owner may have it on record although its answer never came: a key that points to freed memory would
-            // refuse every later put and fail every get.
-            if (!kept && publishing.MayBeOnRecord)
-                dropped.Add(held.Key, held.ObjectId, "");
+            if (!resolve)
+                End(publishing, answer);
+        }
+
+        if (resolve)
+            _ = context.Runtime.Start(() => ResolveAsync(publishing));
+        return answer;
+    }
+
+    private async Task ResolveAsync(Publishing publishing)
+    {
+        var deadline = new Deadline(context.Runtime.Time, ResolveLimit);
+        MeshResult<PutAnswer> answer = deadline.Error("publish");
+        try
+        {
+            answer = await DecideAsync(publishing, deadline, CancellationToken.None);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _resolving);
+            End(publishing, answer);
         }
     }
 
-    private async Task<MeshResult<PutAnswer>> DecideAsync(HeldObject held, Publishing publishing, int wanted,
-        Deadline deadline, CancellationToken cancel)
+    private void End(Publishing publishing, MeshResult<PutAnswer> answer)
     {
+        var held = publishing.Held;
+        bool kept = answer is { Succeeded: true, Value.Fate: PutFate.Stored or PutFate.Joined };
+        lock (_publishing)
+        {
+            _publishing.Remove(publishing.ObjectId);
+            if (held.ObjectId != publishing.ObjectId)
+                _publishing.Remove(held.ObjectId);
+        }
+
+        if (!kept)
+            store.Discard(held);
+        else if (publishing.Dropped)
+            store.Drop(held.Key, held.ObjectId);
+        // An owner may have it on record although its answer never came: a key that points to freed memory would
+        // refuse every later put and fail every get.
+        if (!kept && publishing.MayBeOnRecord)
+            dropped.Add(held.Key, publishing.ObjectId, "");
+    }
+
+    private async Task<MeshResult<PutAnswer>> DecideAsync(Publishing publishing, Deadline deadline,
+        CancellationToken cancel)
+    {
+        var held = publishing.Held;
         int slot = context.SlotOf(held.Key);
         var backoff = default(Backoff);
         var insistAfter = deadline.Limit / 3 < InsistAfter ? deadline.Limit / 3 : InsistAfter;
@@ -90,10 +134,13 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         {
             foreach (var owner in Owners(slot))
             {
-                var request = new PublishRequest(held.Key, OfferOf(held), wanted,
-                    insist || deadline.Elapsed > insistAfter);
+                // Told to drop what was never answered for: it was on record, and has been replaced or removed.
+                if (publishing is { Dropped: true, MayBeOnRecord: true, Head.Replace: true })
+                    return new PutAnswer(PutFate.Own, true, publishing.Accepted, 0);
+                var request = new PublishRequest(held.Key, OfferOf(held), publishing.Head.Wanted,
+                    insist || deadline.Elapsed > insistAfter, publishing.Head.Replace, publishing.Above);
                 var answer = await context.Calls.PublishAsync(owner, request, deadline.AtMost(OwnerTimeout), cancel);
-                if (!answer.Succeeded || answer.Value.Items.Length != 1)
+                if (!answer.Succeeded || answer.Value.Items.Length is not (1 or 2))
                 {
                     publishing.MayBeOnRecord = true;
                     continue;
@@ -102,10 +149,12 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
                 var decided = answer.Value.Items[0];
                 publishing.MayBeOnRecord |= decided.Code == OwnerCode.Yes;
                 if (decided.Code == OwnerCode.Kept)
-                    return new PutAnswer(true, true, decided.Record?.Version ?? default);
+                    return KeptAnswer(publishing, decided.Record);
                 if (decided.Code == OwnerCode.Yes && decided.Record is { } record)
                 {
-                    if (await AcceptedAsync(held, record, owner, answer.Value.View, deadline, cancel) is { } done)
+                    if (answer.Value.Items is [_, { Record: { } replaced }])
+                        publishing.Replaced.Add(replaced);
+                    if (await AcceptedAsync(publishing, record, owner, answer.Value.View, deadline, cancel) is { } done)
                         return done;
                     break;
                 }
@@ -114,8 +163,9 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
                 if (decided.Code != OwnerCode.Unsure)
                     continue;
                 // Unsure is said by the one that decides but has not heard of the key; another may have.
-                if (await ElsewhereAsync(held.Key, owner, deadline, cancel) is { } known)
-                    return new PutAnswer(true, true, known.Version);
+                if (await ElsewhereAsync(held.Key, owner, deadline, cancel) is { } known
+                    && Known(publishing, known) is { } existed)
+                    return existed;
                 insist = true;
                 break;
             }
@@ -124,6 +174,36 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         }
 
         return deadline.Error("publish");
+    }
+
+    /// <summary>The answer of a put whose key another owner knows; null for one that replaces what is there.</summary>
+    private static PutAnswer? Known(Publishing publishing, ObjectRecord known)
+    {
+        if (!publishing.Head.Replace || known.ObjectId == publishing.ObjectId)
+            return KeptAnswer(publishing, known);
+        publishing.Raise(known.Version);
+        publishing.Replaced.Add(known);
+        return null;
+    }
+
+    private static PutAnswer KeptAnswer(Publishing publishing, ObjectRecord? record)
+    {
+        if (record is null)
+            return new PutAnswer(PutFate.Existed, true, default, 0);
+        var held = publishing.Held;
+        int copies = record.Replicas.Length;
+        // What has the key although this put replaces: it came after an earlier attempt of ours.
+        if (record.ObjectId == publishing.ObjectId || publishing.Head.Replace)
+        {
+            bool ours = record.ObjectId == publishing.ObjectId && !record.Removed;
+            return new PutAnswer(PutFate.Own, true, ours || publishing.Accepted.IsNone
+                ? record.Version
+                : publishing.Accepted, copies);
+        }
+
+        bool same = record.Size == held.Size && record.Checksum == held.Checksum && held.Checksum != 0;
+        return new PutAnswer(same && copies < publishing.Head.Wanted ? PutFate.Held : PutFate.Existed, true,
+            record.Version, copies);
     }
 
     /// <summary>What other owners, of this view or the last, have of a key; null when none of them has it.</summary>
@@ -149,37 +229,75 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
     }
 
     /// <summary>Mirrors and commits; null when a newer record won in the meantime and the put starts over.</summary>
-    private async Task<MeshResult<PutAnswer>?> AcceptedAsync(HeldObject held, ObjectRecord record, NodeRecord acceptor,
-        ViewId view, Deadline deadline, CancellationToken cancel)
+    private async Task<MeshResult<PutAnswer>?> AcceptedAsync(Publishing publishing, ObjectRecord record,
+        NodeRecord acceptor, ViewId view, Deadline deadline, CancellationToken cancel)
     {
+        var held = publishing.Held;
+        publishing.Accepted = record.Version;
+        // A copy that joins an older object is told to drop by that one's id.
+        if (record.ObjectId != publishing.ObjectId)
+        {
+            lock (_publishing)
+                _publishing.TryAdd(record.ObjectId, publishing);
+        }
+
         // The backup is that of the view the primary decided in: an older view of ours may name one that no longer is.
         await context.Views.CatchUpAsync(view, acceptor);
-        bool mirrored = false;
-        int slot = context.SlotOf(held.Key);
+        var mirrored = await MirrorAsync(publishing, record, acceptor, deadline, cancel);
+        if (mirrored is null)
+            return publishing.Winner is { } winner ? KeptAnswer(publishing, winner) : null;
+        if (!mirrored.Value)
+            Interlocked.Increment(ref _unmirrored);
+        clear.Learn(record.Cleared);
+        var committed = store.TryCommit(held, new CommitAs(record.Version, record.Cleared, record.ObjectId));
+        if (committed == CommitOutcome.Cleared)
+            return null;
+        foreach (var replaced in publishing.Replaced)
+            await drops.TellAsync(held.Key, replaced, deadline, cancel);
+        Interlocked.Add(ref _replaced, publishing.Replaced.Count);
+        bool own = record.ObjectId == publishing.ObjectId;
+        var fate = (committed == CommitOutcome.Visible, own || publishing.Head.Replace) switch
+        {
+            (true, true) => PutFate.Stored,
+            (true, false) => PutFate.Joined,
+            (false, _) => publishing.Head.Replace ? PutFate.Own : PutFate.Existed,
+        };
+        return new PutAnswer(fate, mirrored.Value, record.Version, record.Replicas.Length);
+    }
+
+    /// <summary>Whether a second owner has the record; null when it has a newer one of another object.</summary>
+    private async Task<bool?> MirrorAsync(Publishing publishing, ObjectRecord record, NodeRecord acceptor,
+        Deadline deadline, CancellationToken cancel)
+    {
+        var key = publishing.Held.Key;
+        int slot = context.SlotOf(key);
         foreach (var owner in Owners(slot))
         {
             if (owner.NodeId == acceptor.NodeId)
                 continue;
-            var request = new MirrorRequest([new KeyedRecord(held.Key, record)]);
+            var request = new MirrorRequest([new KeyedRecord(key, record)]);
             var answer = await context.Calls.MirrorAsync(owner, request, deadline.AtMost(MirrorTimeout), cancel);
             if (answer.Succeeded && answer.Value.Items.Length == 1)
             {
                 var item = answer.Value.Items[0];
-                if (item.Code == OwnerCode.Kept && item.Record is { } newer && newer.ObjectId != held.ObjectId)
-                    return null;
-                mirrored = true;
-                break;
+                if (item is not { Code: OwnerCode.Kept, Record: { } newer })
+                    return true;
+                clear.Learn(newer.Cleared);
+                if (newer.ObjectId == record.ObjectId)
+                    return true;
+                // First put wins; a replacement, and a put over a removal, is numbered above what won.
+                if (publishing.Head.Replace || newer.Removed)
+                    publishing.Raise(newer.Version);
+                else
+                    publishing.Winner = newer;
+                return null;
             }
 
             await context.Calls.OweAsync(acceptor, new OweRequest(owner.NodeId, slot), deadline.AtMost(MirrorTimeout),
                 cancel);
         }
 
-        if (!mirrored)
-            Interlocked.Increment(ref _unmirrored);
-        if (!store.Commit(held, record.Version))
-            return new PutAnswer(true, mirrored, record.Version);
-        return new PutAnswer(false, mirrored, record.Version);
+        return false;
     }
 
     /// <summary>The preference list, those that cannot be reached last.</summary>
@@ -203,13 +321,35 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         ObjectId = held.ObjectId,
         Size = held.Size,
         Checksum = held.Checksum,
+        Cleared = store.Cleared,
         Replicas = [new Replica(incarnation, held.Extent.SegmentId, held.Extent.Offset, held.Extent.Generation)],
     };
 
-    private sealed class Publishing
+    private sealed class Publishing(HeldObject held, PutHead head)
     {
+        public HeldObject Held { get; } = held;
+
+        public PutHead Head { get; } = head;
+
+        /// <summary>The id it is offered under.</summary>
+        public ulong ObjectId { get; } = held.ObjectId;
+
+        /// <summary>What it has taken the place of, whose holders are to be told; one or two.</summary>
+        public List<ObjectRecord> Replaced { get; } = [];
+
+        /// <summary>The greatest version that an owner has of the key besides ours; none for a first put.</summary>
+        public RecordVersion Above { get; private set; }
+
+        /// <summary>The version it was accepted with last; none before.</summary>
+        public RecordVersion Accepted { get; set; }
+
+        /// <summary>The object of a greater version that an owner has, for a put that does not replace.</summary>
+        public ObjectRecord? Winner { get; set; }
+
         public bool Dropped { get; set; }
 
         public bool MayBeOnRecord { get; set; }
+
+        public void Raise(RecordVersion version) => Above = version > Above ? version : Above;
     }
 }

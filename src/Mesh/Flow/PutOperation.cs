@@ -29,10 +29,13 @@ internal sealed class PutOperation
     private readonly ulong _objectId;
     private SliceSums? _sums;
     private ulong _checksum;
-    private readonly HashSet<string> _stored = [];
+    private readonly HashSet<string> _holders = [];
     private RecordVersion _version;
     private MeshError? _refusal;
     private bool _existed;
+    private bool _ended;
+    private int _made;
+    private int _copies;
 
     private PutOperation(FlowContext context, TransferPlan plan, HolderChoice choice, MeshKey key,
         NativeRange value, PutOptions options, Deadline deadline, CancellationToken cancel)
@@ -60,6 +63,8 @@ internal sealed class PutOperation
                 $"replicas is {options.Replicas}; 1 to {Wire.MaxReplicas} are legal");
         }
 
+        if (new HeldAttributes(options.Pin, options.Group).Validate("put") is { } attributes)
+            return attributes;
         var deadline = new Deadline(context.Runtime.Time, options.Deadline ?? TransferPlan.DefaultLimit(value.Length));
         var put = new PutOperation(context, plan, choice, key, value, options, deadline, cancel);
         return await put.RunAsync();
@@ -68,32 +73,73 @@ internal sealed class PutOperation
     private async Task<MeshResult<PutOutcome>> RunAsync()
     {
         // A large value is not carried to a holder only to be freed there: look first, without warming the key.
-        if (_value.Length > Wire.MaxInlinePut)
-        {
-            var found = await LocateOperation.RunAsync(_context, [_key], default, _deadline, _cancel);
-            if (found.RecordOf(0) is { } record)
-                return new PutOutcome(true, record.Version, 0);
-        }
-
-        if (_value.Length <= Wire.MaxInlinePut)
+        if (_value.Length > Wire.MaxInlinePut && !_options.Replace)
+            await LookAsync();
+        // A larger one is summed while it is carried.
+        if (!IsDone && _value.Length <= Wire.MaxInlinePut)
             _checksum = SumOf(_value);
         var backoff = default(Backoff);
-        do
+        while (true)
         {
-            await TryHoldersAsync(mayEvict: false);
+            if (!IsDone)
+                await TryHoldersAsync(mayEvict: false);
             if (!IsDone)
                 await TryHoldersAsync(mayEvict: true);
-            if (IsDone || _stored.Count > 0)
-                return new PutOutcome(_existed, _version, _stored.Count);
-            if (_refusal is { Code: MeshErrorCode.InvalidArgument or MeshErrorCode.NoSpace })
+            if (IsDone || _existed || _made > 0)
+                return await EndAsync();
+            if (_refusal is { Code: MeshErrorCode.InvalidArgument or MeshErrorCode.NoSpace or MeshErrorCode.PinLimit })
                 return _refusal;
             await backoff.PauseAsync(_context, _deadline, _cancel);
+            if (_cancel.IsCancellationRequested)
+                return new MeshError(MeshErrorCode.Cancelled, "put", "the caller cancelled");
+            if (_deadline.Passed)
+                return TooLate();
         }
-        while (!_deadline.Passed && !_cancel.IsCancellationRequested);
+    }
 
-        return _cancel.IsCancellationRequested
-            ? new MeshError(MeshErrorCode.Cancelled, "put", "the caller cancelled")
-            : TooLate();
+    /// <summary>Notes what has the key already. An object of the same bytes may want for copies.</summary>
+    private async Task LookAsync()
+    {
+        var found = await LocateOperation.RunAsync(_context, [_key], default, _deadline, _cancel);
+        if (found.RecordOf(0) is not { } record)
+            return;
+        _existed = true;
+        _version = record.Version;
+        _copies = record.Replicas.Length;
+        if (_copies < _options.Replicas && record.Size == _value.Length)
+            _checksum = SumOf(_value);
+        _ended = _checksum == 0 || _checksum != record.Checksum;
+        foreach (var replica in record.Replicas)
+        {
+            if (_context.View.FindIncarnation(replica.Incarnation) is { } holder)
+                _holders.Add(holder.NodeId);
+        }
+    }
+
+    private async Task<MeshResult<PutOutcome>> EndAsync()
+    {
+        if (_existed && _options.Pin != ObjectPin.None && await PinPresentAsync() is { } error)
+            return error;
+        return new PutOutcome(_existed, _version, _made);
+    }
+
+    /// <summary>Pins the object that has the key already, at every holder.</summary>
+    private async Task<MeshError?> PinPresentAsync()
+    {
+        var found = await LocateOperation.RunAsync(_context, [_key], default, _deadline, _cancel);
+        if (found.RecordOf(0) is not { } record)
+            return null;
+        MeshError? refusal = null;
+        foreach (var replica in record.Replicas)
+        {
+            if (_context.View.FindIncarnation(replica.Incarnation) is not { } holder)
+                continue;
+            var pinned = await _context.Calls.PinAsync(holder, new PinRequest(_key, record.ObjectId, _options.Pin),
+                _deadline.AtMost(_deadline.Left), _cancel);
+            refusal ??= pinned.Error is { Code: MeshErrorCode.PinLimit } full ? full : null;
+        }
+
+        return refusal;
     }
 
     /// <summary>Why the time was not enough.</summary>
@@ -108,7 +154,7 @@ internal sealed class PutOperation
                 $"no node with memory could be reached {within}; is one part of the mesh?");
     }
 
-    private bool IsDone => _existed || _stored.Count >= _options.Replicas;
+    private bool IsDone => _ended || _copies >= _options.Replicas;
 
     private async Task TryHoldersAsync(bool mayEvict)
     {
@@ -116,18 +162,12 @@ internal sealed class PutOperation
         {
             if (IsDone || _deadline.Passed || _cancel.IsCancellationRequested)
                 return;
-            if (_stored.Contains(holder.NodeId) || (!mayEvict && _choice.IsFull(holder)))
+            if (_holders.Contains(holder.NodeId) || (!mayEvict && _choice.IsFull(holder)))
                 continue;
             var answer = await StoreAsync(holder, mayEvict);
             if (answer.Succeeded)
             {
-                _version = answer.Value.Version;
-                // A copy too many, after one of ours was taken, is no older object.
-                _existed |= answer.Value.Existed && _stored.Count == 0;
-                if (!answer.Value.Existed)
-                    _stored.Add(holder.NodeId);
-                else if (!_existed)
-                    return;
+                Note(holder, answer.Value);
                 continue;
             }
 
@@ -137,11 +177,37 @@ internal sealed class PutOperation
         }
     }
 
+    private void Note(NodeRecord holder, in PutAnswer answer)
+    {
+        _version = answer.Version;
+        switch (answer.Fate)
+        {
+            case PutFate.Stored:
+            case PutFate.Joined:
+            case PutFate.Held:
+                _holders.Add(holder.NodeId);
+                _made += answer.Fate == PutFate.Held ? 0 : 1;
+                _existed |= answer.Fate != PutFate.Stored;
+                _copies = Math.Max(answer.Copies, _made);
+                break;
+            case PutFate.Own:
+                // An earlier attempt, whose answer never came, had made a copy.
+                _made = Math.Max(1, _made);
+                _ended = true;
+                break;
+            default:
+                // A copy too many, after one of ours was taken, is no older object.
+                _existed |= _made == 0;
+                _ended = true;
+                break;
+        }
+    }
+
     private async Task<MeshResult<PutAnswer>> StoreAsync(NodeRecord holder, bool mayEvict)
     {
         var limit = _deadline.AtMost(Half(_deadline.Left));
         var head = new PutHead(_key, _objectId, _value.Length, _options.Replicas, mayEvict,
-            (int)limit.TotalMilliseconds);
+            (int)limit.TotalMilliseconds, _options.Replace && _made == 0, _options.Pin, _options.Group);
         if (_value.Length <= Wire.MaxInlinePut)
             return await _context.Calls.PutAsync(holder, new PutRequest(head, _checksum, Inline()), limit, _cancel);
         ulong client = await ClientAtAsync(holder, limit);

@@ -30,6 +30,21 @@ public sealed record PutOptions
     /// <summary>Copies wanted, 1 to 64; a put succeeds with one, and says how many it made.</summary>
     public int Replicas { get; init; } = 1;
 
+    /// <summary>
+    /// Whether an object that has the key gives way, with all its copies, to this value. Without it the first put
+    /// stays.
+    /// </summary>
+    public bool Replace { get; init; }
+
+    /// <summary>How hard the holders keep the object; a put of an object that is there already pins that one.</summary>
+    public ObjectPin Pin { get; init; }
+
+    /// <summary>
+    /// Name of the group that the object is evicted with, up to 256 bytes of UTF-8; empty: none. A holder that evicts
+    /// one member evicts every one it has, and asks the others to; a hard-pinned one stays.
+    /// </summary>
+    public string Group { get; init; } = "";
+
     /// <summary>Longest time; null: 1 s and 1 s more for each 64 MiB.</summary>
     public TimeSpan? Deadline { get; init; }
 }
@@ -56,9 +71,11 @@ public sealed record GetOptions
 public readonly record struct ObjectRange(MeshKey Key, long Offset);
 
 /// <summary>How a put ended.</summary>
-/// <param name="Existed">The key had an object already: it stays, and this value was not stored.</param>
+/// <param name="Existed">The key had an object already, which stays.</param>
 /// <param name="Version">The record's version.</param>
-/// <param name="Replicas">Copies this put made; 0 when it existed.</param>
+/// <param name="Replicas">
+/// Copies this put made. When it existed: 0, or those that joined an object of the same bytes with too few copies.
+/// </param>
 public readonly record struct PutOutcome(bool Existed, RecordVersion Version, int Replicas);
 
 /// <summary>The longest present prefix of a chain of blocks.</summary>
@@ -69,5 +86,11 @@ public sealed record PrefixMatch(int Length, IReadOnlyList<bool> Present);
 /// <summary>One object in a listing.</summary>
 /// <param name="Key">Its key.</param>
 /// <param name="Size">Its size in bytes.</param>
-/// <param name="NodeId">The node that holds the listed copy.</param>
-public readonly record struct ListedObject(MeshKey Key, long Size, string NodeId);
+/// <param name="Nodes">The nodes that hold a copy, by id.</param>
+public readonly record struct ListedObject(MeshKey Key, long Size, IReadOnlyList<string> Nodes);
+
+/// <summary>Everything was removed.</summary>
+/// <param name="Times">How often that has happened in this mesh.</param>
+/// <param name="Nodes">Nodes that have dropped everything.</param>
+/// <param name="Away">Nodes that could not be reached; they drop it as soon as they hear of it.</param>
+public readonly record struct RemoveAllOutcome(long Times, int Nodes, int Away);

@@ -137,6 +137,32 @@ public sealed class MembershipService : IAsyncDisposable
         return OnSchedulerAsync(() => UpdateCoreAsync(change, cancel));
     }
 
+    /// <summary>
+    /// Calls <paramref name="cleared"/> with the counter of removals of everything once it is known and whenever it
+    /// rises, or again with the same one. Only set before <see cref="StartAsync"/>.
+    /// </summary>
+    public void OnCleared(Action<long> cleared) => _keeper.OnCleared = cleared;
+
+    /// <summary>Raises the counter of removals of everything by one, above <paramref name="known"/>.</summary>
+    /// <returns>The new value; Registry when not within the registration timeout; Cancelled.</returns>
+    public Task<MeshResult<long>> RaiseClearedAsync(long known, CancellationToken cancel) => OnSchedulerAsync(
+        async () =>
+        {
+            try
+            {
+                return await _runtime.BoundedAsync(_options.RegistrationTimeout, cancel,
+                    token => ClearCounter.RaiseAsync(_registry, ClearCounter.DefaultNamespace, known, token));
+            }
+            catch (RegistryException e)
+            {
+                return new MeshError(MeshErrorCode.Registry, "remove-all", e.Message);
+            }
+            catch (OperationCanceledException)
+            {
+                return (MeshResult<long>)new MeshError(MeshErrorCode.Cancelled, "remove-all", "the caller cancelled");
+            }
+        });
+
     /// <summary>Takes a newer view that a peer has shown.</summary>
     /// <returns>Whether it was newer, of our mesh, and taken.</returns>
     public bool OfferView(MeshView fromPeer)

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-using System.Globalization;
-using System.Text;
-
 namespace Mooncake.Mesh.Membership;
 
 /// <summary>What the registry holds under our prefix, as far as listing and watch have told. Not thread-safe.</summary>
@@ -80,6 +77,9 @@ internal sealed class RegistryMirror
         [.. _counters.Where(pair => pair.Value.Greatest > pair.Value.Held)
             .Select(pair => (pair.Key, pair.Value.Greatest, pair.Value.ModRevision))];
 
+    /// <summary>The greatest value ever seen of a namespace's counter.</summary>
+    public long ClearedOf(string name) => _counters.GetValueOrDefault(ClearCounter.KeyOf(name))?.Greatest ?? 0;
+
     private void Set(RegistryEntry entry)
     {
         if (entry.Key.StartsWith(NodePrefix, StringComparison.Ordinal))
@@ -114,8 +114,7 @@ internal sealed class RegistryMirror
 
     private void SetCounter(RegistryEntry entry)
     {
-        if (!long.TryParse(Encoding.UTF8.GetString(entry.Value), NumberStyles.None, CultureInfo.InvariantCulture,
-                out long value))
+        if (ClearCounter.Parse(entry.Value) is not { } value)
             return;
         if (!_counters.TryGetValue(entry.Key, out var counter))
             _counters[entry.Key] = counter = new Counter();

@@ -39,6 +39,9 @@ internal sealed class ViewKeeper(MeshRuntime runtime, ILogger log, RegistryHealt
             _subscribers.Add(subscriber);
     }
 
+    /// <summary>Told of the counter of removals of everything, once it is known and when it rises.</summary>
+    public Action<long>? OnCleared { get; set; }
+
     /// <summary>No subscriber is called any more.</summary>
     public void Close()
     {
@@ -88,6 +91,7 @@ internal sealed class ViewKeeper(MeshRuntime runtime, ILogger log, RegistryHealt
             Settle();
         }
 
+        TellCleared();
         Tell();
         return null;
     }
@@ -105,6 +109,7 @@ internal sealed class ViewKeeper(MeshRuntime runtime, ILogger log, RegistryHealt
                 Settle();
         }
 
+        TellCleared();
         Tell();
         return configChanged;
     }
@@ -170,6 +175,14 @@ internal sealed class ViewKeeper(MeshRuntime runtime, ILogger log, RegistryHealt
             return;
         _greatestEpoch = Math.Max(_greatestEpoch, config.Epoch);
         _view = view;
+    }
+
+    private void TellCleared()
+    {
+        long cleared;
+        lock (_gate)
+            cleared = _mirror.ClearedOf(ClearCounter.DefaultNamespace);
+        OnCleared?.Invoke(cleared);
     }
 
     private void Tell()

@@ -2,8 +2,6 @@
 
 // On the data path.
 
-using System.Diagnostics;
-
 namespace Mooncake.Mesh.Segments;
 
 /// <summary>
@@ -12,55 +10,23 @@ namespace Mooncake.Mesh.Segments;
 /// </summary>
 public sealed class ClockEviction : IEvictionPolicy
 {
-    private HeldObject? _oldest;
-    private HeldObject? _newest;
+    private readonly HeldQueue _queue = new();
 
     /// <inheritdoc/>
-    public void Added(HeldObject held) => Append(held);
+    public void Added(HeldObject held) => _queue.Append(held);
 
     /// <inheritdoc/>
-    public void Removed(HeldObject held)
-    {
-        ArgumentNullException.ThrowIfNull(held);
-        if (held.Links.Queued)
-            Unlink(held);
-    }
+    public void Removed(HeldObject held) => _queue.Unlink(held);
 
     /// <inheritdoc/>
     public HeldObject? Next()
     {
-        HeldObject? next = _oldest;
+        HeldObject? next = _queue.Oldest;
         if (next is not null)
-            Unlink(next);
+            _queue.Unlink(next);
         return next;
     }
 
     /// <inheritdoc/>
-    public void Refused(HeldObject held) => Append(held);
-
-    private void Append(HeldObject held)
-    {
-        ArgumentNullException.ThrowIfNull(held);
-        Debug.Assert(!held.Links.Queued, "an object is in the queue once");
-        held.Links = new EvictionLinks { Before = _newest, Queued = true };
-        if (_newest is null)
-            _oldest = held;
-        else
-            _newest.Links.After = held;
-        _newest = held;
-    }
-
-    private void Unlink(HeldObject held)
-    {
-        (HeldObject? before, HeldObject? after) = (held.Links.Before, held.Links.After);
-        if (before is null)
-            _oldest = after;
-        else
-            before.Links.After = after;
-        if (after is null)
-            _newest = before;
-        else
-            after.Links.Before = before;
-        held.Links = default;
-    }
+    public void Refused(HeldObject held) => _queue.Append(held);
 }

@@ -12,20 +12,32 @@ public sealed class HeldObject
 {
     private NumberedVersion _version = NumberedVersion.None;
 
-    internal HeldObject(MeshKey key, ulong objectId, ulong checksum, Extent extent, SliceSums? sums = null)
+    internal HeldObject(MeshKey key, ulong objectId, ulong checksum, Extent extent, HeldAttributes attributes = default,
+        SliceSums? sums = null)
     {
         Sums = sums is { Values.Length: > 1 } ? sums.Values : null;
         Key = key;
         ObjectId = objectId;
         Checksum = checksum;
         Extent = extent;
+        Attributes = attributes;
+        Pin = attributes.Pin;
     }
 
     /// <summary>The name.</summary>
     public MeshKey Key { get; }
 
-    /// <summary>Which put wrote it; the same on all its replicas.</summary>
-    public ulong ObjectId { get; }
+    /// <summary>
+    /// Which put wrote it; the same on all its replicas. A copy that joins an older object of the same bytes takes that
+    /// one's when it is committed.
+    /// </summary>
+    public ulong ObjectId { get; internal set; }
+
+    /// <summary>What its put asked for.</summary>
+    public HeldAttributes Attributes { get; }
+
+    /// <summary>The removal of everything that came last before it was numbered.</summary>
+    public long Cleared { get; internal set; }
 
     /// <summary>Size in bytes.</summary>
     public long Size => Extent.Length;
@@ -52,7 +64,20 @@ public sealed class HeldObject
 
     internal HeldState State { get; set; } = HeldState.Sealed;
 
+    /// <summary>Readers that hold its extent in place.</summary>
     internal int Pins { get; set; }
+
+    /// <summary>How hard it is kept at the moment.</summary>
+    internal ObjectPin Pin { get; set; }
+
+    /// <summary>When its soft pin began, by the clock of the runtime.</summary>
+    internal long SoftSince { get; set; }
+
+    /// <summary>The objects it leaves with, or null.</summary>
+    internal HeldGroup? Group { get; set; }
+
+    /// <summary>The queue of victims it stands in.</summary>
+    internal VictimPlace Place { get; set; }
 
     /// <summary>Whether it was proposed as a victim and neither refused nor dropped since.</summary>
     internal bool Proposed { get; set; }

@@ -2,7 +2,6 @@
 
 // On the data path.
 
-using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 
 namespace Mooncake.Mesh.Segments;
@@ -17,20 +16,18 @@ public sealed class ObjectStore : IDisposable
 
     private readonly Lock _gate = new();
     private readonly SegmentSet _segments;
-    private readonly HashIndex _index;
-    private readonly IEvictionPolicy _policy;
+    private readonly HeldTable _held;
+    private readonly VictimOrder _victims;
     private readonly CancellationTokenSource _closing = new();
-    private long _live;
     private long _filling;
-    private long _zombie;
     private long _users;
     private bool _closed;
 
-    private ObjectStore(SegmentSet segments, IEvictionPolicy policy)
+    private ObjectStore(SegmentSet segments, VictimOrder victims, double hardPinRatio)
     {
         _segments = segments;
-        _policy = policy;
-        _index = new HashIndex(segments.Capacity / ExtentAllocator.Granule);
+        _victims = victims;
+        _held = new HeldTable(segments, victims, (long)(segments.Capacity * hardPinRatio));
     }
 
     /// <summary>The segments, by id.</summary>
@@ -49,14 +46,25 @@ public sealed class ObjectStore : IDisposable
                 return new StoreUsage
                 {
                     Capacity = _segments.Capacity,
-                    Live = _live,
+                    Live = _held.Live,
                     Filling = _filling,
-                    Zombie = _zombie,
+                    Zombie = _held.Zombie,
+                    HardPinned = _held.Hard,
                     Free = _segments.Free,
                     LargestFree = _segments.LargestFree,
-                    Objects = _index.Count,
+                    Objects = _held.Count,
                 };
             }
+        }
+    }
+
+    /// <summary>The removal of everything that was heard of last.</summary>
+    public long Cleared
+    {
+        get
+        {
+            lock (_gate)
+                return _held.Cleared;
         }
     }
 
@@ -64,16 +72,18 @@ public sealed class ObjectStore : IDisposable
     /// <param name="options">One entry a segment; none for a node without memory.</param>
     /// <param name="runtime">Where generation words start, and where memory is touched.</param>
     /// <param name="policy">The order of victims, for this store alone; <see cref="ClockEviction"/> by default.</param>
+    /// <param name="hardPinRatio">The share of the memory that may be hard-pinned, 0 to 1.</param>
     /// <returns>The store; InvalidArgument or System at "config:segments"; System at "memory".</returns>
-    public static MeshResult<ObjectStore> Create(
-        IReadOnlyList<SegmentOptions> options, MeshRuntime runtime, IEvictionPolicy? policy = null)
+    public static MeshResult<ObjectStore> Create(IReadOnlyList<SegmentOptions> options, MeshRuntime runtime,
+        IEvictionPolicy? policy = null, double hardPinRatio = 0.5)
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(runtime);
         MeshResult<SegmentSet> segments = SegmentSet.Create(options, runtime.Random);
         if (segments.Error is { } error)
             return error;
-        var store = new ObjectStore(segments.Value, policy ?? new ClockEviction());
+        var victims = new VictimOrder(policy ?? new ClockEviction(), runtime.Time);
+        var store = new ObjectStore(segments.Value, victims, Math.Clamp(hardPinRatio, 0, 1));
         store.Touched = segments.Value.TouchAsync(runtime, store._closing.Token);
         return store;
     }
@@ -82,38 +92,34 @@ public sealed class ObjectStore : IDisposable
     /// <param name="key">The name the object shall have.</param>
     /// <param name="objectId">Which put writes it; not 0.</param>
     /// <param name="size">Size in bytes; 0 is legal.</param>
+    /// <param name="attributes">Pin and group.</param>
     /// <returns>
-    /// The reservation; NoSpace when no hole fits; InvalidKey; InvalidArgument for what could never be held; Closed.
+    /// The reservation; NoSpace when no hole fits; PinLimit; InvalidKey; InvalidArgument for what could never be held;
+    /// Closed.
     /// </returns>
-    public MeshResult<Reservation> Reserve(MeshKey key, ulong objectId, long size)
+    public MeshResult<Reservation> Reserve(MeshKey key, ulong objectId, long size, HeldAttributes attributes = default)
     {
-        if (key.Validate() is { } badKey)
-            return badKey;
-        if (objectId == 0)
-            return new MeshError(MeshErrorCode.InvalidArgument, Stage, "objectId is 0; 0 means none");
-        if (size < 0)
-            return new MeshError(MeshErrorCode.InvalidArgument, Stage, $"size is {size} bytes; the least is 0");
-        if (_segments.Capacity > 0 && size > _segments.LargestSegment)
-        {
-            return new MeshError(MeshErrorCode.InvalidArgument, Stage,
-                $"size is {size} bytes; the limit is {_segments.LargestSegment} bytes, the largest segment");
-        }
-
+        if ((key.Validate() ?? attributes.Validate(Stage) ?? Unfit(objectId, size)) is { } unfit)
+            return unfit;
+        long occupied = ExtentAllocator.Rounded(size);
         long largest;
         lock (_gate)
         {
             if (_closed)
                 return new MeshError(MeshErrorCode.Closed, Stage, "the store is closed");
+            if (!_held.TryTakeHard(attributes.Pin, occupied))
+                return _held.HardFull(Stage, occupied);
             if (_segments.TryAllocate(size, out Extent extent))
             {
-                _filling += ExtentAllocator.Rounded(size);
+                _filling += occupied;
                 _users++;
                 unsafe
                 {
-                    return new Reservation(key, objectId, extent, PointerTo(extent));
+                    return new Reservation(key, objectId, extent, PointerTo(extent), attributes);
                 }
             }
 
+            _held.GiveHard(attributes.Pin, occupied);
             largest = _segments.LargestFree;
         }
 
@@ -137,9 +143,7 @@ public sealed class ObjectStore : IDisposable
         {
             if (!End(reservation))
                 return false;
-            held = new HeldObject(reservation.Key, reservation.ObjectId, checksum, reservation.Extent, reservation.Sums);
-            _live += held.Occupied;
-            Segments[held.Extent.SegmentId].Live.Add(held.Extent.Offset, held);
+            held = _held.Seal(reservation, checksum);
             Left();
             return true;
         }
@@ -153,6 +157,7 @@ public sealed class ObjectStore : IDisposable
         {
             if (!End(reservation))
                 return;
+            _held.GiveHard(reservation.Attributes.Pin, ExtentAllocator.Rounded(reservation.Size));
             _segments.Invalidate(reservation.Extent);
             _segments.Release(reservation.Extent);
             Left();
@@ -166,7 +171,7 @@ public sealed class ObjectStore : IDisposable
         lock (_gate)
         {
             if (held.State == HeldState.Sealed)
-                Leave(held);
+                _held.Leave(held);
         }
     }
 
@@ -174,38 +179,31 @@ public sealed class ObjectStore : IDisposable
     /// Makes a sealed object visible under its key. An older version there is dropped. Where the version there is
     /// as great or greater, this object is discarded.
     /// </summary>
-    /// <returns>Whether it is visible now; false too when it was discarded before or the store is closed.</returns>
-    public bool Commit(HeldObject held, RecordVersion version)
+    public CommitOutcome TryCommit(HeldObject held, CommitAs record)
     {
         ArgumentNullException.ThrowIfNull(held);
-        if (version.IsNone)
-            throw new ArgumentException("a record without a version is not committed", nameof(version));
+        if (record.Version.IsNone)
+            throw new ArgumentException("a record without a version is not committed", nameof(record));
         lock (_gate)
         {
-            if (held.State != HeldState.Sealed)
-                return held.State == HeldState.Committed;
-            HeldObject? present = _index.Find(held.Key);
-            if (_closed || (present is not null && present.Version >= version))
-            {
-                Leave(held);
-                return false;
-            }
-
-            if (present is not null)
-                Leave(present);
-            held.Version = version;
-            held.State = HeldState.Committed;
-            _index.Add(held);
-            _policy.Added(held);
-            return true;
+            if (!_closed)
+                return _held.Commit(held, record);
+            if (held.State == HeldState.Sealed)
+                _held.Leave(held);
+            return CommitOutcome.Superseded;
         }
     }
+
+    /// <summary><see cref="TryCommit"/> under its own id, where nothing was ever cleared.</summary>
+    /// <returns>Whether it is visible now; false too when it was discarded before or the store is closed.</returns>
+    public bool Commit(HeldObject held, RecordVersion version) =>
+        TryCommit(held, new CommitAs(version)) == CommitOutcome.Visible;
 
     /// <summary>The committed object under <paramref name="key"/>.</summary>
     public bool TryFind(in MeshKey key, [NotNullWhen(true)] out HeldObject? held)
     {
         lock (_gate)
-            held = _closed ? null : _index.Find(key);
+            held = _closed ? null : _held.Find(key);
         return held is not null;
     }
 
@@ -218,9 +216,9 @@ public sealed class ObjectStore : IDisposable
     {
         lock (_gate)
         {
-            if (_index.Find(key) is not { } held || held.ObjectId != objectId)
+            if (!_held.TryFind(key, objectId, out HeldObject? held))
                 return false;
-            Leave(held);
+            _held.Leave(held);
             return true;
         }
     }
@@ -231,7 +229,7 @@ public sealed class ObjectStore : IDisposable
     {
         lock (_gate)
         {
-            if (_index.Find(key) is not { } held || held.ObjectId != objectId || held.Version >= version)
+            if (!_held.TryFind(key, objectId, out HeldObject? held) || held.Version >= version)
                 return false;
             held.Version = version;
             return true;
@@ -274,35 +272,19 @@ public sealed class ObjectStore : IDisposable
         ArgumentNullException.ThrowIfNull(into);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(max);
         lock (_gate)
-            return _closed ? 0 : _index.List(fromHash, toHashInclusive, max, into);
+            return _closed ? 0 : _held.List(fromHash, toHashInclusive, max, into);
     }
 
     /// <summary>
-    /// Appends victims in the policy's order until they occupy <paramref name="bytes"/>, or there are no more. Each
-    /// must end in <see cref="Drop"/> or <see cref="RefuseVictim"/>; it is not proposed again before. Pinned objects
-    /// are passed over, to the back: dropping one would free nothing yet.
+    /// Appends victims until they occupy <paramref name="bytes"/>, or there are no more: in the policy's order, then
+    /// soft-pinned ones; of a group one stands for all. Each must end in <see cref="Drop"/> or
+    /// <see cref="RefuseVictim"/>; it is not proposed again before.
     /// </summary>
     public void ProposeVictims(long bytes, List<HeldObject> into)
     {
         ArgumentNullException.ThrowIfNull(into);
         lock (_gate)
-        {
-            for (int steps = _index.Count; steps > 0 && bytes > 0; steps--)
-            {
-                if (_policy.Next() is not { } victim)
-                    return;
-                Debug.Assert(victim.State == HeldState.Committed, "a policy names committed objects only");
-                if (victim.Pins > 0)
-                {
-                    _policy.Refused(victim);
-                    continue;
-                }
-
-                victim.Proposed = true;
-                into.Add(victim);
-                bytes -= victim.Occupied;
-            }
-        }
+            _victims.Propose(bytes, _held.Count, into);
     }
 
     /// <summary>The owner keeps a proposed victim: it goes to the back. Without effect on any other object.</summary>
@@ -311,11 +293,43 @@ public sealed class ObjectStore : IDisposable
         ArgumentNullException.ThrowIfNull(held);
         lock (_gate)
         {
-            if (!held.Proposed || held.State != HeldState.Committed)
-                return;
-            held.Proposed = false;
-            _policy.Refused(held);
+            if (held.Proposed && held.State == HeldState.Committed)
+                _victims.Refused(held);
         }
+    }
+
+    /// <summary>Drops every object of a group that is not hard-pinned; they are appended.</summary>
+    public void DropGroup(string group, List<HeldObject> dropped)
+    {
+        ArgumentNullException.ThrowIfNull(dropped);
+        lock (_gate)
+            _held.DropGroup(group, dropped);
+    }
+
+    /// <summary>Pins an object at least this hard; a soft pin begins anew.</summary>
+    /// <returns>Whether it is there; PinLimit when too much is hard-pinned.</returns>
+    public MeshResult<bool> Pin(in MeshKey key, ulong objectId, ObjectPin pin)
+    {
+        lock (_gate)
+            return _held.Pin(key, objectId, pin);
+    }
+
+    /// <summary>
+    /// Everything was removed, for the <paramref name="cleared"/>th time: nothing older is committed from now on;
+    /// <see cref="DropCleared"/> drops what is there.
+    /// </summary>
+    public void Clear(long cleared)
+    {
+        lock (_gate)
+            _held.Clear(cleared);
+    }
+
+    /// <summary>Drops what was cleared, at most about <paramref name="max"/> objects looked at.</summary>
+    /// <returns>Where the next page starts, or null at the end.</returns>
+    public ulong? DropCleared(ulong from, int max)
+    {
+        lock (_gate)
+            return _held.DropCleared(from, max);
     }
 
     /// <summary>
@@ -342,14 +356,7 @@ public sealed class ObjectStore : IDisposable
     {
         lock (_gate)
         {
-            held.Pins--;
-            if (held.Pins == 0 && held.State == HeldState.Zombie)
-            {
-                held.State = HeldState.Gone;
-                _zombie -= held.Occupied;
-                _segments.Release(held.Extent);
-            }
-
+            _held.Unpin(held);
             Left();
         }
     }
@@ -363,29 +370,15 @@ public sealed class ObjectStore : IDisposable
         return true;
     }
 
-    /// <summary>A sealed or committed object leaves: first the word, then the key, the extent once unpinned.</summary>
-    private void Leave(HeldObject held)
+    private MeshError? Unfit(ulong objectId, long size)
     {
-        _segments.Invalidate(held.Extent);
-        Segments[held.Extent.SegmentId].Live.Remove(held.Extent.Offset);
-        if (held.State == HeldState.Committed)
-        {
-            _index.Remove(held);
-            _policy.Removed(held);
-        }
-
-        held.Proposed = false;
-        _live -= held.Occupied;
-        if (held.Pins > 0)
-        {
-            held.State = HeldState.Zombie;
-            _zombie += held.Occupied;
-        }
-        else
-        {
-            held.State = HeldState.Gone;
-            _segments.Release(held.Extent);
-        }
+        if (objectId == 0)
+            return new MeshError(MeshErrorCode.InvalidArgument, Stage, "objectId is 0; 0 means none");
+        if (size < 0)
+            return new MeshError(MeshErrorCode.InvalidArgument, Stage, $"size is {size} bytes; the least is 0");
+        return _segments.Capacity == 0 || size <= _segments.LargestSegment ? null : new MeshError(
+            MeshErrorCode.InvalidArgument, Stage,
+            $"size is {size} bytes; the limit is {_segments.LargestSegment} bytes, the largest segment");
     }
 
     /// <summary>A pin or a reservation has ended; the last one of a closed store takes the memory along.</summary>

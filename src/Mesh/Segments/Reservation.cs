@@ -10,12 +10,13 @@ namespace Mooncake.Mesh.Segments;
 /// </summary>
 public sealed class Reservation
 {
-    internal unsafe Reservation(MeshKey key, ulong objectId, Extent extent, byte* pointer)
+    internal unsafe Reservation(MeshKey key, ulong objectId, Extent extent, byte* pointer, HeldAttributes attributes)
     {
         Key = key;
         ObjectId = objectId;
         Extent = extent;
         Pointer = pointer;
+        Attributes = attributes;
     }
 
     /// <summary>The name the object shall have.</summary>
@@ -26,6 +27,9 @@ public sealed class Reservation
 
     /// <summary>Size in bytes.</summary>
     public long Size => Extent.Length;
+
+    /// <summary>What its put asks for.</summary>
+    public HeldAttributes Attributes { get; }
 
     /// <summary>Where the bytes go.</summary>
     public Extent Extent { get; }

@@ -26,6 +26,9 @@ public readonly record struct StoreUsage
     /// <summary>The largest hole of any segment: the largest reservation that succeeds without evicting.</summary>
     public long LargestFree { get; init; }
 
+    /// <summary>Of <see cref="Live"/> and <see cref="Filling"/>: hard-pinned, so never evicted.</summary>
+    public long HardPinned { get; init; }
+
     /// <summary>Number of committed objects.</summary>
     public long Objects { get; init; }
 }

@@ -25,7 +25,22 @@ public enum TransferOutcome
 /// <summary>Native memory of the caller; stays where it is until the call that got it returns.</summary>
 /// <param name="Address">First byte.</param>
 /// <param name="Length">Length in bytes.</param>
-public readonly record struct NativeRange(nint Address, long Length);
+public readonly record struct NativeRange(nint Address, long Length)
+{
+    /// <summary>Why this can be no memory of a caller, or null; it is called <paramref name="name"/>.</summary>
+    public MeshError? Validate(string stage, string name)
+    {
+        if (Length < 0)
+            return new MeshError(MeshErrorCode.InvalidArgument, stage, $"{name} has {Length} bytes; the least is 0");
+        if (Length == 0)
+            return null;
+        if (Address == 0)
+            return new MeshError(MeshErrorCode.InvalidArgument, stage, $"{name} has {Length} bytes at address 0");
+        return (ulong)(nuint)Address <= ulong.MaxValue - (ulong)Length ? null : new MeshError(
+            MeshErrorCode.InvalidArgument, stage,
+            $"{name} has {Length} bytes at 0x{(ulong)(nuint)Address:x}, which goes past the end of the address space");
+    }
+}
 
 /// <summary>Bytes of one extent at one holder.</summary>
 /// <param name="Node">The holder.</param>

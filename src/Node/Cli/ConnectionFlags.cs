@@ -101,6 +101,16 @@ internal static class Flags
         return option;
     }
 
+    internal static TextOption<ObjectPin> PinFlag(string standard) =>
+        new("--pin", "none, soft (evicted last for 30 minutes) or hard (never evicted)", "HOW", standard,
+            text => text switch
+            {
+                "none" => ObjectPin.None,
+                "soft" => ObjectPin.Soft,
+                "hard" => ObjectPin.Hard,
+                _ => throw new FormatException($"'{text}' is none of none, soft, hard"),
+            });
+
     internal static TextOption<Placement> PlacementFlag(string standard) =>
         new("--placement", "local-first, spread or preferred", "HOW", standard, text => text switch
         {

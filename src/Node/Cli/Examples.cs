@@ -23,6 +23,7 @@ internal static class Examples
         "put" =>
         [
             "mooncake-mesh put kv/1 block.bin --node 127.0.0.1:7300",
+            "mooncake-mesh put kv/1 new.bin --upsert --pin soft --group session-7 --node 127.0.0.1:7300",
             "head -c 4096 /dev/urandom | mooncake-mesh put kv/2 - --node 127.0.0.1:7300 --replicas 2",
         ],
         "get" =>
@@ -31,7 +32,12 @@ internal static class Examples
             "mooncake-mesh get kv/1 --node 127.0.0.1:7300 | sha256sum",
         ],
         "exists" => ["mooncake-mesh exists kv/1 kv/2 --node 127.0.0.1:7300"],
-        "rm" => ["mooncake-mesh rm kv/1 --node 127.0.0.1:7300"],
+        "rm" =>
+        [
+            "mooncake-mesh rm kv/1 kv/2 --node 127.0.0.1:7300",
+            "mooncake-mesh rm --regex '^kv/7[0-9]/' --node 127.0.0.1:7300",
+            "mooncake-mesh rm --all --etcd 127.0.0.1:2379",
+        ],
         "ls" => ["mooncake-mesh ls kv/ --node 127.0.0.1:7300", "mooncake-mesh ls --node 127.0.0.1:7300 --json"],
         "replay" =>
         [

@@ -6,11 +6,11 @@ using Mooncake.Mesh.Client;
 
 namespace Mooncake.Mesh.Node.Cli;
 
-/// <summary>"put", "get", "exists", "rm" and "ls".</summary>
+/// <summary>"put", "get", "exists" and "ls"; "rm" is <see cref="RemoveCommand"/>.</summary>
 internal static class ObjectCommands
 {
     internal static IEnumerable<Command> Create(Terminal terminal) =>
-        [Put(terminal), Get(terminal), Exists(terminal), Remove(terminal), List(terminal)];
+        [Put(terminal), Get(terminal), Exists(terminal), RemoveCommand.Create(terminal), List(terminal)];
 
     private static Command Put(Terminal terminal)
     {
@@ -23,10 +23,13 @@ internal static class ObjectCommands
         Option<int> replicas = Flags.Count("--replicas", "copies wanted", 1);
         TextOption<Placement> placement = Flags.PlacementFlag("local-first");
         Option<string> preferred = new("--preferred-node") { Description = "node that 'preferred' prefers" };
+        Option<bool> upsert = new("--upsert") { Description = "take the place of the value that the key has" };
+        TextOption<ObjectPin> pin = Flags.PinFlag("none");
+        Option<string> group = new("--group") { Description = "evict together with this group", HelpName = "NAME" };
         Option<bool> json = Flags.Json();
-        var command = new Command("put", "Store a value. A key that has one keeps it.")
+        var command = new Command("put", "Store a value. A key that has one keeps it, without --upsert.")
         {
-            key, file, replicas, placement, preferred, json,
+            key, file, replicas, placement, preferred, upsert, pin, group, json,
         };
         var connection = new ConnectionFlags(command);
         command.SetAction(async (parsed, cancel) =>
@@ -40,6 +43,9 @@ internal static class ObjectCommands
                     Placement = placement.Read(parsed),
                     PreferredNode = parsed.GetValue(preferred) ?? "",
                     Replicas = parsed.GetValue(replicas),
+                    Replace = parsed.GetValue(upsert),
+                    Pin = pin.Read(parsed),
+                    Group = parsed.GetValue(group) ?? "",
                     Deadline = connection.GivenDeadline(parsed),
                 },
                 cancel);
@@ -57,9 +63,12 @@ internal static class ObjectCommands
             }
             else
             {
-                terminal.WriteLine(outcome.Existed
-                    ? $"{parsed.GetValue(key)} existed, kept"
-                    : $"{parsed.GetValue(key)} stored, {value.Length} bytes, {outcome.Replicas} copies");
+                terminal.WriteLine((outcome.Existed, outcome.Replicas) switch
+                {
+                    (true, 0) => $"{parsed.GetValue(key)} existed, kept",
+                    (true, _) => $"{parsed.GetValue(key)} existed, {outcome.Replicas} copies added",
+                    _ => $"{parsed.GetValue(key)} stored, {value.Length} bytes, {outcome.Replicas} copies",
+                });
             }
 
             return ExitCode.Ok;
@@ -113,45 +122,46 @@ internal static class ObjectCommands
         return command;
     }
 
-    private static Command Exists(Terminal terminal) => EachKey(terminal, "exists", "Ask whether keys have values.",
-        "exists", (client, key, cancel) => client.TryExistsAsync(key, cancel));
-
-    private static Command Remove(Terminal terminal) => EachKey(terminal, "rm", "Remove values.",
-        "removed", (client, key, cancel) => client.TryRemoveAsync(key, cancel));
-
-    private static Command EachKey(Terminal terminal, string name, string description, string field,
-        Func<MeshClient, MeshKey, CancellationToken, Task<MeshResult<bool>>> call)
+    private static Command Exists(Terminal terminal)
     {
         Argument<string[]> keys = new("keys") { Description = "names", Arity = ArgumentArity.OneOrMore };
         Option<bool> json = Flags.Json();
-        var command = new Command(name, description) { keys, json };
+        var command = new Command("exists", "Ask whether keys have values.") { keys, json };
         var connection = new ConnectionFlags(command);
         command.SetAction(async (parsed, cancel) =>
         {
             await using MeshClient client = await connection.ConnectAsync(parsed, cancel);
-            int code = ExitCode.Ok;
-            foreach (string key in parsed.GetValue(keys)!)
-            {
-                MeshResult<bool> result = await call(client, new MeshKey(key), cancel);
-                bool found = result.Error is not { Code: MeshErrorCode.NotFound } && result.Value;
-                code = found ? code : ExitCode.NotFound;
-                if (parsed.GetValue(json))
-                {
-                    terminal.WriteJson(fields =>
-                    {
-                        fields.WriteString("key", key);
-                        fields.WriteBoolean(field, found);
-                    });
-                }
-                else
-                {
-                    terminal.WriteLine(found ? $"{key} {field}" : $"{key} not found");
-                }
-            }
-
-            return code;
+            return await EachKeyAsync(terminal, parsed.GetValue(keys)!, parsed.GetValue(json), "exists",
+                key => client.TryExistsAsync(key, cancel));
         });
         return command;
+    }
+
+    /// <summary>Asks of each key, one line each; not found when one is not there.</summary>
+    internal static async Task<int> EachKeyAsync(Terminal terminal, IEnumerable<string> keys, bool json, string field,
+        Func<MeshKey, Task<MeshResult<bool>>> call)
+    {
+        int code = ExitCode.Ok;
+        foreach (string key in keys)
+        {
+            MeshResult<bool> result = await call(new MeshKey(key));
+            bool found = result.Error is not { Code: MeshErrorCode.NotFound } && result.Value;
+            code = found ? code : ExitCode.NotFound;
+            if (json)
+            {
+                terminal.WriteJson(fields =>
+                {
+                    fields.WriteString("key", key);
+                    fields.WriteBoolean(field, found);
+                });
+            }
+            else
+            {
+                terminal.WriteLine(found ? $"{key} {field}" : $"{key} not found");
+            }
+        }
+
+        return code;
     }
 
     private static Command List(Terminal terminal)
@@ -162,7 +172,7 @@ internal static class ObjectCommands
             DefaultValueFactory = _ => "",
         };
         Option<bool> json = Flags.Json();
-        var command = new Command("ls", "List objects: size, node, key.") { prefix, json };
+        var command = new Command("ls", "List objects: size, nodes, key.") { prefix, json };
         var connection = new ConnectionFlags(command);
         command.SetAction(async (parsed, cancel) =>
         {
@@ -184,12 +194,15 @@ internal static class ObjectCommands
                     {
                         fields.WriteString("key", item.Key.ToString());
                         fields.WriteNumber("size", item.Size);
-                        fields.WriteString("nodeId", item.NodeId);
+                        fields.WriteStartArray("nodes");
+                        foreach (string node in item.Nodes)
+                            fields.WriteStringValue(node);
+                        fields.WriteEndArray();
                     });
                 }
                 else
                 {
-                    terminal.WriteLine($"{item.Size,12} {item.NodeId} {item.Key}");
+                    terminal.WriteLine($"{item.Size,12} {string.Join(',', item.Nodes)} {item.Key}");
                 }
             }
 

@@ -87,10 +87,6 @@ internal static class ServeCommand
     {
         if (options.Insecure)
             log.Event(LogLevel.Warning, "config.insecure", "{listen}", options.Listen);
-        if (options.EvictionHighWatermarkRatio is not null)
-            log.Event(LogLevel.Warning, "config.no_effect", "{setting}", "eviction_high_watermark_ratio");
-        if (options.EvictionRatio is not null)
-            log.Event(LogLevel.Warning, "config.no_effect", "{setting}", "eviction_ratio");
         IEnumerable<string> names = Environment.GetEnvironmentVariables().Cast<DictionaryEntry>()
             .Select(entry => (string)entry.Key);
         foreach (string name in ServeOptionsLoader.UnknownVariables(names))

@@ -60,11 +60,14 @@ internal sealed record ServeOptions
     /// <summary>Whether to wait while a living node has this id, instead of refusing.</summary>
     public bool WaitForNodeId { get; set; }
 
-    /// <summary>Accepted and checked; no effect while eviction happens on demand alone.</summary>
+    /// <summary>Share of the memory that hard pins may take.</summary>
+    public double HardPinRatio { get; set; } = 0.5;
+
+    /// <summary>Share of the memory in use above which objects are evicted in the background.</summary>
     [JsonPropertyName("eviction_high_watermark_ratio")]
     public double? EvictionHighWatermarkRatio { get; set; }
 
-    /// <summary>Accepted and checked; no effect, for the same reason.</summary>
+    /// <summary>Least share of the memory that such a round frees.</summary>
     [JsonPropertyName("eviction_ratio")]
     public double? EvictionRatio { get; set; }
 
@@ -83,6 +86,9 @@ internal sealed record ServeOptions
         RuntimeDirectory = RuntimeDirectory,
         WaitForNodeId = WaitForNodeId,
         Insecure = Insecure,
+        HardPinRatio = HardPinRatio,
+        EvictionHighWatermark = EvictionHighWatermarkRatio,
+        EvictionRatio = EvictionRatio,
     };
 }
 

@@ -22,6 +22,8 @@ internal static class ServeOptionsValidator
             errors.Add(Wrong("logLevel", $"'{options.LogLevel}' is none of trace, debug, info, warn, error"));
         if (options.Grace < TimeSpan.Zero)
             errors.Add(Wrong("grace", "a time before now"));
+        if (!(options.HardPinRatio is >= 0 and <= 1))
+            errors.Add(Wrong("hardPinRatio", $"{options.HardPinRatio} is not from 0 to 1"));
         Ratio("eviction_high_watermark_ratio", options.EvictionHighWatermarkRatio, errors);
         Ratio("eviction_ratio", options.EvictionRatio, errors);
         // The node checks some of it itself; one mistake is said once.

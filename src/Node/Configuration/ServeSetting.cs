@@ -46,9 +46,11 @@ internal sealed record ServeSetting(string Name, string Help, Func<ServeOptions,
             (o, v) => o with { Insecure = Truth(v) }),
         new("logLevel", "trace, debug, info, warn or error", (o, v) => o with { LogLevel = v }),
         new("waitForNodeId", "wait while a living node has this id", (o, v) => o with { WaitForNodeId = Truth(v) }),
-        new("eviction_high_watermark_ratio", "accepted, no effect in this version; 0 to 1",
+        new("hardPinRatio", "share of the memory that hard pins may take, 0 to 1",
+            (o, v) => o with { HardPinRatio = Ratio(v) }),
+        new("eviction_high_watermark_ratio", "share in use above which objects are evicted in the background",
             (o, v) => o with { EvictionHighWatermarkRatio = Ratio(v) }),
-        new("eviction_ratio", "accepted, no effect in this version; 0 to 1",
+        new("eviction_ratio", "least share that such a round frees",
             (o, v) => o with { EvictionRatio = Ratio(v) }),
     ];
 

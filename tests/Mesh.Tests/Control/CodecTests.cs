@@ -32,6 +32,8 @@ public sealed class CodecTests
         Back(new LocateRequest([Key, new MeshKey("b")], true));
         Back(new LocateRequest([], false));
         Back(new PublishRequest(Key, Record, 2, true));
+        Back(new PublishRequest(Key, Record, 2, true, true, new RecordVersion(4, 5, 6)));
+        Back(Record with { Cleared = 1L << 60 });
         Back(new MirrorRequest([new KeyedRecord(Key, Record)]));
         Back(new RetractRequest(5, [new RetractItem(Key, 6)], true));
         Back(new OweRequest("node-1", 77));
@@ -46,12 +48,12 @@ public sealed class CodecTests
     [Fact]
     public void Holder_and_client_messages_come_back_as_they_went()
     {
-        var head = new PutHead(Key, 8, 3, 2, true, 900);
+        var head = new PutHead(Key, 8, 3, 2, true, 900, true, ObjectPin.Hard, "\u00e9");
         Back(new PutRequest(head, 9, new byte[] { 1, 2, 3 }));
         Back(new ReserveRequest(head));
         Back(new ReserveAnswer(ulong.MaxValue));
         Back(new SealRequest(1, ulong.MaxValue));
-        Back(new PutAnswer(true, false, Record.Version));
+        Back(new PutAnswer(PutFate.Held, false, Record.Version, 3));
         Back(new RemoveRequest(Key, 5));
         Back(new DropRequest([new RetractItem(Key, 1), new RetractItem(new MeshKey("x"), 2)]));
         Back(new ReadRequest(1, 1L << 45, 3, 4, 5));
@@ -59,6 +61,14 @@ public sealed class CodecTests
         Back(new HolderListRequest(new SlotSet([5]), 8, 6, [7]));
         Back(new HolderPage([new KeyedRecord(Key, Record)], 8));
         Back(new AbandonRequest(4));
+        Back(new PinRequest(Key, 7, ObjectPin.Soft));
+        Back(new DropGroupRequest("g\u00e9"));
+        Back(new ClearRequest(long.MaxValue));
+        Back(new ClearAnswer(3));
+        Back(new MatchRequest("^a.*", ulong.MaxValue));
+        Back(new MatchPage([Key, new MeshKey("b")], 9));
+        Back(new RemoveAllRequest(5));
+        Back(new RemoveAllAnswer(1L << 40, 2, 3));
     }
 
     [Fact]

@@ -77,6 +77,9 @@ public sealed class PeerHandlerTests
         public Task<MeshResult<PutAnswer>> SealAsync(SealRequest request, CancellationToken cancel) =>
             throw new NotSupportedException();
 
+        public Task<MeshResult<RemoveAllAnswer>> RemoveAllAsync(RemoveAllRequest request, CancellationToken cancel) =>
+            throw new NotSupportedException();
+
         public async Task<MeshResult<OwnerAnswers>> RemoveAsync(RemoveRequest request, CancellationToken cancel)
         {
             await _released.Task;

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Directory;
+
+/// <summary>
+/// What the acting primary alone decides (rule A6): whether an offered object gets its key, and that a key is removed.
+/// It numbers both.
+/// </summary>
+internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, SlotStates states)
+{
+    /// <summary>See <see cref="PublishRequest"/>.</summary>
+    public OwnerAnswers Publish(in PublishRequest request)
+    {
+        var roles = states.Current;
+        var view = roles.View;
+        int slot = table.SlotOf(request.Key.Hash);
+        byte place = roles.PlaceOf(slot);
+        if (!owner.IsActing(roles, slot))
+            return One(view, OwnerCode.NotOwner);
+        if (!owner.Confident || request.Offer.Replicas.Length != 1)
+            return One(view, OwnerCode.Unsure);
+        ObjectRecord? replaced = null;
+        ObjectRecord accepted;
+        lock (table.LockOf(slot))
+        {
+            var version = NextVersion(view, slot, request.Above);
+            if (table.TryFind(slot, request.Key, out var present))
+            {
+                if (Over(view, slot, version, request, present, out replaced) is { } decided)
+                    return new OwnerAnswers(view.Id, [decided]);
+            }
+            else if (!states.IsComplete(slot) && !request.Insist)
+            {
+                return One(view, OwnerCode.Unsure);
+            }
+
+            if (version <= request.Above)
+                return One(view, OwnerCode.Unsure);
+            accepted = request.Offer with { Version = version, Removed = false, Cleared = table.ClearedOf(slot) };
+            owner.Store(slot, request.Key, accepted);
+        }
+
+        // Those before us in the list are unreachable and will not hear of it from the holder.
+        for (int before = 0; before < place; before++)
+            owner.OnDebt?.Invoke(view.Owner(slot, before)!.NodeId, slot);
+        owner.Counters.Accepted();
+        var yes = new OwnerAnswer(OwnerCode.Yes, accepted);
+        return new OwnerAnswers(view.Id,
+            replaced is null ? [yes] : [yes, new OwnerAnswer(OwnerCode.Kept, replaced)]);
+    }
+
+    /// <summary>See <see cref="OwnerService.Remove"/>.</summary>
+    public OwnerAnswers Remove(in MeshKey key, out ObjectRecord? removed)
+    {
+        var roles = states.Current;
+        var view = roles.View;
+        removed = null;
+        int slot = table.SlotOf(key.Hash);
+        if (!owner.IsActing(roles, slot))
+            return One(view, OwnerCode.NotOwner);
+        if (!owner.Confident)
+            return One(view, OwnerCode.Unsure);
+        lock (table.LockOf(slot))
+        {
+            bool found = table.TryFind(slot, key, out var record);
+            if (!found || record.Removed || !record.IsVisible(view))
+                return One(view, states.IsComplete(slot) ? OwnerCode.Absent : OwnerCode.Unsure);
+            var version = NextVersion(view, slot, default);
+            if (version <= record.Version)
+                return One(view, OwnerCode.Unsure);
+            removed = record.ToRecord();
+            var tombstone = new ObjectRecord
+            {
+                Version = version,
+                ObjectId = removed.ObjectId,
+                Removed = true,
+                Cleared = table.ClearedOf(slot),
+            };
+            owner.Store(slot, key, tombstone);
+            owner.Counters.Removed();
+            return One(view, OwnerCode.Yes, tombstone);
+        }
+    }
+
+    /// <summary>The decision against a record that is here; null when the offer may pass it.</summary>
+    private OwnerAnswer? Over(MeshView view, int slot, RecordVersion next, in PublishRequest request, RecordRef present,
+        out ObjectRecord? replaced)
+    {
+        replaced = null;
+        bool own = present.ObjectId == request.Offer.ObjectId;
+        if (present.Version >= next)
+            return new OwnerAnswer(OwnerCode.Unsure);
+        // What came after our first attempt stays: that attempt was the one that this put had in the order.
+        bool passed = request.Replace && !request.Above.IsNone && present.Version >= request.Above;
+        if (present.Removed)
+            return own || passed ? new OwnerAnswer(OwnerCode.Kept, present.ToRecord()) : null;
+        if (!present.IsVisible(view))
+            return null;
+        var record = present.ToRecord() with { Cleared = table.ClearedOf(slot) };
+        // Ours was numbered below what another owner has: it is numbered anew.
+        if (own && record.Version < request.Above)
+            return null;
+        if (!own && request.Replace)
+        {
+            if (passed)
+                return new OwnerAnswer(OwnerCode.Kept, record);
+            replaced = record;
+            return null;
+        }
+
+        if (!own && (!SameBytes(record, request.Offer) || Holds(record, request.Offer.Replicas[0].Incarnation)))
+            return new OwnerAnswer(OwnerCode.Kept, record);
+        var joined = OwnerService.Union(record, request.Offer);
+        if (joined.Replicas.Length > Math.Clamp(request.Wanted, 1, Wire.MaxReplicas))
+            return new OwnerAnswer(OwnerCode.Kept, record);
+        bool marked = present.Marked;
+        owner.Store(slot, request.Key, joined);
+        if (marked && table.TryFind(slot, request.Key, out var again))
+            again.Marked = true;
+        return new OwnerAnswer(OwnerCode.Yes, joined);
+    }
+
+    private RecordVersion NextVersion(MeshView view, int slot, RecordVersion above)
+    {
+        long counter = table.CounterOf(slot);
+        if (above.Epoch == view.Id.Epoch && above.Revision == view.Id.Revision)
+            counter = Math.Max(counter, above.Counter);
+        return new RecordVersion(view.Id.Epoch, view.Id.Revision, counter + 1);
+    }
+
+    /// <summary>Whether two objects are equal as far as size and checksum can tell; 0 is no checksum.</summary>
+    private static bool SameBytes(ObjectRecord record, ObjectRecord offer) =>
+        record.Size == offer.Size && record.Checksum == offer.Checksum && offer.Checksum != 0;
+
+    private static bool Holds(ObjectRecord record, ulong incarnation)
+    {
+        foreach (var replica in record.Replicas)
+        {
+            if (replica.Incarnation == incarnation)
+                return true;
+        }
+
+        return false;
+    }
+
+    private static OwnerAnswers One(MeshView view, OwnerCode code, ObjectRecord? record = null) =>
+        new(view.Id, [new OwnerAnswer(code, record)]);
+}

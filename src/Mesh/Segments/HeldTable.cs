@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+
+using System.Diagnostics.CodeAnalysis;
+
+namespace Mooncake.Mesh.Segments;
+
+/// <summary>
+/// The complete objects of a store and what happens to them: sealed, committed under a key, numbered, given up. Every
+/// call is made under the lock of the store.
+/// </summary>
+internal sealed class HeldTable(SegmentSet segments, VictimOrder victims, long hardLimit)
+{
+    private readonly HashIndex _index = new(segments.Capacity / ExtentAllocator.Granule);
+    private readonly List<HeldObject> _page = [];
+
+    /// <summary>Committed objects.</summary>
+    public int Count => _index.Count;
+
+    /// <summary>Bytes in sealed and committed objects.</summary>
+    public long Live { get; private set; }
+
+    /// <summary>Bytes in objects that left their key while pinned by a reader.</summary>
+    public long Zombie { get; private set; }
+
+    /// <summary>Bytes in hard-pinned objects and reservations.</summary>
+    public long Hard { get; private set; }
+
+    /// <summary>Most bytes that may be hard-pinned.</summary>
+    public long HardLimit => hardLimit;
+
+    /// <summary>The removal of everything that this holder has heard of last; objects of older ones are dropped.</summary>
+    public long Cleared { get; private set; }
+
+    /// <summary>The committed object under a key, or null.</summary>
+    public HeldObject? Find(in MeshKey key) => _index.Find(key);
+
+    /// <summary>The committed object under a key, if it is this one.</summary>
+    public bool TryFind(in MeshKey key, ulong objectId, [NotNullWhen(true)] out HeldObject? held)
+    {
+        held = _index.Find(key);
+        if (held is not null && held.ObjectId == objectId)
+            return true;
+        held = null;
+        return false;
+    }
+
+    /// <summary>See <see cref="ObjectStore.ListRange"/>.</summary>
+    public int List(ulong from, ulong toInclusive, int max, List<HeldObject> into) =>
+        _index.List(from, toInclusive, max, into);
+
+    /// <summary>Takes hard-pinned bytes; false when they would be more than the limit.</summary>
+    public bool TryTakeHard(ObjectPin pin, long occupied)
+    {
+        if (pin != ObjectPin.Hard)
+            return true;
+        if (Hard + occupied > hardLimit)
+            return false;
+        Hard += occupied;
+        return true;
+    }
+
+    /// <summary>Gives hard-pinned bytes back.</summary>
+    public void GiveHard(ObjectPin pin, long occupied) => Hard -= pin == ObjectPin.Hard ? occupied : 0;
+
+    /// <summary>A reservation has become a complete object, which is invisible yet.</summary>
+    public HeldObject Seal(Reservation reservation, ulong checksum)
+    {
+        var held = new HeldObject(reservation.Key, reservation.ObjectId, checksum, reservation.Extent,
+            reservation.Attributes, reservation.Sums);
+        Live += held.Occupied;
+        segments.All[held.Extent.SegmentId].Live.Add(held.Extent.Offset, held);
+        return held;
+    }
+
+    /// <summary>Makes a sealed object visible under its key; see <see cref="ObjectStore.TryCommit"/>.</summary>
+    public CommitOutcome Commit(HeldObject held, in CommitAs record)
+    {
+        if (held.State != HeldState.Sealed)
+            return held.State == HeldState.Committed ? CommitOutcome.Visible : CommitOutcome.Superseded;
+        if (record.Cleared < Cleared)
+            return CommitOutcome.Cleared;
+        HeldObject? present = _index.Find(held.Key);
+        if (present is not null && present.Version >= record.Version)
+        {
+            Leave(held);
+            return CommitOutcome.Superseded;
+        }
+
+        if (present is not null)
+            Leave(present);
+        held.Version = record.Version;
+        held.Cleared = record.Cleared;
+        if (record.ObjectId != 0)
+            held.ObjectId = record.ObjectId;
+        held.State = HeldState.Committed;
+        _index.Add(held);
+        victims.Added(held);
+        return CommitOutcome.Visible;
+    }
+
+    /// <summary>Pins a committed object at least this hard; see <see cref="ObjectStore.Pin"/>.</summary>
+    public MeshResult<bool> Pin(in MeshKey key, ulong objectId, ObjectPin pin)
+    {
+        if (!TryFind(key, objectId, out HeldObject? held))
+            return false;
+        if (pin < held.Pin || pin is ObjectPin.None || (pin == ObjectPin.Hard && held.Pin == ObjectPin.Hard))
+            return true;
+        if (!TryTakeHard(pin, held.Occupied))
+            return HardFull("pin", held.Occupied);
+        victims.Pin(held, pin);
+        return true;
+    }
+
+    /// <summary>Why no more can be hard-pinned.</summary>
+    public MeshError HardFull(string stage, long occupied) => new(MeshErrorCode.PinLimit, stage,
+        $"{Hard} bytes are hard-pinned and {occupied} more were asked for; the limit is {hardLimit} bytes");
+
+    /// <summary>Everything of an older removal than <paramref name="cleared"/> is to be dropped.</summary>
+    public void Clear(long cleared) => Cleared = Math.Max(Cleared, cleared);
+
+    /// <summary>Drops what was cleared, one page; where the next page starts, or null at the end.</summary>
+    public ulong? DropCleared(ulong from, int max)
+    {
+        _page.Clear();
+        int found = _index.List(from, ulong.MaxValue, max, _page);
+        foreach (HeldObject held in _page)
+        {
+            if (held.Cleared < Cleared)
+                Leave(held);
+        }
+
+        return found < max || _page[^1].Key.Hash == ulong.MaxValue ? null : _page[^1].Key.Hash + 1;
+    }
+
+    /// <summary>Drops every object of a group that is not hard-pinned; they are appended.</summary>
+    public void DropGroup(string name, List<HeldObject> dropped)
+    {
+        int first = dropped.Count;
+        victims.ListGroup(name, dropped);
+        for (int i = first; i < dropped.Count; i++)
+            Leave(dropped[i]);
+    }
+
+    /// <summary>A sealed or committed object leaves: first the word, then the key, the extent once unpinned.</summary>
+    public void Leave(HeldObject held)
+    {
+        segments.Invalidate(held.Extent);
+        segments.All[held.Extent.SegmentId].Live.Remove(held.Extent.Offset);
+        if (held.State == HeldState.Committed)
+        {
+            _index.Remove(held);
+            victims.Removed(held);
+        }
+
+        held.Proposed = false;
+        GiveHard(held.Pin, held.Occupied);
+        Live -= held.Occupied;
+        if (held.Pins > 0)
+        {
+            held.State = HeldState.Zombie;
+            Zombie += held.Occupied;
+        }
+        else
+        {
+            held.State = HeldState.Gone;
+            segments.Release(held.Extent);
+        }
+    }
+
+    /// <summary>A reader's pin has ended.</summary>
+    public void Unpin(HeldObject held)
+    {
+        held.Pins--;
+        if (held.Pins > 0 || held.State != HeldState.Zombie)
+            return;
+        held.State = HeldState.Gone;
+        Zombie -= held.Occupied;
+        segments.Release(held.Extent);
+    }
+}
+
+/// <summary>What the owners have on record of an object that is committed.</summary>
+/// <param name="Version">The version.</param>
+/// <param name="Cleared">The removal of everything that came last before it.</param>
+/// <param name="ObjectId">The object it is a copy of, or 0: the one it was put as.</param>
+public readonly record struct CommitAs(RecordVersion Version, long Cleared = 0, ulong ObjectId = 0);
+
+/// <summary>How a commit ended.</summary>
+public enum CommitOutcome
+{
+    /// <summary>The object is visible under its key.</summary>
+    Visible,
+
+    /// <summary>Its key has as great a version or a greater one, or the store is closed: it is gone.</summary>
+    Superseded,
+
+    /// <summary>Everything was removed since it was numbered; it stays sealed, to be published anew.</summary>
+    Cleared,
+}
