@@ -41,7 +41,8 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
         var reservation = await BeginAsync(request.Head, deadline, cancel);
         if (!reservation.Succeeded)
             return reservation.Error!;
-        return new ReserveAnswer(holder.Book.Add(reservation.Value, request.Head, from));
+        var id = holder.Book.Add(reservation.Value, request.Head, from);
+        return id.Succeeded ? new ReserveAnswer(id.Value) : id.Error!;
     }
 
     /// <summary>Reserves for a process of this host that fills the extent itself (rule A5).</summary>

@@ -44,7 +44,8 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
             return new ReadAnswer(false, ReadOnlyMemory<byte>.Empty);
         using (pin)
         {
-            if (request.Skip + request.Length > pin.Length)
+            // Not their sum: it may be past the greatest number.
+            if (request.Skip > pin.Length - request.Length)
             {
                 return new MeshError(MeshErrorCode.InvalidArgument, "read",
                     $"{request.Length} bytes from {request.Skip} of an object of {pin.Length} bytes");
