@@ -64,6 +64,14 @@ internal static class WireCorpus
         Of<ReserveRequest, ReserveAnswer>(new ReserveRequest(Head)),
         Of<SealRequest, PutAnswer>(new SealRequest(1, ulong.MaxValue)),
         Of<RemoveRequest, OwnerAnswers>(new RemoveRequest(Key, 500)),
+        Of<PinRequest, Done>(new PinRequest(Key, 3, ObjectPin.Soft)),
+        Of<DropGroupRequest, Done>(new DropGroupRequest("fuzz")),
+        Of<ClearRequest, ClearAnswer>(new ClearRequest(1)),
+        Of<MatchRequest, MatchPage>(new MatchRequest("^fuzz/", 4)),
+        Of<ViewExtentRequest, ViewAnswer>(new ViewExtentRequest(1, 2, 3, 4, 5, [6, 7])),
+        Of<ViewKeyRequest, ViewKeyAnswer>(new ViewKeyRequest(1, 2, Key, [3])),
+        Of<SumsRequest, SumsAnswer>(new SumsRequest(1, 1L << 45, 3)),
+        Of<RemoveAllRequest, RemoveAllAnswer>(new RemoveAllRequest("fuzz", 500)),
     ];
 
     /// <summary>The samples of everything else: answers, refusals, and what opens a connection.</summary>
@@ -94,7 +102,13 @@ internal static class WireCorpus
             [new KeyedRecord(Key, Record)])),
         Of(MessageType.Answer, new SlotStateAnswer(View, new SlotSet([]))),
         Of(MessageType.Answer, Located()),
-        Of(MessageType.Answer, new PutAnswer(true, false, Record.Version)),
+        Of(MessageType.Answer, new PutAnswer(PutFate.Stored, false, Record.Version, 1)),
+        Of(MessageType.Answer, new ClearAnswer(5)),
+        Of(MessageType.Answer, new MatchPage([Key, new MeshKey("y")], 6)),
+        Of(MessageType.Answer, new ViewAnswer(true)),
+        Of(MessageType.Answer, new ViewKeyAnswer(Located(), 0)),
+        Of(MessageType.Answer, new SumsAnswer(true, [1, ulong.MaxValue])),
+        Of(MessageType.Answer, new RemoveAllAnswer(4, 3, 2)),
         Of(MessageType.Answer, new ReserveAnswer(ulong.MaxValue)),
     ];
 
