@@ -28,7 +28,7 @@ internal sealed record WireSample(string Message, MessageType Type, byte[] Body,
 internal static class WireCorpus
 {
     private static readonly MeshKey Key = new("fuzz/1");
-    private static readonly ViewId View = new(3, 1L << 40, ulong.MaxValue);
+    private static readonly ViewId View = new(0, 1L << 40, ulong.MaxValue);
 
     private static readonly ObjectRecord Record = new()
     {
@@ -40,29 +40,29 @@ internal static class WireCorpus
     };
 
     // Never may a sample evict: the objects of others are to stay.
-    private static readonly PutHead Head = new(Key, 8, 3, 1, false, 900);
+    private static readonly PutHead Head = new(new MeshKey("fuzz/put"), 8, 3, 1, false, 900);
 
     /// <summary>The samples of requests.</summary>
     public static IReadOnlyList<WireSample> Requests { get; } =
     [
         Of<PingRequest, PingAnswer>(new PingRequest(View)),
-        Of<ViewPullRequest, ViewPage>(new ViewPullRequest(4)),
+        Of<ViewPullRequest, ViewPage>(new ViewPullRequest(0)),
         Of<StatusRequest, StatusAnswer>(default),
         Of<DropRequest, Done>(new DropRequest([new RetractItem(Key, 1), new RetractItem(new MeshKey("x"), 2)])),
-        Of<ReadRequest, ReadAnswer>(new ReadRequest(1, 1L << 45, 3, 4, 5)),
+        Of<ReadRequest, ReadAnswer>(new ReadRequest(0, 1L << 45, 3, 4, 5)),
         Of<HolderListRequest, HolderPage>(new HolderListRequest(new SlotSet([5, 9]), 16, 6, [7])),
-        Of<AbandonRequest, Done>(new AbandonRequest(4)),
+        Of<AbandonRequest, Done>(new AbandonRequest(0)),
         Of<PublishRequest, OwnerAnswers>(new PublishRequest(Key, Record with { Replicas = [Record.Replicas[0]] }, 1,
             true)),
         Of<MirrorRequest, OwnerAnswers>(new MirrorRequest([new KeyedRecord(Key, Record)])),
         Of<LocateRequest, LocateAnswer>(new LocateRequest([Key, new MeshKey("b")], true, false, 64 * 1024)),
-        Of<RetractRequest, OwnerAnswers>(new RetractRequest(5, [new RetractItem(Key, 6)], true)),
+        Of<RetractRequest, OwnerAnswers>(new RetractRequest(0, [new RetractItem(Key, 6)], true)),
         Of<SlotPullRequest, SlotPage>(new SlotPullRequest(default, 5, new SlotSet([1, 2, 3]))),
         Of<OweRequest, Done>(new OweRequest("node-1", 77)),
         Of<SlotStateRequest, SlotStateAnswer>(new SlotStateRequest(View, new SlotSet([0xff]))),
         Of<PutRequest, PutAnswer>(new PutRequest(Head, 9, new byte[] { 1, 2, 3 })),
         Of<ReserveRequest, ReserveAnswer>(new ReserveRequest(Head)),
-        Of<SealRequest, PutAnswer>(new SealRequest(1, ulong.MaxValue)),
+        Of<SealRequest, PutAnswer>(new SealRequest(0, ulong.MaxValue)),
         Of<RemoveRequest, OwnerAnswers>(new RemoveRequest(Key, 500)),
         Of<PinRequest, Done>(new PinRequest(Key, 3, ObjectPin.Soft)),
         Of<DropGroupRequest, Done>(new DropGroupRequest("fuzz")),
@@ -110,12 +110,19 @@ internal static class WireCorpus
         Of(MessageType.Answer, new SumsAnswer(true, [1, ulong.MaxValue])),
         Of(MessageType.Answer, new RemoveAllAnswer(4, 3, 2)),
         Of(MessageType.Answer, new ReserveAnswer(ulong.MaxValue)),
+        Of(MessageType.Answer, new ClearAnswer(1)),
+        Of(MessageType.Answer, new MatchPage([Key], 9)),
+        Of(MessageType.Answer, new RemoveAllAnswer(1, 2, 3)),
     ];
 
     /// <summary>Whether an exception is the one way in which bytes are refused.</summary>
     public static bool IsRefusal(Exception error) => error is WireException or MessagePackSerializationException
         or EndOfStreamException or OverflowException;
 
+    /// <summary>
+    /// Records as they were before they said how often everything had been removed: of a greater number than a node
+    /// knows it learns that this has happened again.
+    /// </summary>
     private static LocateAnswer Located()
     {
         var answer = new LocateAnswer(View, 3);
@@ -129,14 +136,20 @@ internal static class WireCorpus
         where TRequest : IWireRequest<TRequest, TAnswer>
         where TAnswer : IWireMessage<TAnswer> => Of(TRequest.Type, message);
 
-    private static WireSample Of<T>(MessageType type, T message)
+    private static byte[] BytesOf<T>(T message)
         where T : IWireMessage<T>
     {
         var buffer = new ArrayBufferWriter<byte>();
         var writer = new MessagePackWriter(buffer);
         message.Write(ref writer);
         writer.Flush();
-        return new WireSample(typeof(T).Name, type, buffer.WrittenSpan.ToArray(), Read);
+        return buffer.WrittenSpan.ToArray();
+    }
+
+    private static WireSample Of<T>(MessageType type, T message)
+        where T : IWireMessage<T>
+    {
+        return new WireSample(typeof(T).Name, type, BytesOf(message), Read);
 
         static void Read(byte[] bytes)
         {
