@@ -117,10 +117,13 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         else if (publishing.Dropped)
             store.Drop(held.Key, held.ObjectId);
         // An owner may have it on record although its answer never came: a key that points to freed memory would
-        // refuse every later put and fail every get.
-        if (!kept && publishing.MayBeOnRecord)
+        // refuse every later put and fail every get. But an earlier attempt of this put may be what is on record.
+        if (!kept && publishing.MayBeOnRecord && !HasCommitted(publishing))
             dropped.Add(held.Key, publishing.ObjectId, "");
     }
+
+    private bool HasCommitted(Publishing publishing) =>
+        store.TryFind(publishing.Held.Key, out var present) && present.ObjectId == publishing.ObjectId;
 
     private async Task<MeshResult<PutAnswer>> DecideAsync(Publishing publishing, Deadline deadline,
         CancellationToken cancel)
@@ -260,7 +263,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         {
             (true, true) => PutFate.Stored,
             (true, false) => PutFate.Joined,
-            (false, _) => publishing.Head.Replace ? PutFate.Own : PutFate.Existed,
+            (false, _) => publishing.Head.Replace || HasCommitted(publishing) ? PutFate.Own : PutFate.Existed,
         };
         return new PutAnswer(fate, mirrored.Value, record.Version, record.Replicas.Length);
     }
