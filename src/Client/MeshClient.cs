@@ -189,6 +189,56 @@ public sealed class MeshClient : IAsyncDisposable
         return _operations.GetAsync(key, pieces, options, cancel);
     }
 
+    /// <summary>
+    /// Gets a part of an object: as many bytes from <paramref name="offset"/> on as <paramref name="destination"/> has.
+    /// </summary>
+    /// <returns>The length; InvalidArgument where the object ends before; the failures of a get.</returns>
+    public async Task<MeshResult<long>> TryGetRangeAsync(MeshKey key, long offset, Memory<byte> destination,
+        GetOptions? options = null, CancellationToken cancel = default)
+    {
+        using var pinned = new PinnedMemory(destination);
+        return await TryGetRangeAsync(key, offset, pinned.Range, options, cancel);
+    }
+
+    /// <summary>Gets a part of an object into native memory, which must stay in place until the task ends.</summary>
+    public Task<MeshResult<long>> TryGetRangeAsync(MeshKey key, long offset, NativeRange destination,
+        GetOptions? options = null, CancellationToken cancel = default) =>
+        _operations.GetRangeAsync(new ObjectRange(key, offset), destination, options, cancel);
+
+    /// <summary>Gets parts of many objects into buffers; one result (the length) per position.</summary>
+    public async Task<MeshResult<long>[]> TryGetRangeBatchAsync(IReadOnlyList<ObjectRange> ranges,
+        IReadOnlyList<Memory<byte>> destinations, GetOptions? options = null, CancellationToken cancel = default)
+    {
+        CheckLengths(ranges.Count, destinations.Count, nameof(destinations));
+        var pins = new PinnedMemory[destinations.Count];
+        try
+        {
+            for (int i = 0; i < pins.Length; i++)
+                pins[i] = new PinnedMemory(destinations[i]);
+            return await _operations.GetRangesAsync(ranges, Array.ConvertAll(pins, static p => p.Range), options,
+                cancel);
+        }
+        finally
+        {
+            foreach (var pin in pins)
+                pin.Dispose();
+        }
+    }
+
+    /// <summary>
+    /// Opens a view of an object: its bytes where they are, in the memory of a node of this host, without a copy.
+    /// </summary>
+    /// <returns>
+    /// The view, to be disposed; NotFound; Unavailable when no node of this host has a copy or lets its memory be
+    /// mapped; ClientLimit when this process has as many views, or bytes in view, as the node grants.
+    /// </returns>
+    public Task<MeshResult<MappedView>> TryViewAsync(MeshKey key, ViewOptions? options = null,
+        CancellationToken cancel = default) => _operations.ViewAsync(key, options, cancel);
+
+    /// <summary>Opens a view of an object, or throws.</summary>
+    public async Task<MappedView> ViewAsync(MeshKey key, ViewOptions? options = null,
+        CancellationToken cancel = default) => (await TryViewAsync(key, options, cancel)).Value;
+
     /// <summary>Gets many objects into buffers; one result (the size) per position.</summary>
     public async Task<MeshResult<long>[]> TryGetBatchAsync(IReadOnlyList<MeshKey> keys,
         IReadOnlyList<Memory<byte>> destinations, GetOptions? options = null, CancellationToken cancel = default)

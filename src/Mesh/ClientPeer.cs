@@ -53,7 +53,7 @@ internal sealed class ClientPeer : IAsyncDisposable
         _views = new ViewTracker(runtime, () => Volatile.Read(ref _view), Adopt) { Calls = _calls };
         var context = new FlowContext(runtime, _views, _calls, "");
         _transports = NodeTransports.Create(context, null, _bootId, HelloFor);
-        Operations = new MeshOperations(context, _transports.Plan, _bootId);
+        Operations = new MeshOperations(context, _transports.Plan, _bootId, null);
     }
 
     public MeshOperations Operations { get; }

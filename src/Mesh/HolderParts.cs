@@ -3,16 +3,20 @@
 using Mooncake.Mesh.Directory;
 using Mooncake.Mesh.Flow;
 using Mooncake.Mesh.Segments;
+using Mooncake.Mesh.Transfer.Shm;
 
 namespace Mooncake.Mesh;
 
 /// <summary>What a node needs to be a holder.</summary>
 internal sealed class HolderParts : IDisposable
 {
-    public HolderParts(FlowContext context, ObjectStore store, ulong incarnation, EvictionLimits limits)
+    public HolderParts(FlowContext context, ObjectStore store, ulong incarnation, EvictionLimits limits,
+        ClientLimits clients)
     {
         Store = store;
+        Processes = new ClientProcesses(clients, context.Runtime);
         Book = new ReservationBook(store, context.Runtime);
+        Processes.OnEnd = Book.End;
         Dropped = new DroppedQueue(context, incarnation);
         Drops = new DropCalls(context);
         Clear = new ClearFlow(context, store);
@@ -21,12 +25,15 @@ internal sealed class HolderParts : IDisposable
         Eviction = new EvictionFlow(context, store, Dropped, Notices, incarnation);
         Room = new PeerRoom(context);
         Background = new BackgroundEviction(context, store, Eviction, Room, limits);
-        Holder = new HolderService(store, Book, Publish, Eviction, Clear, incarnation);
+        Holder = new HolderService(store, Book, Processes, Publish, Eviction, Clear, incarnation);
         Reconciler = new HolderReconciler(context, store, Holder, Dropped);
         Inline = new InlineValues(store, incarnation);
     }
 
     public ObjectStore Store { get; }
+
+    /// <summary>Processes of this host that have opened the memory.</summary>
+    public ClientProcesses Processes { get; }
 
     public ReservationBook Book { get; }
 
@@ -66,6 +73,7 @@ internal sealed class HolderParts : IDisposable
         Reconciler.Stop();
         Notices.Stop();
         Background.Stop();
+        Processes.Dispose();
         Store.Dispose();
     }
 }

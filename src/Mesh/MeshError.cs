@@ -54,6 +54,9 @@ public enum MeshErrorCode
 
     /// <summary>No node may hard-pin that many more bytes.</summary>
     PinLimit = 20,
+
+    /// <summary>A process has as much of a node's shared memory reserved, or in view, as it may.</summary>
+    ClientLimit = 24,
 }
 
 /// <summary>An expected failure, named by the stage that met it.</summary>

@@ -41,6 +41,10 @@ public sealed class MeshMetrics : IDisposable
         Gauge("memory_zombie_bytes", "By", s => s.Memory.Zombie);
         Gauge("memory_free_bytes", "By", s => s.Memory.Free);
         Gauge("memory_largest_free_bytes", "By", s => s.Memory.LargestFree);
+        Gauge("shared_processes", "{process}", s => s.SharedMemory.Processes);
+        Gauge("shared_views", "{view}", s => s.SharedMemory.Views);
+        Gauge("shared_view_bytes", "By", s => s.SharedMemory.ViewBytes);
+        Gauge("shared_reserved_bytes", "By", s => s.SharedMemory.ReservedBytes);
         Gauge("objects", "{object}", s => s.Memory.Objects);
         Gauge("directory_records", "{record}", s => s.Slots.Records);
         Gauge("slots_primary", "{slot}", s => s.Slots.Primary);

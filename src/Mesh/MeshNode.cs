@@ -64,7 +64,7 @@ public sealed class MeshNode : IAsyncDisposable
         _health = new PeerHealth(_calls, () => _membership.View, runtime);
         _context = new FlowContext(runtime, _views, _calls, options.NodeId);
         _holder = new HolderParts(_context, store, _incarnation,
-            new EvictionLimits(options.EvictionHighWatermark, options.EvictionRatio));
+            new EvictionLimits(options.EvictionHighWatermark, options.EvictionRatio), options.ClientLimits);
         _handler.OnHeard = _links.Heard;
         _handler.Holder = _holder.Holder;
         _handler.Node = new NodeService(_views, Status, () => store.Usage.Free, () => _leaving);
@@ -235,7 +235,7 @@ public sealed class MeshNode : IAsyncDisposable
         // Ready means that owner calls are decided in a view, so the start waits for the first one to be adopted.
         await _adopted.Task.EndsWithinAsync(FirstView, _runtime.Time, cancel);
         await JoinRingAsync(cancel);
-        _operations = new MeshOperations(_context, _transports.Plan, _bootId);
+        _operations = new MeshOperations(_context, _transports.Plan, _bootId, _holder.Store);
         _holder.Start();
         _ = _runtime.Start(HousekeepAsync);
         _log.LogInformation("started node={Node} cluster={Cluster} listen={Listen} advertise={Advertise} view={View}",

@@ -62,6 +62,25 @@ public sealed record MeshNodeOptions
     /// <summary>Slots of a mesh this node makes: a power of two from 64 to 2^20.</summary>
     public int Slots { get; init; } = Membership.MeshConfig.DefaultSlots;
 
+    /// <summary>Which processes of this host may write what they put into the memory themselves.</summary>
+    public ClientWrites ClientWrites { get; init; } = ClientWrites.User;
+
+    /// <summary>Most bytes one process may have reserved at a time; null: a quarter of the node's memory.</summary>
+    public long? ClientReservedBytes { get; init; }
+
+    /// <summary>Most bytes one process may have in views at a time; null: half of the node's memory.</summary>
+    public long? ClientViewBytes { get; init; }
+
+    /// <summary>What each process of this host may have of the memory.</summary>
+    internal ClientLimits ClientLimits
+    {
+        get
+        {
+            long memory = Segments.Sum(segment => segment.Length);
+            return new(ClientWrites, ClientReservedBytes ?? memory / 4, ClientViewBytes ?? memory / 2);
+        }
+    }
+
     /// <summary>Every fault of these options.</summary>
     public IReadOnlyList<MeshError> Validate()
     {
@@ -77,6 +96,12 @@ public sealed record MeshNodeOptions
         CheckShare(errors, "hardPinRatio", HardPinRatio, 0);
         CheckShare(errors, "evictionHighWatermark", EvictionHighWatermark ?? 1, double.Epsilon);
         CheckShare(errors, "evictionRatio", EvictionRatio ?? 1, double.Epsilon);
+        if (!Enum.IsDefined(ClientWrites))
+            errors.Add(Fault("clientWrites", $"clientWrites is {(int)ClientWrites}; off, user and group are legal"));
+        if (ClientReservedBytes < 0)
+            errors.Add(Fault("clientReservedBytes", $"clientReservedBytes is {ClientReservedBytes}; the least is 0"));
+        if (ClientViewBytes < 0)
+            errors.Add(Fault("clientViewBytes", $"clientViewBytes is {ClientViewBytes}; the least is 0"));
         for (int i = 0; i < Segments.Count; i++)
             errors.AddRange(Segments[i].Validate(i));
         errors.AddRange(Addresses.Check(this));

@@ -47,6 +47,9 @@ public sealed record NodeStatus
     /// <summary>The memory, in bytes.</summary>
     public required MemoryStatus Memory { get; init; }
 
+    /// <summary>What processes of this host have of the memory.</summary>
+    public SharedMemoryStatus SharedMemory { get; init; } = new(0, 0, 0, 0);
+
     /// <summary>Counters since the start, by name (docs/metrics.md).</summary>
     public required IReadOnlyDictionary<string, long> Counters { get; init; }
 
@@ -102,6 +105,13 @@ public sealed record SlotStatus(int Primary, int Backup, int Complete, int Incom
 /// <param name="Objects">Objects held.</param>
 public sealed record MemoryStatus(long Capacity, long Live, long Filling, long Zombie, long Free, long LargestFree,
     long Objects);
+
+/// <summary>What processes of this host have of the memory.</summary>
+/// <param name="Processes">Processes that have opened it.</param>
+/// <param name="Views">Views they have open; the objects stay in place meanwhile.</param>
+/// <param name="ViewBytes">Bytes in these.</param>
+/// <param name="ReservedBytes">Bytes of reservations that they fill themselves.</param>
+public sealed record SharedMemoryStatus(int Processes, int Views, long ViewBytes, long ReservedBytes);
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
 [JsonSerializable(typeof(NodeStatus))]

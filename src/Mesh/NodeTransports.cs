@@ -37,12 +37,12 @@ internal sealed class NodeTransports : IAsyncDisposable
             if (holder is not null)
             {
                 _tcpServer = new TcpDataServer(holder.Store, holder.Book, context.Runtime);
-                _shmServer = new ShmServer(holder.Store, context.Runtime);
+                _shmServer = new ShmServer(holder.Store, holder.Processes, context.Runtime);
                 DataLane = TakeOver;
             }
         }
 
-        Plan = new TransferPlan(transports, context.Runtime.Time);
+        Plan = new TransferPlan(transports, context.Runtime.Time) { Shared = _shm };
     }
 
     public TransferPlan Plan { get; }

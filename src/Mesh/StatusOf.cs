@@ -13,6 +13,7 @@ internal static class StatusOf
         var view = node.View;
         var membership = node.Membership.Status;
         var usage = node.Holder.Store.Usage;
+        var shared = node.Holder.Processes.Usage;
         var slots = node.Owner?.States.Count() ?? default;
         var counters = new SortedDictionary<string, long>(StringComparer.Ordinal);
         node.AddCounters(counters);
@@ -35,6 +36,8 @@ internal static class StatusOf
                 node.Owner?.Keeper.Debts ?? 0, node.Owner?.Table.Count ?? 0),
             Memory = new MemoryStatus(usage.Capacity, usage.Live, usage.Filling, usage.Zombie, usage.Free,
                 usage.LargestFree, usage.Objects),
+            SharedMemory = new SharedMemoryStatus(shared.Processes, shared.Views, shared.ViewBytes,
+                shared.ReservedBytes),
             Counters = counters,
         };
     }
@@ -77,8 +80,8 @@ internal static class StatusOf
         counters["watch_ends"] = node.Membership.Status.WatchEnds;
         if (operations is not null)
         {
-            counters["stale_reads"] = operations.Reads.StaleReads;
-            counters["corrupt_reads"] = operations.Reads.CorruptReads;
+            counters["stale_reads"] = operations.StaleReads;
+            counters["corrupt_reads"] = operations.CorruptReads;
         }
 
         foreach (var (name, read, written) in transports?.Plan.Bytes() ?? [])

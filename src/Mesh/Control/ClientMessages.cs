@@ -77,61 +77,88 @@ internal readonly record struct PutRequest(PutHead Head, ulong Checksum, ReadOnl
     }
 }
 
-/// <summary>Rank 2, to a holder: make room for a value that follows on a data connection.</summary>
-internal readonly record struct ReserveRequest(PutHead Head) : IWireRequest<ReserveRequest, ReserveAnswer>
+/// <summary>Rank 2, to a holder: make room for a value that follows.</summary>
+/// <param name="Head">What is put.</param>
+/// <param name="Client">
+/// What the sender is called at the holder's shared memory, when it fills the extent itself; 0: the holder does.
+/// </param>
+/// <param name="ReservationId">With a client: the reservation's id, which the sender chooses, so that it can give up
+/// what it never heard of.</param>
+internal readonly record struct ReserveRequest(PutHead Head, ulong Client = 0, ulong ReservationId = 0)
+    : IWireRequest<ReserveRequest, ReserveAnswer>
 {
     public static MessageType Type => MessageType.Reserve;
 
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(1);
+        writer.WriteArrayHeader(3);
         Head.Write(ref writer);
+        writer.Write(Client);
+        writer.Write(ReservationId);
     }
 
     public static ReserveRequest Read(ref MessagePackReader reader)
     {
         int count = Wire.Enter(ref reader, 1);
-        var request = new ReserveRequest(PutHead.Read(ref reader));
-        Wire.Leave(ref reader, count, 1);
+        var head = PutHead.Read(ref reader);
+        var request = count < 3
+            ? new ReserveRequest(head)
+            : new ReserveRequest(head, reader.ReadUInt64(), reader.ReadUInt64());
+        Wire.Leave(ref reader, count, count < 3 ? 1 : 3);
         return request;
     }
 }
 
-/// <summary>The reservation's id; it ends by seal, abandon, deadline, or with the connection it was made on.</summary>
-internal readonly record struct ReserveAnswer(ulong ReservationId) : IWireMessage<ReserveAnswer>
+/// <summary>
+/// The reservation's id; it ends by seal, abandon, deadline, or with the connection it was made on. For a client that
+/// fills it itself also where it lies, and only seal, abandon and the process's death end it.
+/// </summary>
+internal readonly record struct ReserveAnswer(ulong ReservationId, int SegmentId = 0, long Offset = 0)
+    : IWireMessage<ReserveAnswer>
 {
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(1);
+        writer.WriteArrayHeader(3);
         writer.Write(ReservationId);
+        writer.Write(SegmentId);
+        writer.Write(Offset);
     }
 
     public static ReserveAnswer Read(ref MessagePackReader reader)
     {
         int count = Wire.Enter(ref reader, 1);
-        var answer = new ReserveAnswer(reader.ReadUInt64());
-        Wire.Leave(ref reader, count, 1);
+        ulong id = reader.ReadUInt64();
+        var answer = count < 3
+            ? new ReserveAnswer(id)
+            : new ReserveAnswer(id, reader.ReadInt32(), reader.ReadInt64());
+        Wire.Leave(ref reader, count, count < 3 ? 1 : 3);
         return answer;
     }
 }
 
 /// <summary>Rank 2, to a holder: all bytes of the reservation are there; publish them.</summary>
-internal readonly record struct SealRequest(ulong ReservationId, ulong Checksum) : IWireRequest<SealRequest, PutAnswer>
+/// <param name="ReservationId">The reservation.</param>
+/// <param name="Checksum">The object's checksum.</param>
+/// <param name="Sums">The sums of its slices, when the sender has filled it itself and there are several.</param>
+internal readonly record struct SealRequest(ulong ReservationId, ulong Checksum, ulong[]? Sums = null)
+    : IWireRequest<SealRequest, PutAnswer>
 {
     public static MessageType Type => MessageType.Seal;
 
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(2);
+        writer.WriteArrayHeader(3);
         writer.Write(ReservationId);
         writer.Write(Checksum);
+        SliceSumsOnWire.Write(ref writer, Sums ?? []);
     }
 
     public static SealRequest Read(ref MessagePackReader reader)
     {
         int count = Wire.Enter(ref reader, 2);
-        var request = new SealRequest(reader.ReadUInt64(), reader.ReadUInt64());
-        Wire.Leave(ref reader, count, 2);
+        var request = new SealRequest(reader.ReadUInt64(), reader.ReadUInt64(),
+            count > 2 ? SliceSumsOnWire.Read(ref reader) : null);
+        Wire.Leave(ref reader, count, Math.Min(count, 3));
         return request;
     }
 }

@@ -99,6 +99,19 @@ internal sealed class MeshCalls(PeerLinks links, PeerHandler local, string selfI
         ? local.Clients!.RemoveAllAsync(request, cancel)
         : ClientCallAsync<RemoveAllRequest, RemoveAllAnswer>(node, request, timeout, cancel);
 
+    /// <summary>Opens, or only closes, views of this process at another one of this host.</summary>
+    public Task<MeshResult<ViewAnswer>> ViewAsync(NodeRecord node, ViewExtentRequest request, TimeSpan timeout,
+        CancellationToken cancel) =>
+        ClientCallAsync<ViewExtentRequest, ViewAnswer>(node, request, timeout, cancel);
+
+    public Task<MeshResult<ViewKeyAnswer>> ViewAsync(NodeRecord node, ViewKeyRequest request, TimeSpan timeout,
+        CancellationToken cancel) => ClientCallAsync<ViewKeyRequest, ViewKeyAnswer>(node, request, timeout, cancel);
+
+    public Task<MeshResult<SumsAnswer>> SumsAsync(NodeRecord node, SumsRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Of(local.Holder!.Sums(request))
+        : ClientCallAsync<SumsRequest, SumsAnswer>(node, request, timeout, cancel);
+
     public Task<MeshResult<PutAnswer>> PutAsync(NodeRecord node, PutRequest request, TimeSpan timeout,
         CancellationToken cancel) => IsSelf(node)
         ? local.Clients!.PutAsync(request, cancel)

@@ -26,6 +26,13 @@ internal interface IHolderCalls
     ClearAnswer Clear(in ClearRequest request);
 
     MeshResult<MatchPage> Match(in MatchRequest request);
+
+    MeshResult<ViewAnswer> View(in ViewExtentRequest request);
+
+    /// <summary>The holder's part of a call of rank 1: what the owner located is put in view, if it is here.</summary>
+    MeshResult<ViewKeyAnswer> View(in ViewKeyRequest request, LocateAnswer located);
+
+    SumsAnswer Sums(in SumsRequest request);
 }
 
 /// <summary>What a node answers as an owner (rank 1); synchronous for the same reason.</summary>

@@ -23,7 +23,7 @@ internal sealed record ObjectRecord : IWireMessage<ObjectRecord>
     /// <summary>Size in bytes.</summary>
     public long Size { get; init; }
 
-    /// <summary>XxHash3-64 of the whole object.</summary>
+    /// <summary>The object's checksum, in two levels: over the sums of its slices.</summary>
     public ulong Checksum { get; init; }
 
     /// <summary>Whether this is a tombstone.</summary>

@@ -119,6 +119,12 @@ internal sealed class PeerHandler : IPeerHandler
             case MessageType.Match:
                 Answer(channel, id, Holder.Match(MatchRequest.Read(ref reader)));
                 return true;
+            case MessageType.ViewExtent:
+                Answer(channel, id, Holder.View(ViewExtentRequest.Read(ref reader)));
+                return true;
+            case MessageType.Sums:
+                channel.Answer(id, Holder.Sums(SumsRequest.Read(ref reader)));
+                return true;
             default:
                 return false;
         }
@@ -153,6 +159,10 @@ internal sealed class PeerHandler : IPeerHandler
                 return true;
             case MessageType.Owe:
                 channel.Answer(id, Owner.Owe(OweRequest.Read(ref reader)));
+                return true;
+            case MessageType.ViewKey when Holder is not null:
+                var view = ViewKeyRequest.Read(ref reader);
+                Answer(channel, id, Holder.View(view, Owner.Locate(new LocateRequest([view.Key], true))));
                 return true;
             default:
                 return false;
@@ -190,7 +200,7 @@ internal sealed class PeerHandler : IPeerHandler
         }
     }
 
-    private static void Answer<T>(PeerChannel channel, ulong id, MeshResult<T> result)
+    private static void Answer<T>(PeerChannel channel, ulong id, in MeshResult<T> result)
         where T : IWireMessage<T>
     {
         if (result.Succeeded)

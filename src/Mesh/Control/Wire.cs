@@ -167,6 +167,8 @@ internal enum MessageType
     DropGroup = 25,
     Clear = 26,
     Match = 27,
+    ViewExtent = 28,
+    Sums = 29,
 
     // Rank 1: owner calls.
     Publish = 30,
@@ -176,6 +178,7 @@ internal enum MessageType
     SlotPull = 34,
     Owe = 35,
     SlotState = 36,
+    ViewKey = 39,
 
     // Rank 2: client calls.
     Put = 40,

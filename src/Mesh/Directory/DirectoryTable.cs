@@ -8,18 +8,23 @@ using Mooncake.Mesh.Control;
 namespace Mooncake.Mesh.Directory;
 
 /// <summary>
-/// Records by key, off the garbage-collected heap. Each slot has a little chained table of its own, so that a slot is
-/// streamed, counted and dropped without looking at another, and one that grows moves only its own few records: no
-/// pause grows with the number of keys. 72 bytes a record, 32 a replica, the key, and 8 for its bucket.
+/// Records by key, off the garbage-collected heap. Each slot has a little open-addressed table of its own, so that a
+/// slot is streamed, counted and dropped without looking at another, and one that grows moves only its own few cells:
+/// no pause grows with the number of keys. A record takes 64 bytes, 32 a replica, and the key; its cell 8 bytes, of
+/// which at least three in eight are in use.
 /// </summary>
 /// <remarks>Not thread-safe by slot: the caller holds <see cref="LockOf"/> of the slot around every use.</remarks>
 internal sealed unsafe class DirectoryTable : IDisposable
 {
     private const int LockCount = 1024;
-    private const int FirstBuckets = 4;
+    private const int FirstCells = 4;
+
+    /// <summary>Larger tables come from the C library and are given back to it: nothing reads them without a lock.</summary>
+    private const int FewCells = RecordArena.MostBytes / sizeof(ulong);
     private readonly object[] _locks = new object[LockCount];
+    private readonly RecordArena _arena = new();
     private readonly int _shift;
-    private SlotHead* _slots;
+    private readonly SlotHead* _slots;
     private long _records;
     private long _cleared;
 
@@ -31,6 +36,9 @@ internal sealed unsafe class DirectoryTable : IDisposable
         for (int i = 0; i < LockCount; i++)
             _locks[i] = new object();
     }
+
+    // Not in Dispose: a late handler may still look at the heads, which say "empty" by then.
+    ~DirectoryTable() => NativeMemory.Free(_slots);
 
     /// <summary>Number of slots.</summary>
     public int Slots { get; }
@@ -81,9 +89,9 @@ internal sealed unsafe class DirectoryTable : IDisposable
     /// <summary>Finds the record of a key of which only the bytes and their hash are at hand.</summary>
     public bool TryFind(int slot, ulong hash, ReadOnlySpan<byte> key, out RecordRef record)
     {
-        var found = Find(slot, hash, key);
-        record = new RecordRef(found);
-        return found != null;
+        int cell = Find(slot, hash, key);
+        record = new RecordRef(cell < 0 ? null : RecordIn(_slots[slot].Cells[cell]));
+        return cell >= 0;
     }
 
     /// <summary>
@@ -95,11 +103,28 @@ internal sealed unsafe class DirectoryTable : IDisposable
             Sse.Prefetch0(_slots + slot);
     }
 
-    /// <summary>Has the processor fetch the bucket of a key; needs no lock, as nothing is read through it.</summary>
-    public void PrefetchBucket(int slot, ulong hash)
+    /// <summary>Has the processor fetch the cell a key would be in; needs no lock, as nothing is read through it.</summary>
+    public void PrefetchCell(int slot, ulong hash)
     {
+        ref var head = ref _slots[slot];
         if (Sse.IsSupported)
-            Sse.Prefetch0(_slots[slot].BucketOf(hash));
+            Sse.Prefetch0(head.Cells + head.HomeOf(hash));
+    }
+
+    /// <summary>
+    /// Has the processor fetch the record a key would have; needs no lock: cells that were given back stay readable,
+    /// and an address that is old is only fetched, never used.
+    /// </summary>
+    public void PrefetchRecord(int slot, ulong hash)
+    {
+        ref var head = ref _slots[slot];
+        var cells = head.Cells;
+        int capacity = head.Capacity;
+        if (!Sse.IsSupported || cells == null || capacity > FewCells)
+            return;
+        var record = (byte*)RecordIn(cells[hash & (ulong)(capacity - 1)]);
+        Sse.Prefetch0(record);
+        Sse.Prefetch0(record + 64);
     }
 
     /// <summary>
@@ -112,11 +137,10 @@ internal sealed unsafe class DirectoryTable : IDisposable
         ref var head = ref Fresh(slot);
         if (record.Cleared < head.Cleared)
             return;
-        if (head.Count >= head.Buckets)
+        if ((head.Count + 1) * 8 > head.Capacity * 7)
             Grow(ref head);
         int replicas = record.Replicas.Length;
-        nuint bytes = (nuint)(sizeof(RecordHead) + (replicas * sizeof(ReplicaCell)) + key.Bytes.Length);
-        var made = (RecordHead*)NativeMemory.Alloc(bytes);
+        var made = (RecordHead*)_arena.Take(RecordHead.BytesOf(replicas, key.Bytes.Length));
         *made = new RecordHead
         {
             Hash = key.Hash,
@@ -134,9 +158,7 @@ internal sealed unsafe class DirectoryTable : IDisposable
         for (int i = 0; i < replicas; i++)
             cells[i] = new ReplicaCell(record.Replicas[i]);
         key.Bytes.CopyTo(new Span<byte>(cells + replicas, key.Bytes.Length));
-        var bucket = head.BucketOf(key.Hash);
-        made->Next = *bucket;
-        *bucket = (nint)made;
+        Insert(ref head, CellOf(key.Hash, made));
         head.Count++;
         head.Counter = Math.Max(head.Counter, record.Version.Counter);
         Interlocked.Increment(ref _records);
@@ -145,26 +167,26 @@ internal sealed unsafe class DirectoryTable : IDisposable
     /// <summary>Removes what the key has.</summary>
     public bool Remove(int slot, in MeshKey key)
     {
-        ref var head = ref Fresh(slot);
-        if (head.Count == 0)
+        int hole = Find(slot, key.Hash, key.Bytes);
+        if (hole < 0)
             return false;
-        var link = head.BucketOf(key.Hash);
-        while (*link != 0)
+        ref var head = ref _slots[slot];
+        Free(RecordIn(head.Cells[hole]));
+        // Those behind that would not be found past an empty cell move up.
+        int mask = head.Capacity - 1;
+        for (int at = (hole + 1) & mask; head.Cells[at] != 0; at = (at + 1) & mask)
         {
-            var record = (RecordHead*)*link;
-            if (record->Hash == key.Hash && new RecordRef(record).KeySpan.SequenceEqual(key.Bytes))
-            {
-                *link = record->Next;
-                NativeMemory.Free(record);
-                head.Count--;
-                Interlocked.Decrement(ref _records);
-                return true;
-            }
-
-            link = &record->Next;
+            int home = head.HomeOf(RecordIn(head.Cells[at])->Hash);
+            if (((at - home) & mask) < ((at - hole) & mask))
+                continue;
+            head.Cells[hole] = head.Cells[at];
+            hole = at;
         }
 
-        return false;
+        head.Cells[hole] = 0;
+        head.Count--;
+        Interlocked.Decrement(ref _records);
+        return true;
     }
 
     /// <summary>
@@ -173,13 +195,13 @@ internal sealed unsafe class DirectoryTable : IDisposable
     public void CopySlot(int slot, List<KeyedRecord> into, RecordTest? test = null)
     {
         ref var head = ref Fresh(slot);
-        for (int bucket = 0; bucket < head.Buckets; bucket++)
+        for (int cell = 0; cell < head.Capacity; cell++)
         {
-            for (var at = (RecordHead*)head.Table[bucket]; at != null; at = (RecordHead*)at->Next)
+            if (head.Cells[cell] == 0)
+                continue;
+            var record = new RecordRef(RecordIn(head.Cells[cell]));
+            if (test is null || test(record))
             {
-                var record = new RecordRef(at);
-                if (test is not null && !test(record))
-                    continue;
                 into.Add(new KeyedRecord(new MeshKey(record.KeySpan.ToArray()),
                     record.ToRecord() with { Cleared = head.Cleared }));
             }
@@ -191,10 +213,10 @@ internal sealed unsafe class DirectoryTable : IDisposable
     {
         ref var head = ref Fresh(slot);
         ulong digest = 0;
-        for (int bucket = 0; bucket < head.Buckets; bucket++)
+        for (int cell = 0; cell < head.Capacity; cell++)
         {
-            for (var at = (RecordHead*)head.Table[bucket]; at != null; at = (RecordHead*)at->Next)
-                digest += RecordDigest.Of(new RecordRef(at));
+            if (head.Cells[cell] != 0)
+                digest += RecordDigest.Of(new RecordRef(RecordIn(head.Cells[cell])));
         }
 
         return new SlotSummary(slot, head.Count, digest);
@@ -204,34 +226,41 @@ internal sealed unsafe class DirectoryTable : IDisposable
     public void Clear(int slot)
     {
         ref var head = ref _slots[slot];
-        for (int bucket = 0; bucket < head.Buckets; bucket++)
+        for (int cell = 0; cell < head.Capacity; cell++)
         {
-            var at = (RecordHead*)head.Table[bucket];
-            while (at != null)
-            {
-                var next = (RecordHead*)at->Next;
-                NativeMemory.Free(at);
-                at = next;
-            }
+            if (head.Cells[cell] != 0)
+                Free(RecordIn(head.Cells[cell]));
         }
 
         Interlocked.Add(ref _records, -head.Count);
-        NativeMemory.Free(head.Table);
+        var old = head;
         head = new SlotHead { Counter = head.Counter, Cleared = head.Cleared };
+        if (old.Capacity > 0)
+            _arena.Give(old.Cells, old.Capacity * sizeof(ulong));
     }
 
-    /// <inheritdoc/>
+    /// <summary>Drops every record; the memory itself goes when nobody can look at it any more.</summary>
     public void Dispose()
     {
-        if (_slots == null)
-            return;
         for (int slot = 0; slot < Slots; slot++)
         {
             lock (LockOf(slot))
                 Clear(slot);
         }
+    }
 
-        // The slot heads stay: a late handler may still look at them. They go with the process.
+    /// <summary>Address in the low 48 bits, the hash's low 16 bits above.</summary>
+    private static ulong CellOf(ulong hash, RecordHead* record) => (hash << 48) | (ulong)record;
+
+    private static RecordHead* RecordIn(ulong cell) => (RecordHead*)(cell & ((1ul << 48) - 1));
+
+    private static void Insert(ref SlotHead head, ulong cell)
+    {
+        int mask = head.Capacity - 1;
+        int at = head.HomeOf(RecordIn(cell)->Hash);
+        while (head.Cells[at] != 0)
+            at = (at + 1) & mask;
+        head.Cells[at] = cell;
     }
 
     /// <summary>A slot without the records that were there when everything was removed last.</summary>
@@ -248,54 +277,57 @@ internal sealed unsafe class DirectoryTable : IDisposable
         return ref head;
     }
 
-    private RecordHead* Find(int slot, ulong hash, ReadOnlySpan<byte> key)
+    /// <summary>The cell of a key, or -1.</summary>
+    private int Find(int slot, ulong hash, ReadOnlySpan<byte> key)
     {
         ref var head = ref Fresh(slot);
         if (head.Count == 0)
-            return null;
-        var at = (RecordHead*)*head.BucketOf(hash);
-        while (at != null)
+            return -1;
+        int mask = head.Capacity - 1;
+        for (int at = head.HomeOf(hash); head.Cells[at] != 0; at = (at + 1) & mask)
         {
-            if (at->Hash == hash && new RecordRef(at).KeySpan.SequenceEqual(key))
+            ulong cell = head.Cells[at];
+            if ((cell >> 48) != (hash & 0xFFFF))
+                continue;
+            var record = RecordIn(cell);
+            if (record->Hash == hash && new RecordRef(record).KeySpan.SequenceEqual(key))
                 return at;
-            at = (RecordHead*)at->Next;
         }
 
-        return null;
+        return -1;
     }
 
-    private static void Grow(ref SlotHead head)
+    private void Free(RecordHead* record) =>
+        _arena.Give(record, RecordHead.BytesOf(record->Replicas, record->KeyLength));
+
+    private void Grow(ref SlotHead head)
     {
-        int buckets = head.Buckets == 0 ? FirstBuckets : head.Buckets * 2;
         var old = head;
-        head.Table = (nint*)NativeMemory.AllocZeroed((nuint)buckets, (nuint)sizeof(nint));
-        head.Buckets = buckets;
-        for (int bucket = 0; bucket < old.Buckets; bucket++)
+        int capacity = head.Capacity == 0 ? FirstCells : head.Capacity * 2;
+        var cells = (ulong*)_arena.Take(capacity * sizeof(ulong));
+        new Span<ulong>(cells, capacity).Clear();
+        head.Cells = cells;
+        head.Capacity = capacity;
+        for (int cell = 0; cell < old.Capacity; cell++)
         {
-            var at = (RecordHead*)old.Table[bucket];
-            while (at != null)
-            {
-                var next = (RecordHead*)at->Next;
-                var into = head.BucketOf(at->Hash);
-                at->Next = *into;
-                *into = (nint)at;
-                at = next;
-            }
+            if (old.Cells[cell] != 0)
+                Insert(ref head, old.Cells[cell]);
         }
 
-        NativeMemory.Free(old.Table);
+        if (old.Capacity > 0)
+            _arena.Give(old.Cells, old.Capacity * sizeof(ulong));
     }
 
     private struct SlotHead
     {
-        public nint* Table;
+        public ulong* Cells;
         public long Counter;
         public long Cleared;
-        public int Buckets;
+        public int Capacity;
         public int Count;
 
-        /// <summary>The low bits choose the bucket: the top ones are the same in a whole slot.</summary>
-        public readonly nint* BucketOf(ulong hash) => Table + (hash & (ulong)(Buckets - 1));
+        /// <summary>The low bits choose the cell: the top ones are the same in a whole slot.</summary>
+        public readonly int HomeOf(ulong hash) => (int)(hash & (ulong)(Capacity - 1));
     }
 }
 
@@ -305,7 +337,6 @@ internal struct RecordHead
     public const byte Marked = 1;
     public const byte Tombstone = 2;
 
-    public nint Next;
     public ulong Hash;
     public long Epoch;
     public long Revision;
@@ -318,6 +349,10 @@ internal struct RecordHead
     public int KeyLength;
     public ushort Replicas;
     public byte Flags;
+
+    /// <summary>What a record takes, in bytes: head, replicas, key.</summary>
+    public static unsafe int BytesOf(int replicas, int keyLength) =>
+        sizeof(RecordHead) + (replicas * sizeof(ReplicaCell)) + keyLength;
 }
 
 /// <summary>A replica as the table keeps it.</summary>

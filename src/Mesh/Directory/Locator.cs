@@ -85,7 +85,10 @@ internal sealed class Locator(DirectoryTable table, OwnerService owner)
         var wants = new Wants(reader.ReadBoolean(), reader.ReadBoolean(), reader.ReadInt32());
         Wire.Leave(ref reader, fields, 4);
         foreach (var key in keys)
-            table.PrefetchBucket(table.SlotOf(key.Hash), key.Hash);
+            table.PrefetchCell(table.SlotOf(key.Hash), key.Hash);
+        foreach (var key in keys)
+            table.PrefetchRecord(table.SlotOf(key.Hash), key.Hash);
+
         LocateAnswer.Begin(ref answer, roles.View.Id, count);
         int written = 0;
         int room = wants.Inline > 0 ? Wire.MaxInline : 0;

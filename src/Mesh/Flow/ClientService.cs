@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
-using System.IO.Hashing;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Directory;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
+using Mooncake.Mesh.Transfer.Shm;
 
 namespace Mooncake.Mesh.Flow;
 
@@ -36,10 +36,33 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
         CancellationToken cancel)
     {
         var deadline = DeadlineOf(request.Head.TimeoutMilliseconds);
+        if (request.Client != 0)
+            return await ReserveOwnedAsync(request, deadline, cancel);
         var reservation = await BeginAsync(request.Head, deadline, cancel);
         if (!reservation.Succeeded)
             return reservation.Error!;
         return new ReserveAnswer(holder.Book.Add(reservation.Value, request.Head, from));
+    }
+
+    /// <summary>Reserves for a process of this host that fills the extent itself (rule A5).</summary>
+    private async Task<MeshResult<ReserveAnswer>> ReserveOwnedAsync(ReserveRequest request, Deadline deadline,
+        CancellationToken cancel)
+    {
+        if (holder.Processes.Find(request.Client) is not { } process)
+            return ClientProcess.Unknown(ClientProcess.ReserveStage);
+        if (process.TryReserve(request.Head.Size) is { } refusal)
+            return refusal;
+        var reservation = await BeginAsync(request.Head, deadline, cancel);
+        if (!reservation.Succeeded)
+        {
+            process.Unreserve(request.Head.Size);
+            return reservation.Error!;
+        }
+
+        if (!holder.Book.TryAddOwned(request.ReservationId, reservation.Value, request.Head, process))
+            return new MeshError(MeshErrorCode.Cancelled, "reserve", "the reservation was given up before it was made");
+        var extent = reservation.Value.Extent;
+        return new ReserveAnswer(request.ReservationId, extent.SegmentId, extent.Offset);
     }
 
     /// <inheritdoc/>
@@ -47,6 +70,9 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
     {
         if (holder.Book.Take(request.ReservationId) is not { } taken)
             return new MeshError(MeshErrorCode.NotFound, "seal", "the reservation has ended or is still written to");
+        // Bytes that the process put there itself are summed by it alone; the sums must make up the checksum.
+        if (taken.Owner is not null && taken.Reservation.Sums is null)
+            taken.Reservation.Sums = SliceSums.From(taken.Reservation.Size, request.Sums, request.Checksum);
         var deadline = DeadlineOf(taken.Head.TimeoutMilliseconds);
         return await FinishAsync(taken.Reservation, taken.Head, request.Checksum, deadline, cancel);
     }
@@ -77,7 +103,18 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
     private static unsafe void CopyIn(ReadOnlySpan<byte> value, Reservation reservation) =>
         value.CopyTo(new Span<byte>(reservation.Pointer, value.Length));
 
-    private static unsafe ulong SumOf(Reservation reservation) => NativeHash.Of(reservation.Pointer, reservation.Size);
+    /// <summary>The sums that were made while the bytes came, or else now.</summary>
+    private static unsafe SliceSums SumsOf(Reservation reservation)
+    {
+        if (reservation.Sums is null)
+        {
+            var sums = new SliceSums(reservation.Size);
+            sums.Take(reservation.Pointer);
+            reservation.Sums = sums;
+        }
+
+        return reservation.Sums;
+    }
 
     private async Task<MeshResult<Reservation>> BeginAsync(PutHead head, Deadline deadline, CancellationToken cancel)
     {
@@ -91,7 +128,7 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
     private async Task<MeshResult<PutAnswer>> FinishAsync(Reservation reservation, PutHead head, ulong checksum,
         Deadline deadline, CancellationToken cancel)
     {
-        ulong sum = SumOf(reservation);
+        ulong sum = SumsOf(reservation).Checksum;
         if (sum != checksum)
         {
             holder.Store.Abort(reservation);
@@ -123,21 +160,5 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
     {
         var limit = TimeSpan.FromMilliseconds(Math.Max(1, milliseconds));
         return new Deadline(context.Runtime.Time, limit < LongestPut ? limit : LongestPut);
-    }
-}
-
-/// <summary>XxHash3-64 over native memory of any length.</summary>
-internal static unsafe class NativeHash
-{
-    private const int Chunk = 1 << 30;
-
-    public static ulong Of(byte* bytes, long length)
-    {
-        if (length <= Chunk)
-            return XxHash3.HashToUInt64(new ReadOnlySpan<byte>(bytes, (int)length));
-        var hash = new XxHash3();
-        for (long at = 0; at < length; at += Chunk)
-            hash.Append(new ReadOnlySpan<byte>(bytes + at, (int)Math.Min(Chunk, length - at)));
-        return hash.GetCurrentHashAsUInt64();
     }
 }

@@ -3,6 +3,7 @@
 // On the data path.
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
 
 namespace Mooncake.Mesh.Flow;
@@ -19,13 +20,14 @@ internal sealed class ControlTransport(MeshCalls calls, long maxBytes, TimeProvi
 
     public bool CanRead(NodeRecord node) => true;
 
-    public bool CanWrite(NodeRecord node) => false;
+    public bool CanWrite(in ExtentWrite write) => false;
 
     public async Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
         CancellationToken cancel)
     {
         long start = time.GetTimestamp();
-        var request = new ReadRequest(read.SegmentId, read.Offset, read.Generation, 0, (int)read.Length);
+        var request = new ReadRequest(read.SegmentId, read.Offset, read.Generation, read.Skip,
+            (int)read.Length);
         var answer = await calls.ReadAsync(read.Node, request, timeout, cancel);
         if (!answer.Succeeded)
         {
@@ -39,15 +41,19 @@ internal sealed class ControlTransport(MeshCalls calls, long maxBytes, TimeProvi
             return TransferOutcome.Stale;
         if (answer.Value.Bytes.Length != read.Length)
             return TransferOutcome.Unreachable;
-        CopyTo(answer.Value.Bytes.Span, destination);
+        CopyTo(answer.Value.Bytes.Span, destination, read.Sums);
         return TransferOutcome.Done;
     }
 
-    public Task<TransferOutcome> WriteAsync(NodeRecord node, ulong reservationId, NativeRange source, TimeSpan timeout,
+    public Task<TransferOutcome> WriteAsync(ExtentWrite write, NativeRange source, TimeSpan timeout,
         CancellationToken cancel) => Task.FromResult(TransferOutcome.Unreachable);
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 
-    private static unsafe void CopyTo(ReadOnlySpan<byte> bytes, NativeRange destination) =>
-        bytes.CopyTo(new Span<byte>((byte*)destination.Address, bytes.Length));
+    private static unsafe void CopyTo(ReadOnlySpan<byte> bytes, NativeRange destination, SliceSums? sums)
+    {
+        byte* to = (byte*)destination.Address;
+        bytes.CopyTo(new Span<byte>(to, bytes.Length));
+        sums?.Take(to);
+    }
 }

@@ -2,7 +2,7 @@
 
 // On the data path.
 using Mooncake.Mesh.Control;
-using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
 
 namespace Mooncake.Mesh.Flow;
@@ -79,7 +79,7 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
             var limit = options.Deadline is null
                 ? new Deadline(context.Runtime.Time, TransferPlan.DefaultLimit(record.Size))
                 : deadline;
-            var outcome = await ReadAsync(record, range.Value, limit, cancel);
+            var outcome = await ReadAsync(record, range.Value, options.Verify, limit, cancel);
             if (outcome == TransferOutcome.Done)
                 return record.Size;
             if (outcome == TransferOutcome.Late)
@@ -107,7 +107,7 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
     private static unsafe ulong SumOf(ReadOnlySpan<byte> value)
     {
         fixed (byte* bytes = value)
-            return NativeHash.Of(bytes, value.Length);
+            return ObjectSum.Of(bytes, value.Length);
     }
 
     private static unsafe void CopyOut(ReadOnlySpan<byte> value, NativeRange range) =>
@@ -115,17 +115,18 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
 
     private static MeshError Miss(string why) => new(MeshErrorCode.NotFound, "get", why);
 
-    private async Task<TransferOutcome> ReadAsync(ObjectRecord record, NativeRange range, Deadline deadline,
-        CancellationToken cancel)
+    private async Task<TransferOutcome> ReadAsync(ObjectRecord record, NativeRange range, bool verify,
+        Deadline deadline, CancellationToken cancel)
     {
         var outcome = TransferOutcome.Unreachable;
+        var sums = verify ? new SliceSums(record.Size) : null;
         foreach (var (node, replica) in plan.Nearest(record.Replicas, context))
         {
-            var read = new ExtentRead(node, replica.SegmentId, replica.Offset, replica.Generation, record.Size);
+            var read = new ExtentRead(node, replica.SegmentId, replica.Offset, replica.Generation, record.Size, 0, sums);
             var result = await plan.ReadAsync(read, range, deadline.AtMost(deadline.Left), cancel);
             if (result == TransferOutcome.Done)
             {
-                if (SumOf(range, record.Size) == record.Checksum)
+                if (sums is null || sums.Checksum == record.Checksum)
                     return TransferOutcome.Done;
                 Interlocked.Increment(ref _corrupt);
                 result = TransferOutcome.Stale;
@@ -140,6 +141,4 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
 
         return outcome;
     }
-
-    private static unsafe ulong SumOf(NativeRange range, long size) => NativeHash.Of((byte*)range.Address, size);
 }

@@ -3,14 +3,15 @@
 // On the data path.
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Segments;
+using Mooncake.Mesh.Transfer.Shm;
 
 namespace Mooncake.Mesh.Flow;
 
 /// <summary>
 /// What this node does as a holder (rank 0): reads under a pin, drops, lists. Synchronous, never waits.
 /// </summary>
-internal sealed class HolderService(ObjectStore store, ReservationBook book, PublishFlow publish,
-    EvictionFlow eviction, ClearFlow clear, ulong incarnation) : IHolderCalls
+internal sealed class HolderService(ObjectStore store, ReservationBook book, ClientProcesses processes,
+    PublishFlow publish, EvictionFlow eviction, ClearFlow clear, ulong incarnation) : IHolderCalls
 {
     private const int PageObjects = Wire.MaxBatch;
     private const int MostLookedAt = 16 * Wire.MaxBatch;
@@ -110,6 +111,47 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Pub
 
     /// <inheritdoc/>
     public MeshResult<MatchPage> Match(in MatchRequest request) => _matcher.Match(request);
+
+    /// <inheritdoc/>
+    public MeshResult<ViewAnswer> View(in ViewExtentRequest request)
+    {
+        if (processes.Find(request.Client) is not { } process)
+            return ClientProcess.Unknown("view");
+        Close(process, request.Closed);
+        if (request.View == 0 || !store.TryPin(request.SegmentId, request.Offset, request.Generation, out var pin))
+            return new ViewAnswer(false);
+        return process.TryOpenView(request.View, pin) is { } refusal ? refusal : new ViewAnswer(true);
+    }
+
+    /// <inheritdoc/>
+    public MeshResult<ViewKeyAnswer> View(in ViewKeyRequest request, LocateAnswer located)
+    {
+        if (processes.Find(request.Client) is not { } process)
+            return ClientProcess.Unknown("view");
+        Close(process, request.Closed);
+        var replicas = located.RecordOf(0)?.Replicas ?? [];
+        int here = Array.FindIndex(replicas, replica => replica.Incarnation == incarnation);
+        if (here < 0 || !store.TryPin(replicas[here].SegmentId, replicas[here].Offset, replicas[here].Generation,
+            out var pin))
+            return new ViewKeyAnswer(located, -1);
+        return process.TryOpenView(request.View, pin) is { } refusal ? refusal : new ViewKeyAnswer(located, here);
+    }
+
+    /// <inheritdoc/>
+    public SumsAnswer Sums(in SumsRequest request)
+    {
+        if (!store.TryPin(request.SegmentId, request.Offset, request.Generation, out var pin))
+            return new SumsAnswer(false, []);
+        using (pin)
+            return new SumsAnswer(true, pin.Held.Sums ?? [pin.Held.Checksum]);
+    }
+
+    private void Close(ClientProcess process, ulong[] views)
+    {
+        foreach (ulong view in views)
+            process.CloseView(view);
+        processes.EndIfDone(process);
+    }
 
     /// <summary>The record of an object with the one replica that is here.</summary>
     public ObjectRecord RecordOf(HeldObject held) => new()

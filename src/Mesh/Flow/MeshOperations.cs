@@ -2,6 +2,7 @@
 
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
 
 namespace Mooncake.Mesh.Flow;
@@ -16,19 +17,32 @@ internal sealed class MeshOperations
     private readonly HolderChoice _choice;
     private readonly GetOperation _get;
 
-    public MeshOperations(FlowContext context, TransferPlan plan, string bootId)
+    private readonly RangeOperation _range;
+    private readonly ViewOperation _view;
+
+    /// <param name="context">View, calls, clock.</param>
+    /// <param name="plan">The transports.</param>
+    /// <param name="bootId">Boot id of this host.</param>
+    /// <param name="own">Memory of the node in this process; null in a client.</param>
+    public MeshOperations(FlowContext context, TransferPlan plan, string bootId, ObjectStore? own)
     {
         _context = context;
         _plan = plan;
         _choice = new HolderChoice(context, bootId);
         _get = new GetOperation(context, plan);
+        _range = new RangeOperation(context, plan);
+        _view = new ViewOperation(context, plan, own);
     }
 
     public FlowContext Context => _context;
 
     public TransferPlan Plan => _plan;
 
-    public GetOperation Reads => _get;
+    /// <summary>Reads that found their extent given to another object.</summary>
+    public long StaleReads => _get.StaleReads + _range.StaleReads;
+
+    /// <summary>Reads and views whose checksum was wrong while the generation was right.</summary>
+    public long CorruptReads => _get.CorruptReads + _range.CorruptReads + _view.Corrupt;
 
     public Task<MeshResult<PutOutcome>> PutAsync(MeshKey key, NativeRange value, PutOptions? options,
         CancellationToken cancel) =>
@@ -78,16 +92,50 @@ internal sealed class MeshOperations
         CancellationToken cancel) =>
         EndAsync("get", _get.RunAsync(key, target, options ?? GetOptions.Default, cancel), cancel);
 
+    /// <summary>Opens a view of one object, in the memory of a node of this host.</summary>
+    public Task<MeshResult<MappedView>> ViewAsync(MeshKey key, ViewOptions? options, CancellationToken cancel) =>
+        EndAsync("view", _view.RunAsync(key, options ?? ViewOptions.Default, cancel), cancel);
+
     /// <summary>Gets many; one result per position. One request per owner finds them all.</summary>
     public async Task<MeshResult<long>[]> GetManyAsync(IReadOnlyList<MeshKey> keys, IReadOnlyList<IGetTarget> targets,
         GetOptions? options, CancellationToken cancel)
     {
         options ??= GetOptions.Default;
+        var deadline = new Deadline(_context.Runtime.Time, options.Deadline ?? TransferPlan.DefaultLimit(0));
+        return await EachFoundAsync(keys, GetOperation.Wants, deadline, (index, record, value) =>
+            _get.RunAsync(keys[index], record, value, targets[index], options, deadline, cancel), cancel);
+    }
+
+    /// <summary>Reads a part of an object; its length.</summary>
+    public Task<MeshResult<long>> GetRangeAsync(ObjectRange range, NativeRange destination, GetOptions? options,
+        CancellationToken cancel)
+    {
+        options ??= GetOptions.Default;
+        var deadline = new Deadline(_context.Runtime.Time, options.Deadline ?? TransferPlan.DefaultLimit(0));
+        return EndAsync("get", _range.RunAsync(range, null, destination, options, deadline, cancel), cancel);
+    }
+
+    /// <summary>Reads parts of many objects; one result (the length) per position.</summary>
+    public async Task<MeshResult<long>[]> GetRangesAsync(IReadOnlyList<ObjectRange> ranges,
+        IReadOnlyList<NativeRange> destinations, GetOptions? options, CancellationToken cancel)
+    {
+        options ??= GetOptions.Default;
+        var deadline = new Deadline(_context.Runtime.Time, options.Deadline ?? TransferPlan.DefaultLimit(0));
+        var keys = new MeshKey[ranges.Count];
+        for (int i = 0; i < keys.Length; i++)
+            keys[i] = ranges[i].Key;
+        return await EachFoundAsync(keys, new LocateWants(Mark: true), deadline, (index, record, _) =>
+            _range.RunAsync(ranges[index], record, destinations[index], options, deadline, cancel), cancel);
+    }
+
+    /// <summary>Locates many keys with one request per owner, and reads what was found, some at a time.</summary>
+    private async Task<MeshResult<long>[]> EachFoundAsync(IReadOnlyList<MeshKey> keys, LocateWants wants,
+        Deadline deadline, Func<int, ObjectRecord?, ReadOnlyMemory<byte>, Task<MeshResult<long>>> read,
+        CancellationToken cancel)
+    {
         var results = new MeshResult<long>[keys.Count];
         var legal = LegalKeys(keys, i => results[i] = keys[i].Validate()!);
-        var deadline = new Deadline(_context.Runtime.Time, options.Deadline ?? TransferPlan.DefaultLimit(0));
-        var located = await LocateOperation.RunAsync(_context, legal.ConvertAll(i => keys[i]), GetOperation.Wants,
-            deadline, cancel);
+        var located = await LocateOperation.RunAsync(_context, legal.ConvertAll(i => keys[i]), wants, deadline, cancel);
         using var gate = new SemaphoreSlim(ParallelTransfers);
         var reads = new Task[legal.Count];
         for (int i = 0; i < reads.Length; i++)
@@ -114,8 +162,7 @@ internal sealed class MeshOperations
             await gate.WaitAsync(CancellationToken.None);
             try
             {
-                results[index] = await EndAsync("get", _get.RunAsync(keys[index], located.RecordOf(at),
-                    located.ValueOf(at), targets[index], options, deadline, cancel), cancel);
+                results[index] = await EndAsync("get", read(index, located.RecordOf(at), located.ValueOf(at)), cancel);
             }
             finally
             {

@@ -5,6 +5,7 @@ using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Transfer.Shm;
 
 namespace Mooncake.Mesh.Flow;
 
@@ -14,6 +15,9 @@ namespace Mooncake.Mesh.Flow;
 /// </summary>
 internal sealed class PutOperation
 {
+    private const int GiveUpTries = 5;
+    private static readonly TimeSpan GiveUpTimeout = TimeSpan.FromSeconds(1);
+
     private readonly FlowContext _context;
     private readonly TransferPlan _plan;
     private readonly HolderChoice _choice;
@@ -23,6 +27,7 @@ internal sealed class PutOperation
     private readonly Deadline _deadline;
     private readonly CancellationToken _cancel;
     private readonly ulong _objectId;
+    private SliceSums? _sums;
     private ulong _checksum;
     private readonly HashSet<string> _holders = [];
     private RecordVersion _version;
@@ -70,8 +75,9 @@ internal sealed class PutOperation
         // A large value is not carried to a holder only to be freed there: look first, without warming the key.
         if (_value.Length > Wire.MaxInlinePut && !_options.Replace)
             await LookAsync();
-        if (!IsDone && _checksum == 0)
-            _checksum = Sum();
+        // A larger one is summed while it is carried.
+        if (!IsDone && _value.Length <= Wire.MaxInlinePut)
+            _checksum = SumOf(_value);
         var backoff = default(Backoff);
         while (true)
         {
@@ -101,7 +107,7 @@ internal sealed class PutOperation
         _version = record.Version;
         _copies = record.Replicas.Length;
         if (_copies < _options.Replicas && record.Size == _value.Length)
-            _checksum = Sum();
+            _checksum = SumOf(_value);
         _ended = _checksum == 0 || _checksum != record.Checksum;
         foreach (var replica in record.Replicas)
         {
@@ -204,24 +210,84 @@ internal sealed class PutOperation
             (int)limit.TotalMilliseconds, _options.Replace && _made == 0, _options.Pin, _options.Group);
         if (_value.Length <= Wire.MaxInlinePut)
             return await _context.Calls.PutAsync(holder, new PutRequest(head, _checksum, Inline()), limit, _cancel);
-        var reserved = await _context.Calls.ReserveAsync(holder, new ReserveRequest(head), limit, _cancel);
+        ulong client = await ClientAtAsync(holder, limit);
+        var answer = await CarryAsync(holder, head, client, limit);
+        // What the process may not have, or no longer, in shared memory goes over a socket.
+        return answer.Error is { Stage: ClientProcess.ReserveStage }
+            ? await CarryAsync(holder, head, 0, limit)
+            : answer;
+    }
+
+    /// <summary>What this process is called at a holder whose memory it may write into itself; 0: it may not.</summary>
+    private async Task<ulong> ClientAtAsync(NodeRecord holder, TimeSpan limit)
+    {
+        if (_plan.Shared is not { } shared || _context.Calls.IsSelf(holder)
+            || await shared.HoldAsync(holder, limit, _cancel) is not { } mapping)
+            return 0;
+        ulong client = mapping.MayWrite ? mapping.Client : 0;
+        mapping.Release();
+        return client;
+    }
+
+    /// <summary>Reserves, carries the bytes, seals.</summary>
+    private async Task<MeshResult<PutAnswer>> CarryAsync(NodeRecord holder, PutHead head, ulong client, TimeSpan limit)
+    {
+        ulong id = client != 0 ? _context.Runtime.Random.NextUInt64() : 0;
+        var reserved = await _context.Calls.ReserveAsync(holder, new ReserveRequest(head, client, id), limit, _cancel);
         if (!reserved.Succeeded)
+        {
+            // It may have been made, with an answer that did not arrive.
+            if (client != 0 && reserved.Error!.Stage is "link" or "channel")
+                GiveUp(holder, id);
             return reserved.Error!;
-        ulong id = reserved.Value.ReservationId;
-        var carried = await _plan.WriteAsync(holder, id, _value, _deadline.AtMost(_deadline.Left), _cancel);
+        }
+
+        // Summed on the way to the first holder that gets all of it.
+        var sums = _sums is null ? new SliceSums(_value.Length) : null;
+        var write = new ExtentWrite(holder, reserved.Value.ReservationId, sums, client, reserved.Value.SegmentId,
+            reserved.Value.Offset);
+        var carried = await _plan.WriteAsync(write, _value, _deadline.AtMost(_deadline.Left), _cancel);
         if (carried != TransferOutcome.Done)
         {
-            await _context.Calls.AbandonAsync(holder, new AbandonRequest(id), TimeSpan.FromMilliseconds(100),
-                CancellationToken.None);
+            GiveUp(holder, write.ReservationId);
             return new MeshError(MeshErrorCode.Unavailable, "put:transfer",
                 $"the bytes did not reach {holder.NodeId}: {carried}");
         }
 
-        return await _context.Calls.SealAsync(holder, new SealRequest(id, _checksum),
-            _deadline.AtMost(_deadline.Left), _cancel);
+        if (sums is not null)
+        {
+            _sums = sums;
+            _checksum = sums.Checksum;
+        }
+
+        var seal = new SealRequest(write.ReservationId, _checksum, client != 0 ? _sums!.Values : null);
+        var answer = await _context.Calls.SealAsync(holder, seal, _deadline.AtMost(_deadline.Left), _cancel);
+        if (client != 0 && !answer.Succeeded)
+            GiveUp(holder, id);
+        return answer;
     }
 
-    private unsafe ulong Sum() => NativeHash.Of((byte*)_value.Address, _value.Length);
+    /// <summary>
+    /// Gives a reservation up, beside what comes next. Nothing of this process writes into it any more; one in shared
+    /// memory would otherwise last as long as the process.
+    /// </summary>
+    private void GiveUp(NodeRecord holder, ulong reservationId)
+    {
+        var context = _context;
+        _ = context.Runtime.Start(async () =>
+        {
+            for (int i = 0; i < GiveUpTries; i++)
+            {
+                var given = await context.Calls.AbandonAsync(holder, new AbandonRequest(reservationId), GiveUpTimeout,
+                    CancellationToken.None);
+                if (given.Succeeded)
+                    return;
+                await context.Runtime.Delay(GiveUpTimeout, CancellationToken.None);
+            }
+        });
+    }
+
+    private static unsafe ulong SumOf(NativeRange value) => ObjectSum.Of((byte*)value.Address, value.Length);
 
     private unsafe ReadOnlyMemory<byte> Inline() =>
         new ReadOnlySpan<byte>((byte*)_value.Address, (int)_value.Length).ToArray();

@@ -57,7 +57,18 @@ public sealed record GetOptions
 
     /// <summary>Longest time; null: 1 s to find the object, and 1 s more for each 64 MiB of it.</summary>
     public TimeSpan? Deadline { get; init; }
+
+    /// <summary>
+    /// Whether the bytes are compared with the object's checksum. That they are the object's, by its generation word,
+    /// is checked always.
+    /// </summary>
+    public bool Verify { get; init; } = true;
 }
+
+/// <summary>Where a read of a part of an object starts; how long it is the destination says.</summary>
+/// <param name="Key">The object's key.</param>
+/// <param name="Offset">First byte that is wanted.</param>
+public readonly record struct ObjectRange(MeshKey Key, long Offset);
 
 /// <summary>How a put ended.</summary>
 /// <param name="Existed">The key had an object already, which stays.</param>

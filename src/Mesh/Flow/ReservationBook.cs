@@ -4,17 +4,25 @@
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Transfer.Shm;
 
 namespace Mooncake.Mesh.Flow;
 
 /// <summary>
 /// Reservations whose bytes are on their way. Each ends by seal, abandon, its deadline, or with the connection it was
-/// made on; never while its bytes are being written (the write ends first). Thread-safe.
+/// made on; never while its bytes are being written (the write ends first). One that a process of this host fills
+/// itself, in shared memory, ends by seal, abandon or with that process alone: until then it may be written to at any
+/// time. Thread-safe.
 /// </summary>
 internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : IReservedMemory
 {
     private static readonly TimeSpan Slack = TimeSpan.FromSeconds(2);
+
+    /// <summary>Most abandoned reservations that are remembered because they have not been made yet.</summary>
+    private const int MostEarly = 1024;
+
     private readonly Dictionary<ulong, Entry> _entries = [];
+    private readonly Queue<ulong> _early = new();
 
     /// <summary>Reservations open now.</summary>
     public int Count
@@ -34,6 +42,40 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
         lock (_entries)
             _entries.Add(id, new Entry(reservation, head, runtime.Time.GetTimestamp(), expires, from));
         return id;
+    }
+
+    /// <summary>Notes a reservation that a process of this host fills itself, under the id it chose.</summary>
+    /// <returns>False when the process has ended, the id is taken, or was abandoned before it came: it is freed.</returns>
+    public bool TryAddOwned(ulong id, Reservation reservation, PutHead head, ClientProcess owner)
+    {
+        lock (_entries)
+        {
+            // An end that comes from now on finds the entry.
+            var entry = new Entry(reservation, head, runtime.Time.GetTimestamp(), TimeSpan.MaxValue, null, owner);
+            if (!owner.IsGone && !_early.Contains(id) && _entries.TryAdd(id, entry))
+                return true;
+        }
+
+        store.Abort(reservation);
+        owner.Unreserve(reservation.Size);
+        return false;
+    }
+
+    /// <summary>Frees what a process had reserved: it has ended, or has let go.</summary>
+    public void End(ClientProcess owner)
+    {
+        var left = new List<ulong>();
+        lock (_entries)
+        {
+            foreach (var (id, entry) in _entries)
+            {
+                if (entry.Owner == owner)
+                    left.Add(id);
+            }
+        }
+
+        foreach (ulong id in left)
+            Abandon(id);
     }
 
     /// <summary>Holds a reservation while it is written into; null when there is none, or it is written to.</summary>
@@ -59,6 +101,8 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
             entry.Writing = false;
             if (entry.Doomed && _entries.Remove(id))
                 doomed = entry.Reservation;
+            if (doomed is not null)
+                entry.Owner?.Unreserve(doomed.Size);
         }
 
         if (doomed is not null)
@@ -66,14 +110,15 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
     }
 
     /// <summary>Takes a reservation out to seal it; null when there is none or it is being written.</summary>
-    public (Reservation Reservation, PutHead Head)? Take(ulong id)
+    public (Reservation Reservation, PutHead Head, ClientProcess? Owner)? Take(ulong id)
     {
         lock (_entries)
         {
             if (!_entries.TryGetValue(id, out var entry) || entry.Writing || entry.Doomed)
                 return null;
             _entries.Remove(id);
-            return (entry.Reservation, entry.Head);
+            entry.Owner?.Unreserve(entry.Reservation.Size);
+            return (entry.Reservation, entry.Head, entry.Owner);
         }
     }
 
@@ -84,11 +129,20 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
         lock (_entries)
         {
             if (!_entries.TryGetValue(id, out var entry))
+            {
+                // Whoever waited in vain for a reservation gives it up, perhaps before it is made.
+                if (_early.Count >= MostEarly)
+                    _early.Dequeue();
+                _early.Enqueue(id);
                 return false;
+            }
+
             if (entry.Writing)
                 entry.Doomed = true;
             else if (_entries.Remove(id))
                 free = entry.Reservation;
+            if (free is not null)
+                entry.Owner?.Unreserve(free.Size);
         }
 
         if (free is not null)
@@ -116,9 +170,10 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
     }
 
     private bool IsOver(Entry entry) =>
-        entry.From is { IsOpen: false } || runtime.Time.GetElapsedTime(entry.Since) > entry.Limit;
+        entry.Owner is null && (entry.From is { IsOpen: false } || runtime.Time.GetElapsedTime(entry.Since) > entry.Limit);
 
-    private sealed class Entry(Reservation reservation, PutHead head, long since, TimeSpan limit, PeerChannel? from)
+    private sealed class Entry(Reservation reservation, PutHead head, long since, TimeSpan limit, PeerChannel? from,
+        ClientProcess? owner = null)
     {
         public Reservation Reservation { get; } = reservation;
 
@@ -129,6 +184,9 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
         public TimeSpan Limit { get; } = limit;
 
         public PeerChannel? From { get; } = from;
+
+        /// <summary>The process that fills it itself, or null.</summary>
+        public ClientProcess? Owner { get; } = owner;
 
         public bool Writing { get; set; }
 

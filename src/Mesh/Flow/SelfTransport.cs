@@ -16,13 +16,13 @@ internal sealed class SelfTransport(string nodeId, ObjectStore store, Reservatio
 
     public bool CanRead(NodeRecord node) => node.NodeId == nodeId;
 
-    public bool CanWrite(NodeRecord node) => node.NodeId == nodeId;
+    public bool CanWrite(in ExtentWrite write) => write.Node.NodeId == nodeId;
 
     public Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
         CancellationToken cancel) => Task.FromResult(Read(read, destination));
 
-    public Task<TransferOutcome> WriteAsync(NodeRecord node, ulong reservationId, NativeRange source, TimeSpan timeout,
-        CancellationToken cancel) => Task.FromResult(Write(reservationId, source));
+    public Task<TransferOutcome> WriteAsync(ExtentWrite write, NativeRange source, TimeSpan timeout,
+        CancellationToken cancel) => Task.FromResult(Write(write, source));
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 
@@ -32,21 +32,25 @@ internal sealed class SelfTransport(string nodeId, ObjectStore store, Reservatio
             return TransferOutcome.Stale;
         using (pin)
         {
-            if (read.Length > pin.Length)
+            if (read.Length > pin.Length || read.Skip > pin.Length - read.Length || read.Length > destination.Length)
                 return TransferOutcome.Stale;
-            Buffer.MemoryCopy(pin.Pointer, (byte*)destination.Address, destination.Length, read.Length);
+            SummedCopy.Run(pin.Pointer + read.Skip, (byte*)destination.Address, read.Length, read.Sums);
             return TransferOutcome.Done;
         }
     }
 
-    private unsafe TransferOutcome Write(ulong reservationId, NativeRange source)
+    private unsafe TransferOutcome Write(in ExtentWrite write, NativeRange source)
     {
-        if (book.BeginWrite(reservationId) is not { } reservation)
+        if (book.BeginWrite(write.ReservationId) is not { } reservation)
             return TransferOutcome.Stale;
         bool fits = source.Length == reservation.Size;
         if (fits)
-            Buffer.MemoryCopy((byte*)source.Address, reservation.Pointer, reservation.Size, source.Length);
-        book.EndWrite(reservationId);
+        {
+            SummedCopy.Run((byte*)source.Address, reservation.Pointer, source.Length, write.Sums);
+            reservation.Sums = write.Sums;
+        }
+
+        book.EndWrite(write.ReservationId);
         return fits ? TransferOutcome.Done : TransferOutcome.Stale;
     }
 }

@@ -12,8 +12,10 @@ public sealed class HeldObject
 {
     private NumberedVersion _version = NumberedVersion.None;
 
-    internal HeldObject(MeshKey key, ulong objectId, ulong checksum, Extent extent, HeldAttributes attributes = default)
+    internal HeldObject(MeshKey key, ulong objectId, ulong checksum, Extent extent, HeldAttributes attributes = default,
+        SliceSums? sums = null)
     {
+        Sums = sums is { Values.Length: > 1 } ? sums.Values : null;
         Key = key;
         ObjectId = objectId;
         Checksum = checksum;
@@ -42,6 +44,9 @@ public sealed class HeldObject
 
     /// <summary>Checksum of all its bytes, as given at <see cref="ObjectStore.Seal"/>.</summary>
     public ulong Checksum { get; }
+
+    /// <summary>The sums of its slices, which make up the checksum; null of an object of one slice.</summary>
+    internal ulong[]? Sums { get; }
 
     /// <summary>Where its bytes are; true as long as the generation word says so.</summary>
     public Extent Extent { get; }

@@ -68,7 +68,7 @@ internal sealed class HeldTable(SegmentSet segments, VictimOrder victims, long h
     public HeldObject Seal(Reservation reservation, ulong checksum)
     {
         var held = new HeldObject(reservation.Key, reservation.ObjectId, checksum, reservation.Extent,
-            reservation.Attributes);
+            reservation.Attributes, reservation.Sums);
         Live += held.Occupied;
         segments.All[held.Extent.SegmentId].Live.Add(held.Extent.Offset, held);
         return held;

@@ -116,7 +116,17 @@ public sealed unsafe class MemoryBlock : IDisposable
     /// <param name="length">Length in bytes.</param>
     /// <param name="populate">Whether to map all pages at once: half the cost of faulting them in one by one.</param>
     /// <returns>The block; InvalidArgument when the descriptor's file cannot be what it claims; System.</returns>
-    public static MeshResult<MemoryBlock> MapReadOnly(int fd, long length, bool populate = false)
+    public static MeshResult<MemoryBlock> MapReadOnly(int fd, long length, bool populate = false) =>
+        MapPeer(fd, length, LibC.PROT_READ, populate);
+
+    /// <summary>Maps the memory of another process of this host for reading and writing (rule A5).</summary>
+    /// <param name="fd">A descriptor from <see cref="OpenWritable"/>; owned, and closed, by this call.</param>
+    /// <param name="length">Length in bytes.</param>
+    /// <returns>As <see cref="MapReadOnly"/>.</returns>
+    public static MeshResult<MemoryBlock> MapWritable(int fd, long length) =>
+        MapPeer(fd, length, LibC.PROT_READ | LibC.PROT_WRITE, populate: false);
+
+    private static MeshResult<MemoryBlock> MapPeer(int fd, long length, int protection, bool populate)
     {
         try
         {
@@ -138,7 +148,7 @@ public sealed unsafe class MemoryBlock : IDisposable
             }
 
             int flags = LibC.MAP_SHARED | (populate ? LibC.MAP_POPULATE : 0);
-            nint address = LibC.mmap(0, (nuint)size, LibC.PROT_READ, flags, fd, 0);
+            nint address = LibC.mmap(0, (nuint)size, protection, flags, fd, 0);
             if (address == LibC.MAP_FAILED)
                 return LibCErrors.Last(Stage, $"mmap of {size} bytes of a peer's segment");
             var block = new MemoryBlock(-1, (byte*)address, length, size, hugePages: false, writable: false);
@@ -169,6 +179,22 @@ public sealed unsafe class MemoryBlock : IDisposable
                 int fd = LibC.open(native, LibC.O_RDONLY | LibC.O_CLOEXEC, 0);
                 return fd >= 0 ? fd : LibCErrors.Last(Stage, "open of a segment for reading through /proc/self/fd");
             }
+        }
+    }
+
+    /// <summary>
+    /// A descriptor that may map the memory for writing, for a client that fills its own reservations; the caller
+    /// closes it.
+    /// </summary>
+    /// <returns>As <see cref="OpenReadOnly"/>.</returns>
+    public MeshResult<int> OpenWritable()
+    {
+        lock (_gate)
+        {
+            if (_fd < 0)
+                return new MeshError(MeshErrorCode.Closed, Stage, "the memory block is closed or a peer's");
+            int fd = LibC.fcntl(_fd, LibC.F_DUPFD_CLOEXEC, 0);
+            return fd >= 0 ? fd : LibCErrors.Last(Stage, "duplicating a segment's descriptor");
         }
     }
 

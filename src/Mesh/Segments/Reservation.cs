@@ -37,6 +37,9 @@ public sealed class Reservation
     /// <summary>The first byte to fill; not to be used once the reservation has ended.</summary>
     public unsafe byte* Pointer { get; }
 
+    /// <summary>Sums of its bytes, when all of them came and were summed on the way; null otherwise.</summary>
+    internal SliceSums? Sums { get; set; }
+
     /// <summary>Whether it was sealed or aborted.</summary>
     internal bool Ended { get; set; }
 }

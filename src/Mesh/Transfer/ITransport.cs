@@ -2,6 +2,7 @@
 
 // On the data path.
 using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Segments;
 
 namespace Mooncake.Mesh.Transfer;
 
@@ -46,8 +47,21 @@ public readonly record struct NativeRange(nint Address, long Length)
 /// <param name="SegmentId">Its segment.</param>
 /// <param name="Offset">Where the extent starts, in bytes.</param>
 /// <param name="Generation">The word that proves the extent still holds the object.</param>
-/// <param name="Length">Bytes to read, from the start of the extent.</param>
-public readonly record struct ExtentRead(NodeRecord Node, int SegmentId, long Offset, ulong Generation, long Length);
+/// <param name="Length">Bytes to read.</param>
+/// <param name="Skip">Where in the extent they start, in bytes.</param>
+/// <param name="Sums">Filled with the sums of what was read, on the way; null: none are wanted.</param>
+public readonly record struct ExtentRead(NodeRecord Node, int SegmentId, long Offset, ulong Generation, long Length,
+    long Skip = 0, SliceSums? Sums = null);
+
+/// <summary>A reservation at one holder, whose bytes are to be carried there.</summary>
+/// <param name="Node">The holder.</param>
+/// <param name="ReservationId">The reservation.</param>
+/// <param name="Sums">Filled with the sums of what was sent, on the way; null: none are wanted.</param>
+/// <param name="Client">Whose reservation in shared memory it is, or 0: only the holder may write.</param>
+/// <param name="SegmentId">With a client: the segment.</param>
+/// <param name="Offset">With a client: where the extent starts, in bytes.</param>
+public readonly record struct ExtentWrite(NodeRecord Node, ulong ReservationId, SliceSums? Sums = null,
+    ulong Client = 0, int SegmentId = 0, long Offset = 0);
 
 /// <summary>
 /// Moves bytes between a caller's memory and a holder's segment. It says what it reaches and moves bytes; it decides
@@ -65,12 +79,12 @@ public interface ITransport : IAsyncDisposable
     /// <summary>Whether it can read from this node's segments.</summary>
     bool CanRead(NodeRecord node);
 
-    /// <summary>Whether it can carry the bytes of a reservation to this node.</summary>
-    bool CanWrite(NodeRecord node);
+    /// <summary>Whether it can carry the bytes of a reservation to its holder.</summary>
+    bool CanWrite(in ExtentWrite write);
 
     /// <summary>
     /// Reads an extent into <paramref name="destination"/>, and after the last byte checks that the word is still the
-    /// one asked for (rule A1).
+    /// one asked for (rule A1). Once done, the sums are those of what has arrived.
     /// </summary>
     Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
         CancellationToken cancel);
@@ -78,6 +92,6 @@ public interface ITransport : IAsyncDisposable
     /// <summary>
     /// Carries all bytes of a reservation to its holder, which writes them into the extent (rule A5).
     /// </summary>
-    Task<TransferOutcome> WriteAsync(NodeRecord node, ulong reservationId, NativeRange source, TimeSpan timeout,
+    Task<TransferOutcome> WriteAsync(ExtentWrite write, NativeRange source, TimeSpan timeout,
         CancellationToken cancel);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
-using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Transfer.Shm;
 
 namespace Mooncake.Mesh.Transfer;
 
@@ -18,6 +18,9 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvi
 
     /// <summary>The transports, best first.</summary>
     public IReadOnlyList<ITransport> Transports => transports;
+
+    /// <summary>Shared memory with nodes of this host, or null.</summary>
+    internal ShmTransport? Shared { get; init; }
 
     /// <summary>The time a call may take by default: 1 s, and 1 s more for each 64 MiB.</summary>
     public static TimeSpan DefaultLimit(long bytes) => TimeSpan.FromSeconds(1 + (bytes / BytesPerSecond));
@@ -49,16 +52,15 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvi
     }
 
     /// <summary>Carries the bytes of a reservation to its holder.</summary>
-    public async Task<TransferOutcome> WriteAsync(NodeRecord node, ulong reservationId, NativeRange source,
-        TimeSpan timeout, CancellationToken cancel)
+    public async Task<TransferOutcome> WriteAsync(ExtentWrite write, NativeRange source, TimeSpan timeout,
+        CancellationToken cancel)
     {
         long start = time.GetTimestamp();
         for (int i = 0; i < transports.Count; i++)
         {
-            if (source.Length > transports[i].MaxBytes || !transports[i].CanWrite(node))
+            if (source.Length > transports[i].MaxBytes || !transports[i].CanWrite(write))
                 continue;
-            var outcome = await transports[i].WriteAsync(node, reservationId, source, LeftOf(timeout, start),
-                cancel);
+            var outcome = await transports[i].WriteAsync(write, source, LeftOf(timeout, start), cancel);
             if (outcome == TransferOutcome.Done)
                 Interlocked.Add(ref _bytesWritten[i], source.Length);
             if (outcome != TransferOutcome.Unreachable)

@@ -14,6 +14,7 @@ public sealed class LibCLayoutTests
     private static readonly Dictionary<Type, string> Structures = new()
     {
         [typeof(timeval)] = "struct timeval",
+        [typeof(ucred)] = "struct ucred",
         [typeof(pollfd)] = "struct pollfd",
         [typeof(iovec)] = "struct iovec",
         [typeof(msghdr)] = "struct msghdr",
@@ -36,7 +37,9 @@ public sealed class LibCLayoutTests
             #include <fcntl.h>
             #include <poll.h>
             #include <stddef.h>
+            #include <sys/eventfd.h>
             #include <sys/socket.h>
+            #include <sys/syscall.h>
             #include <sys/time.h>
             #include <sys/uio.h>
 

@@ -32,23 +32,26 @@ internal sealed class TransferWorld : IAsyncDisposable
 
     public ObjectStore Store => Node.Holder.Store;
 
-    public static async Task<TransferWorld> StartAsync(long segmentBytes = 128 << 20)
+    public static async Task<TransferWorld> StartAsync(long segmentBytes = 128 << 20,
+        Func<MeshNodeOptions, MeshNodeOptions>? change = null)
     {
         string directory = System.IO.Directory.CreateTempSubdirectory("mesh-transfer-").FullName;
         var runtime = new MeshRuntime { Network = new SocketNetwork() };
-        var node = await StartNodeAsync(directory, runtime, segmentBytes);
+        var node = await StartNodeAsync(directory, runtime, segmentBytes, change);
         return new TransferWorld(directory, node, runtime);
     }
 
-    public static async Task<MeshNode> StartNodeAsync(string directory, MeshRuntime runtime, long segmentBytes)
+    public static async Task<MeshNode> StartNodeAsync(string directory, MeshRuntime runtime, long segmentBytes,
+        Func<MeshNodeOptions, MeshNodeOptions>? change = null)
     {
         var registry = new EmbeddedRegistryStore(TimeProvider.System, RandomSource.System);
-        var node = await MeshNode.StartAsync(new MeshNodeOptions
+        var options = new MeshNodeOptions
         {
             NodeId = "holder",
             SocketPath = Path.Combine(directory, "mesh.sock"),
             Segments = [new SegmentOptions { Length = segmentBytes, HugePages = false, PreTouch = false }],
-        }, new EmbeddedRegistry(registry, runtime), runtime, TestContext.Current.CancellationToken);
+        };
+        var node = await MeshNode.StartAsync(change?.Invoke(options) ?? options, new EmbeddedRegistry(registry, runtime), runtime, TestContext.Current.CancellationToken);
         return node.Value;
     }
 
@@ -57,6 +60,14 @@ internal sealed class TransferWorld : IAsyncDisposable
     /// </summary>
     public PeerDialer Dialer(bool sameHost = true) =>
         new(Hello, Runtime, sameHost ? HostIdentity.BootId : "", TimeSpan.FromSeconds(60));
+
+    /// <summary>A client as another process would be, with or without what needs the same host.</summary>
+    public async Task<ClientPeer> ClientAsync(bool sameHost = true)
+    {
+        var client = new ClientPeer("default", [Node.Endpoint], null, Runtime, sameHost ? HostIdentity.BootId : "");
+        Assert.Null(await client.ConnectAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken));
+        return client;
+    }
 
     public MeshCalls Calls()
     {

@@ -49,18 +49,61 @@ public abstract class TransportConformance : IAsyncLifetime
         new Random(size).NextBytes(value);
         var held = World.Hold(value);
         using var destination = new GuardedMemory(size);
+        var read = new SliceSums(size);
+        Assert.Equal(TransferOutcome.Done, await ReadAsync(World.ReadOf(held) with { Sums = read }, destination));
+        Assert.True(destination.Bytes.SequenceEqual(value));
+        Assert.Equal(SumOf(value), read.Checksum);
+        destination.AssertGuards();
+        destination.Bytes.Clear();
         Assert.Equal(TransferOutcome.Done, await ReadAsync(World.ReadOf(held), destination));
         Assert.True(destination.Bytes.SequenceEqual(value));
-        destination.AssertGuards();
 
-        if (!Transport.CanWrite(World.Record))
-            return;
         ulong id = World.Reserve(size);
-        Assert.Equal(TransferOutcome.Done,
-            await Transport.WriteAsync(World.Record, id, destination.Range, Long, Cancel));
-        var (reservation, _) = World.Node.Holder.Book.Take(id)!.Value;
+        var written = new SliceSums(size);
+        var write = new ExtentWrite(World.Record, id, written);
+        if (!Transport.CanWrite(write))
+            return;
+        Assert.Equal(TransferOutcome.Done, await Transport.WriteAsync(write, destination.Range, Long, Cancel));
+        var (reservation, _, _) = World.Node.Holder.Book.Take(id)!.Value;
         Assert.True(BytesOf(reservation).SequenceEqual(value));
+        Assert.Equal(SumOf(value), written.Checksum);
+        Assert.Equal(SumOf(value), reservation.Sums!.Checksum);
         World.Store.Abort(reservation);
+    }
+
+    [Fact]
+    public async Task A_part_arrives_with_the_sums_of_its_slices()
+    {
+        const int Slice = (int)ObjectSum.SmallestSlice;
+        byte[] value = new byte[(5 * Slice) + 77];
+        new Random(5).NextBytes(value);
+        var held = World.Hold(value);
+        foreach (var (from, length) in ((int, int)[])[(0, Slice), (Slice, Slice), (5 * Slice, 77), (4 * Slice, 77 + Slice)])
+        {
+            if (length > Transport.MaxBytes)
+                continue;
+            using var destination = new GuardedMemory(length);
+            var sums = new SliceSums(value.Length, from, length);
+            var read = World.ReadOf(held) with { Skip = from, Length = length, Sums = sums };
+            Assert.Equal(TransferOutcome.Done, await ReadAsync(read, destination));
+            Assert.True(destination.Bytes.SequenceEqual(value.AsSpan(from, length)));
+            for (int i = 0; i < sums.Values.Length; i++)
+            {
+                int at = from + (i * Slice);
+                Assert.Equal(SumOf(value.AsSpan(at, Math.Min(Slice, from + length - at))), sums.Values[i]);
+            }
+        }
+
+        using var beyond = new GuardedMemory(Slice);
+        if (KnowsLengths)
+        {
+            var read = World.ReadOf(held) with { Skip = (5 * Slice) + 1, Length = 77 };
+            Assert.NotEqual(TransferOutcome.Done, await ReadAsync(read, beyond));
+            Assert.NotEqual(TransferOutcome.Done, await ReadAsync(read with { Skip = long.MaxValue - 3 }, beyond));
+        }
+
+        Assert.NotEqual(TransferOutcome.Done, await ReadAsync(World.ReadOf(held) with { Skip = -1 }, beyond));
+        beyond.AssertGuards();
     }
 
     [Fact]
@@ -107,13 +150,14 @@ public abstract class TransportConformance : IAsyncLifetime
         // The holder knows how long its object is; a reader of shared memory knows only where the segment ends.
         if (KnowsLengths)
             Assert.NotEqual(TransferOutcome.Done, await ReadAsync(read with { Length = 5001 }, destination));
-        if (Transport.CanWrite(World.Record))
+        var write = new ExtentWrite(World.Record, 12345);
+        if (Transport.CanWrite(write))
         {
             Assert.NotEqual(TransferOutcome.Done,
-                await Transport.WriteAsync(World.Record, 12345, destination.Range, Long, Cancel));
+                await Transport.WriteAsync(write, destination.Range, Long, Cancel));
             ulong id = World.Reserve(destination.Range.Length - 1);
             Assert.NotEqual(TransferOutcome.Done,
-                await Transport.WriteAsync(World.Record, id, destination.Range, Long, Cancel));
+                await Transport.WriteAsync(write with { ReservationId = id }, destination.Range, Long, Cancel));
         }
 
         Assert.Equal(TransferOutcome.Done, await ReadAsync(read, destination));
@@ -301,6 +345,12 @@ public abstract class TransportConformance : IAsyncLifetime
 
     private Task<TransferOutcome> ReadAsync(ExtentRead read, GuardedMemory destination) =>
         Transport.ReadAsync(read, destination.Range, Long, Cancel);
+
+    private static unsafe ulong SumOf(ReadOnlySpan<byte> bytes)
+    {
+        fixed (byte* first = bytes)
+            return ObjectSum.Of(first, bytes.Length);
+    }
 
     private static unsafe ReadOnlySpan<byte> BytesOf(Reservation reservation) =>
         new(reservation.Pointer, (int)reservation.Size);

@@ -19,6 +19,7 @@ internal static unsafe partial class LibC
     public const int O_CLOEXEC = 0x80000;
 
     public const int SOL_SOCKET = 1;
+    public const int SO_PEERCRED = 17;
     public const int SO_RCVTIMEO = 20;
     public const int SO_SNDTIMEO = 21;
     public const int SCM_RIGHTS = 1;
@@ -31,6 +32,12 @@ internal static unsafe partial class LibC
     public const int MSG_CMSG_CLOEXEC = 0x40000000;
 
     public const short POLLIN = 0x1;
+    public const short POLLHUP = 0x10;
+
+    public const int EFD_CLOEXEC = 0x80000;
+
+    /// <summary>Number of pidfd_open(2), the same on every processor.</summary>
+    public const int SYS_pidfd_open = 434;
 
     public const int ENOENT = 2;
     public const int EINTR = 4;
@@ -57,6 +64,37 @@ internal static unsafe partial class LibC
     /// <summary>https://man7.org/linux/man-pages/man2/setsockopt.2.html: 0, or -1.</summary>
     [LibraryImport("libc", SetLastError = true)]
     public static partial int setsockopt(int sockfd, int level, int optname, void* optval, uint optlen);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/getsockopt.2.html: 0, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int getsockopt(int sockfd, int level, int optname, void* optval, uint* optlen);
+
+    /// <summary>
+    /// https://man7.org/linux/man-pages/man2/pidfd_open.2.html through syscall(2), as older C libraries have no
+    /// wrapper: a new descriptor that becomes readable when the process ends, or -1.
+    /// </summary>
+    [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
+    public static partial nint pidfd_open(nint number, nint pid, nint flags);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/eventfd.2.html: a new descriptor, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int eventfd(uint initval, int flags);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/read.2.html: bytes, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint read(int fd, void* buf, nuint count);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/write.2.html: bytes, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint write(int fd, void* buf, nuint count);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/geteuid.2.html: never fails.</summary>
+    [LibraryImport("libc")]
+    public static partial uint geteuid();
+
+    /// <summary>https://man7.org/linux/man-pages/man2/getegid.2.html: never fails.</summary>
+    [LibraryImport("libc")]
+    public static partial uint getegid();
 
     /// <summary>https://man7.org/linux/man-pages/man2/send.2.html: bytes taken, or -1.</summary>
     [LibraryImport("libc", SetLastError = true)]
@@ -89,6 +127,15 @@ internal struct timeval
 {
     public long tv_sec;
     public long tv_usec;
+}
+
+/// <summary>bits/socket.h: who connected, as the kernel saw it then.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct ucred
+{
+    public int pid;
+    public uint uid;
+    public uint gid;
 }
 
 /// <summary>poll.h.</summary>

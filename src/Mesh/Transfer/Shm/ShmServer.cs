@@ -11,7 +11,8 @@ namespace Mooncake.Mesh.Transfer.Shm;
 
 /// <summary>
 /// The holder's side of shared memory: hands read-only descriptors of its segments and generation tables to processes
-/// that may open its Unix socket, and keeps the connection open as the sign that it lives. Thread-safe.
+/// that may open its Unix socket, writable ones of its segments to those that may write, and keeps the connection open
+/// as the sign that it lives. Thread-safe.
 /// </summary>
 internal sealed class ShmServer : IAsyncDisposable
 {
@@ -21,12 +22,14 @@ internal sealed class ShmServer : IAsyncDisposable
     private readonly HashSet<SocketConnection> _open = [];
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly ObjectStore _store;
+    private readonly ClientProcesses _processes;
     private readonly ILogger _log;
     private bool _closed;
 
-    public ShmServer(ObjectStore store, MeshRuntime runtime)
+    public ShmServer(ObjectStore store, ClientProcesses processes, MeshRuntime runtime)
     {
         _store = store;
+        _processes = processes;
         _log = runtime.Log.CreateLogger("mesh.shm");
     }
 
@@ -65,11 +68,13 @@ internal sealed class ShmServer : IAsyncDisposable
     private async Task ServeAsync(SocketConnection connection)
     {
         byte[] request = new byte[ShmFrame.RequestBytes];
+        ClientProcess? process = null;
         try
         {
+            process = _processes.Add(connection.Socket);
             // A request is one small write: it arrives whole, or it is not from us.
             while (await connection.ReceiveAsync(request, CancellationToken.None) == request.Length
-                && TryHandOver(connection.Socket, ShmFrame.FirstOf(request)))
+                && TryServe(connection.Socket, request, process))
             {
             }
         }
@@ -80,6 +85,8 @@ internal sealed class ShmServer : IAsyncDisposable
         finally
         {
             connection.Abort();
+            if (process is not null)
+                _processes.Disconnected(process);
             lock (_open)
             {
                 _open.Remove(connection);
@@ -89,15 +96,27 @@ internal sealed class ShmServer : IAsyncDisposable
         }
     }
 
-    private bool TryHandOver(Socket socket, int first)
+    private bool TryServe(Socket socket, ReadOnlySpan<byte> request, ClientProcess? process)
+    {
+        if (!ShmFrame.TryReadRequest(request, out var what, out int first))
+            return false;
+        if (what == ShmRequest.Map)
+            return TryHandOver(socket, first, process);
+        if (process is not null)
+            _processes.End(process);
+        return false;
+    }
+
+    private bool TryHandOver(Socket socket, int first, ClientProcess? process)
     {
         var segments = _store.Segments;
-        if (first < 0 || first > segments.Count)
+        if (first > segments.Count)
             return false;
         int count = Math.Min(segments.Count - first, ShmFrame.PageSegments);
         Span<byte> answer = stackalloc byte[ShmFrame.MostBytes];
         Span<int> descriptors = stackalloc int[DescriptorMessage.MostDescriptors];
-        ShmFrame.WriteHeader(answer, segments.Count, first, count);
+        bool mayWrite = process is { MayWrite: true };
+        ShmFrame.WriteHead(answer, new ShmHead(segments.Count, first, count, process?.Token ?? 0, mayWrite));
         int opened = 0;
         try
         {
@@ -105,8 +124,9 @@ internal sealed class ShmServer : IAsyncDisposable
             {
                 var segment = segments[first + i];
                 ShmFrame.WriteSegment(answer, i, segment.Memory.Length, segment.Generations.Memory.Length);
-                if (!TryOpen(segment.Memory, descriptors, ref opened)
-                    || !TryOpen(segment.Generations.Memory, descriptors, ref opened))
+                if (!TryKeep(segment.Memory.OpenReadOnly(), descriptors, ref opened)
+                    || !TryKeep(segment.Generations.Memory.OpenReadOnly(), descriptors, ref opened)
+                    || (mayWrite && !TryKeep(segment.Memory.OpenWritable(), descriptors, ref opened)))
                     return false;
             }
 
@@ -123,9 +143,8 @@ internal sealed class ShmServer : IAsyncDisposable
         }
     }
 
-    private bool TryOpen(MemoryBlock block, Span<int> descriptors, ref int opened)
+    private bool TryKeep(MeshResult<int> fd, Span<int> descriptors, ref int opened)
     {
-        var fd = block.OpenReadOnly();
         if (fd.Succeeded)
             descriptors[opened++] = fd.Value;
         else

@@ -8,7 +8,7 @@ namespace Mooncake.Mesh.Transfer.Shm;
 
 /// <summary>
 /// Reads from holders on this host: one copy out of their memory, mapped read-only, then the check of the generation
-/// word (rule A1). A holder whose memory cannot be had is remembered, and left to the next transport. Thread-safe.
+/// word (rule A1). Writes into reservations of this process where the holder lets it. A holder whose memory cannot be had is remembered, and left to the next transport. Thread-safe.
 /// </summary>
 internal sealed class ShmTransport : ITransport
 {
@@ -54,7 +54,13 @@ internal sealed class ShmTransport : ITransport
     }
 
     /// <inheritdoc/>
-    public bool CanWrite(NodeRecord node) => false;
+    public bool CanWrite(in ExtentWrite write)
+    {
+        if (write.Client == 0)
+            return false;
+        lock (_peers)
+            return _peers.TryGetValue(write.Node.Incarnation, out var peer) && peer.Mapping?.Client == write.Client;
+    }
 
     /// <inheritdoc/>
     public Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
@@ -65,13 +71,31 @@ internal sealed class ShmTransport : ITransport
         if (cancel.IsCancellationRequested)
             return Outcomes.Late;
         return TryHold(read.Node) is { } mapping
-            ? RunAsync(mapping, read, destination, timeout, cancel)
+            ? ReadAsync(mapping, read, destination, timeout, cancel)
             : OpenAndReadAsync(read, destination, timeout, cancel);
     }
 
     /// <inheritdoc/>
-    public Task<TransferOutcome> WriteAsync(NodeRecord node, ulong reservationId, NativeRange source, TimeSpan timeout,
-        CancellationToken cancel) => Outcomes.Unreachable;
+    public Task<TransferOutcome> WriteAsync(ExtentWrite write, NativeRange source, TimeSpan timeout,
+        CancellationToken cancel)
+    {
+        if (cancel.IsCancellationRequested)
+            return Outcomes.Late;
+        return TryHold(write.Node) is { } mapping
+            ? WriteAsync(mapping, write, source, timeout, cancel)
+            : Outcomes.Unreachable;
+    }
+
+    /// <summary>
+    /// The memory of a node of this host, opened if need be and held for the caller, who releases it; null when it
+    /// cannot be had, or not in time.
+    /// </summary>
+    public ValueTask<ShmMapping?> HoldAsync(NodeRecord node, TimeSpan timeout, CancellationToken cancel)
+    {
+        if (!CanRead(node))
+            return default;
+        return TryHold(node) is { } mapping ? new(mapping) : new(OpenAndHoldAsync(node, timeout, cancel));
+    }
 
     /// <summary>Unmaps the memory of nodes, and of former lives of nodes, that are not in the view.</summary>
     public void Keep(MeshView view)
@@ -113,39 +137,75 @@ internal sealed class ShmTransport : ITransport
         await _copies.DisposeAsync();
     }
 
-    private Task<TransferOutcome> RunAsync(ShmMapping mapping, in ExtentRead read, NativeRange destination,
+    private unsafe Task<TransferOutcome> ReadAsync(ShmMapping mapping, in ExtentRead read, NativeRange destination,
         TimeSpan timeout, CancellationToken cancel)
     {
-        if (read.Length >= InlineLimit)
+        if (mapping.TryFind(read, out byte* bytes, out ulong* word))
         {
-            var job = new CopyJob(mapping, read, destination);
+            return RunAsync(mapping, new ShmCopy((nint)bytes, destination.Address, read.Length, read.Sums, (nint)word,
+                read.Generation), timeout, cancel);
+        }
+
+        mapping.Release();
+        return Outcomes.Stale;
+    }
+
+    private Task<TransferOutcome> RunAsync(ShmMapping mapping, in ShmCopy copy, TimeSpan timeout,
+        CancellationToken cancel)
+    {
+        if (copy.Length >= InlineLimit)
+        {
+            var job = new CopyJob(mapping, copy);
             if (_copies.TryAdd(job))
                 return job.EndAsync(timeout, _time, cancel);
             mapping.Release();
             return Outcomes.Unreachable;
         }
 
-        var outcome = CopyWorker.Copy(mapping, read, destination);
+        var outcome = copy.Run();
         mapping.Release();
         return Outcomes.Of(outcome);
+    }
+
+    private unsafe Task<TransferOutcome> WriteAsync(ShmMapping mapping, in ExtentWrite write, NativeRange source,
+        TimeSpan timeout, CancellationToken cancel)
+    {
+        if (mapping.TryFindReserved(write, source.Length, out byte* to))
+        {
+            return RunAsync(mapping, new ShmCopy(source.Address, (nint)to, source.Length, write.Sums, 0, 0), timeout,
+                cancel);
+        }
+
+        mapping.Release();
+        return Outcomes.Unreachable;
     }
 
     private async Task<TransferOutcome> OpenAndReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
         CancellationToken cancel)
     {
         long start = _time.GetTimestamp();
+        if (await OpenAndHoldAsync(read.Node, timeout, cancel) is not { } mapping)
+        {
+            return cancel.IsCancellationRequested || _time.GetElapsedTime(start) >= timeout
+                ? TransferOutcome.Late
+                : TransferOutcome.Unreachable;
+        }
+
+        return await ReadAsync(mapping, read, destination, timeout - _time.GetElapsedTime(start), cancel);
+    }
+
+    private async Task<ShmMapping?> OpenAndHoldAsync(NodeRecord node, TimeSpan timeout, CancellationToken cancel)
+    {
         try
         {
-            await Opened(read.Node).WaitAsync(timeout, _time, cancel);
+            await Opened(node).WaitAsync(timeout, _time, cancel);
         }
         catch (Exception e) when (e is TimeoutException or OperationCanceledException)
         {
-            return TransferOutcome.Late;
+            return null;
         }
 
-        if (TryHold(read.Node) is not { } mapping)
-            return TransferOutcome.Unreachable;
-        return await RunAsync(mapping, read, destination, timeout - _time.GetElapsedTime(start), cancel);
+        return TryHold(node);
     }
 
     private ShmMapping? TryHold(NodeRecord node)

@@ -2,6 +2,7 @@
 
 // On the data path.
 using System.Runtime.InteropServices;
+using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer.Interop;
 
 namespace Mooncake.Mesh.Transfer.Tcp;
@@ -24,6 +25,9 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
 
     /// <summary>The kernel takes at most 2 GiB a call; smaller pieces let no call run for long.</summary>
     private const long MaxPiece = 16 << 20;
+
+    /// <summary>What is summed and sent, or received and summed, in one go: it lies in the core's own cache.</summary>
+    private const long SummedPiece = 256 * 1024;
 
     private readonly Lock _gate = new();
     private readonly SocketConnection _connection;
@@ -62,37 +66,51 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
 
     /// <summary>Sends all of the memory.</summary>
     /// <returns>False when the connection broke, was stopped, or made no progress.</returns>
-    public bool TrySend(byte* bytes, long length)
+    public bool TrySend(byte* bytes, long length) => TrySend(bytes, length, EndOf(length));
+
+    /// <summary>Sends all of the memory, and sums its slices on the way, each before it is sent.</summary>
+    /// <returns>As <see cref="TrySend(byte*, long)"/>.</returns>
+    public bool TrySend(byte* bytes, long length, SliceSums sums)
     {
         long end = EndOf(length);
-        while (length > 0 && Environment.TickCount64 < end)
+        long sent = 0;
+        long summed = 0;
+        for (int slice = 0; slice < sums.Values.Length; slice++)
         {
-            nint sent = LibC.send(_fd, bytes, (nuint)Math.Min(length, MaxPiece), LibC.MSG_NOSIGNAL);
-            if (sent < 0 && Marshal.GetLastPInvokeError() == LibC.EINTR)
+            sums.Values[slice] = ObjectSum.OfSlice(bytes + summed, sums.LengthOf(slice));
+            summed += sums.LengthOf(slice);
+            if (summed - sent < SummedPiece && summed < length)
                 continue;
-            if (sent <= 0)
+            if (!TrySend(bytes + sent, summed - sent, end))
                 return false;
-            bytes += sent;
-            length -= sent;
+            sent = summed;
         }
 
-        return length == 0;
+        return true;
     }
 
     /// <summary>Fills all of the memory.</summary>
     /// <returns>How many bytes came before the connection broke, was stopped, or made no progress.</returns>
-    public long Receive(byte* bytes, long length)
+    public long Receive(byte* bytes, long length) => Receive(bytes, length, EndOf(length));
+
+    /// <summary>Fills all of the memory, and sums its slices on the way, each soon after it came.</summary>
+    /// <returns>As <see cref="Receive(byte*, long)"/>.</returns>
+    public long Receive(byte* bytes, long length, SliceSums sums)
     {
-        long received = 0;
         long end = EndOf(length);
-        while (received < length && Environment.TickCount64 < end)
+        long received = 0;
+        long asked = 0;
+        int summed = 0;
+        for (int slice = 0; slice < sums.Values.Length; slice++)
         {
-            nint got = LibC.recv(_fd, bytes + received, (nuint)Math.Min(length - received, MaxPiece), 0);
-            if (got < 0 && Marshal.GetLastPInvokeError() == LibC.EINTR)
+            asked += sums.LengthOf(slice);
+            if (asked - received < SummedPiece && asked < length)
                 continue;
-            if (got <= 0)
-                break;
-            received += got;
+            long got = Receive(bytes + received, asked - received, end);
+            if (received + got < asked)
+                return received + got;
+            for (; summed <= slice; received += sums.LengthOf(summed), summed++)
+                sums.Values[summed] = ObjectSum.OfSlice(bytes + received, sums.LengthOf(summed));
         }
 
         return received;
@@ -140,6 +158,38 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
 
         _connection.Socket.SafeHandle.DangerousRelease();
         _connection.Abort();
+    }
+
+    private bool TrySend(byte* bytes, long length, long end)
+    {
+        while (length > 0 && Environment.TickCount64 < end)
+        {
+            nint sent = LibC.send(_fd, bytes, (nuint)Math.Min(length, MaxPiece), LibC.MSG_NOSIGNAL);
+            if (sent < 0 && Marshal.GetLastPInvokeError() == LibC.EINTR)
+                continue;
+            if (sent <= 0)
+                return false;
+            bytes += sent;
+            length -= sent;
+        }
+
+        return length == 0;
+    }
+
+    private long Receive(byte* bytes, long length, long end)
+    {
+        long received = 0;
+        while (received < length && Environment.TickCount64 < end)
+        {
+            nint got = LibC.recv(_fd, bytes + received, (nuint)Math.Min(length - received, MaxPiece), 0);
+            if (got < 0 && Marshal.GetLastPInvokeError() == LibC.EINTR)
+                continue;
+            if (got <= 0)
+                break;
+            received += got;
+        }
+
+        return received;
     }
 
     private static long EndOf(long length) =>

@@ -26,7 +26,7 @@ internal enum DataStatus
 }
 
 /// <summary>
-/// A request on the data lane: 40 bytes, little-endian, one at a time on a connection. <paramref name="Token"/> is the
+/// A request on the data lane: 48 bytes, little-endian, one at a time on a connection. <paramref name="Token"/> is the
 /// generation of a read, the reservation of a write.
 /// </summary>
 /// <param name="Operation">What to do.</param>
@@ -35,10 +35,11 @@ internal enum DataStatus
 /// <param name="Offset">Offset of a read, in bytes.</param>
 /// <param name="Token">Generation or reservation.</param>
 /// <param name="Length">Bytes to move.</param>
+/// <param name="Skip">Where in the extent a read starts, in bytes.</param>
 internal readonly record struct DataRequest(DataOperation Operation, int SegmentId, ulong Id, long Offset, ulong Token,
-    long Length)
+    long Length, long Skip = 0)
 {
-    public const int Bytes = 40;
+    public const int Bytes = 48;
 
     public void Write(Span<byte> header)
     {
@@ -48,6 +49,7 @@ internal readonly record struct DataRequest(DataOperation Operation, int Segment
         BinaryPrimitives.WriteInt64LittleEndian(header[16..], Offset);
         BinaryPrimitives.WriteUInt64LittleEndian(header[24..], Token);
         BinaryPrimitives.WriteInt64LittleEndian(header[32..], Length);
+        BinaryPrimitives.WriteInt64LittleEndian(header[40..], Skip);
     }
 
     public static DataRequest Read(ReadOnlySpan<byte> header) => new(
@@ -56,7 +58,8 @@ internal readonly record struct DataRequest(DataOperation Operation, int Segment
         BinaryPrimitives.ReadUInt64LittleEndian(header[8..]),
         BinaryPrimitives.ReadInt64LittleEndian(header[16..]),
         BinaryPrimitives.ReadUInt64LittleEndian(header[24..]),
-        BinaryPrimitives.ReadInt64LittleEndian(header[32..]));
+        BinaryPrimitives.ReadInt64LittleEndian(header[32..]),
+        BinaryPrimitives.ReadInt64LittleEndian(header[40..]));
 }
 
 /// <summary>The answer on the data lane: 24 bytes, little-endian.</summary>

@@ -113,7 +113,7 @@ internal sealed class TcpDataServer : IAsyncDisposable
     /// <summary>Answers a request; false when the connection is to be closed.</summary>
     private bool TryAnswer(BlockingSocket socket, in DataRequest request)
     {
-        if (request.Length < 0 || request.Operation is not (DataOperation.Read or DataOperation.Write))
+        if (request.Length < 0 || request.Skip < 0 || request.Operation is not (DataOperation.Read or DataOperation.Write))
         {
             Interlocked.Increment(ref _garbage);
             _log.LogWarning("garbage_on_data_lane peer={Peer} operation={Operation} length={Length}", socket.Remote,
@@ -130,9 +130,10 @@ internal sealed class TcpDataServer : IAsyncDisposable
             return TryReply(socket, request, DataStatus.Stale);
         using (pin)
         {
-            if (request.Length > pin.Length)
+            if (request.Length > pin.Length || request.Skip > pin.Length - request.Length)
                 return TryReply(socket, request, DataStatus.Stale);
-            return TryReply(socket, request, DataStatus.Done) && socket.TrySend(pin.Pointer, request.Length);
+            return TryReply(socket, request, DataStatus.Done)
+                && socket.TrySend(pin.Pointer + request.Skip, request.Length);
         }
     }
 
@@ -141,7 +142,11 @@ internal sealed class TcpDataServer : IAsyncDisposable
         if (_reserved.BeginWrite(request.Token) is not { } reservation)
             return Refuse(socket, request);
         bool fits = reservation.Size == request.Length;
-        bool whole = fits && socket.Receive(reservation.Pointer, request.Length) == request.Length;
+        reservation.Sums = null;
+        var sums = fits ? new SliceSums(request.Length) : null;
+        bool whole = sums is not null && socket.Receive(reservation.Pointer, request.Length, sums) == request.Length;
+        if (whole)
+            reservation.Sums = sums;
 
         // Before the answer: whoever has it may seal at once.
         _reserved.EndWrite(request.Token);

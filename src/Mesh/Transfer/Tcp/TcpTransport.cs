@@ -46,7 +46,7 @@ internal sealed class TcpTransport : ITransport
     public bool CanRead(NodeRecord node) => true;
 
     /// <inheritdoc/>
-    public bool CanWrite(NodeRecord node) => true;
+    public bool CanWrite(in ExtentWrite write) => true;
 
     /// <inheritdoc/>
     public Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
@@ -54,15 +54,19 @@ internal sealed class TcpTransport : ITransport
     {
         if (read.Length < 0 || read.Length > destination.Length)
             return Outcomes.Stale;
-        var job = new TcpJob(DataOperation.Read, read.SegmentId, read.Offset, read.Generation,
-            destination with { Length = read.Length });
+        var request = new DataRequest(DataOperation.Read, read.SegmentId, 0, read.Offset, read.Generation, read.Length,
+            read.Skip);
+        var job = new TcpJob(request, destination with { Length = read.Length }, read.Sums);
         return RunAsync(read.Node, job, timeout, cancel);
     }
 
     /// <inheritdoc/>
-    public Task<TransferOutcome> WriteAsync(NodeRecord node, ulong reservationId, NativeRange source, TimeSpan timeout,
-        CancellationToken cancel) =>
-        RunAsync(node, new TcpJob(DataOperation.Write, 0, 0, reservationId, source), timeout, cancel);
+    public Task<TransferOutcome> WriteAsync(ExtentWrite write, NativeRange source, TimeSpan timeout,
+        CancellationToken cancel)
+    {
+        var request = new DataRequest(DataOperation.Write, 0, 0, 0, write.ReservationId, source.Length);
+        return RunAsync(write.Node, new TcpJob(request, source, write.Sums), timeout, cancel);
+    }
 
     /// <summary>Lets go of peers, and former lives of peers, that are not in the view.</summary>
     public void Keep(MeshView view)

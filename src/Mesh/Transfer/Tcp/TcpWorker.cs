@@ -3,16 +3,21 @@
 // On the data path.
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Segments;
 
 namespace Mooncake.Mesh.Transfer.Tcp;
 
 /// <summary>A read or write on its way over the data lane.</summary>
-internal sealed class TcpJob(DataOperation operation, int segmentId, long offset, ulong token, NativeRange memory)
-    : TransferJob
+/// <param name="request">What is asked of the holder; numbered when it is sent.</param>
+/// <param name="memory">Memory of the caller.</param>
+/// <param name="sums">Gets the sums of what is moved, or null.</param>
+internal sealed class TcpJob(DataRequest request, NativeRange memory, SliceSums? sums) : TransferJob
 {
     public NativeRange Memory => memory;
 
-    public DataRequest ToRequest(ulong id) => new(operation, segmentId, id, offset, token, memory.Length);
+    public SliceSums? Sums => sums;
+
+    public DataRequest ToRequest(ulong id) => request with { Id = id };
 }
 
 /// <summary>One data connection to a holder and the thread that works with it, one transfer at a time.</summary>
@@ -59,8 +64,8 @@ internal sealed unsafe class TcpWorker(PeerDialer dialer, NodeRecord node) : IJo
         var request = job.ToRequest(++_lastId);
         bool answered = false;
         var outcome = request.Operation == DataOperation.Read
-            ? Read(socket, request, job.Memory, ref answered)
-            : Write(socket, request, job.Memory, ref answered);
+            ? Read(socket, request, job, ref answered)
+            : Write(socket, request, job, ref answered);
         if (outcome == TransferOutcome.Unreachable)
         {
             Close();
@@ -86,9 +91,10 @@ internal sealed unsafe class TcpWorker(PeerDialer dialer, NodeRecord node) : IJo
     /// <inheritdoc/>
     public void Dispose() => Close();
 
-    private static TransferOutcome Read(BlockingSocket socket, in DataRequest request, NativeRange memory,
+    private static TransferOutcome Read(BlockingSocket socket, in DataRequest request, TcpJob job,
         ref bool answered)
     {
+        var memory = job.Memory;
         if (!SendHeader(socket, request)
             || !ReceiveHeader(socket, request.Id, out var answer, ref answered))
             return TransferOutcome.Unreachable;
@@ -97,16 +103,22 @@ internal sealed unsafe class TcpWorker(PeerDialer dialer, NodeRecord node) : IJo
         // The holder sends from under a pin: what has arrived whole is the object that was located.
         if (answer.Status != DataStatus.Done || answer.Length != memory.Length)
             return TransferOutcome.Unreachable;
-        return socket.Receive((byte*)memory.Address, memory.Length) == memory.Length
-            ? TransferOutcome.Done
-            : TransferOutcome.Unreachable;
+        byte* to = (byte*)memory.Address;
+        long got = job.Sums is { } sums
+            ? socket.Receive(to, memory.Length, sums)
+            : socket.Receive(to, memory.Length);
+        return got == memory.Length ? TransferOutcome.Done : TransferOutcome.Unreachable;
     }
 
-    private static TransferOutcome Write(BlockingSocket socket, in DataRequest request, NativeRange memory,
+    private static TransferOutcome Write(BlockingSocket socket, in DataRequest request, TcpJob job,
         ref bool answered)
     {
+        var memory = job.Memory;
         // A holder that refuses says so and closes, perhaps while we still send: its answer counts, not our failure.
-        bool sent = SendHeader(socket, request) && socket.TrySend((byte*)memory.Address, memory.Length);
+        byte* from = (byte*)memory.Address;
+        bool sent = SendHeader(socket, request) && (job.Sums is { } sums
+            ? socket.TrySend(from, memory.Length, sums)
+            : socket.TrySend(from, memory.Length));
         if (!ReceiveHeader(socket, request.Id, out var answer, ref answered))
             return TransferOutcome.Unreachable;
         return answer.Status switch
