@@ -14,7 +14,8 @@ public sealed class MeshMetrics : IDisposable
     public const string MeterName = "Mooncake.Mesh";
 
     /// <summary>Counts that fall as well as rise.</summary>
-    private static readonly HashSet<string> Levels = ["data_connections", "dropped_queue", "hard_pinned_bytes", "reservations"];
+    private static readonly HashSet<string> Levels =
+        ["data_connections", "dropped_queue", "hard_pinned_bytes", "reservations"];
 
     private readonly Meter _meter = new(MeterName);
     private readonly MeshNode _node;
