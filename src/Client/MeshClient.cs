@@ -314,9 +314,9 @@ public sealed class MeshClient : IAsyncDisposable
         (await TryRemoveAsync(key, cancel)).Value;
 
     /// <summary>
-    /// Removes every object whose key a regular expression matches anywhere; how many there were. It runs at the holders
-    /// without backtracking, over keys as UTF-8: at most 1,024 bytes, no look-around and no back references. Keys put
-    /// while it runs may stay.
+    /// Removes every object whose key a regular expression matches anywhere; how many there were. It runs at the
+    /// holders without backtracking, over keys as UTF-8: at most 1,024 bytes, no look-around and no back references.
+    /// Keys put while it runs may stay.
     /// </summary>
     /// <param name="pattern">The expression; a failure names it.</param>
     /// <param name="deadline">Longest time; null: 30 s.</param>

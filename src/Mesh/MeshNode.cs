@@ -341,7 +341,6 @@ public sealed class MeshNode : IAsyncDisposable
             new RemoveAllFlow(_context, _holder.Clear, _membership.RaiseClearedAsync));
         owner.Owner.OnLoser = (key, loser) => _ = _runtime.Start(() => _holder.Drops.TellAsync(key, loser,
             new Deadline(_runtime.Time, TimeSpan.FromSeconds(1)), CancellationToken.None));
-        owner.Owner.OnCleared = _holder.Clear.Learn;
         _holder.Clear.OnLearnt = cleared => owner.Table.ClearAll(cleared);
         owner.Table.ClearAll(_holder.Clear.Known);
         owner.Owner.Values = _holder.Inline;

@@ -12,6 +12,7 @@ public sealed class PiecesTests : IDisposable
     private const int Value = 100;
     private const int Room = 1 << 20;
     private static readonly MeshKey Key = new("k");
+    private static readonly PutOptions Patient = new() { Deadline = TimeSpan.FromSeconds(20) };
     private readonly nint _memory = Marshal.AllocHGlobal(Room);
 
     public void Dispose() => Marshal.FreeHGlobal(_memory);
@@ -98,7 +99,7 @@ public sealed class PiecesTests : IDisposable
         Marshal.Copy(value, 0, _memory, size);
         int third = size / 3;
         NativeRange[] thirds = [At(0, third), At(third, 0), At(third, third), At(2 * third, size - (2 * third))];
-        Assert.True((await client.TryPutAsync(Key, thirds)).Succeeded);
+        Assert.Null((await client.TryPutAsync(Key, thirds, Patient)).Error);
         Assert.Equal(value, await client.GetAsync(Key));
         Fill();
         int seventh = size / 7;

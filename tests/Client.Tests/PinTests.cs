@@ -110,7 +110,8 @@ public sealed class PinTests
     {
         for (int i = 0; i < count; i++)
         {
-            var put = await client.TryPutAsync(new MeshKey($"{name}-{i}"), new byte[size], options);
+            var put = await client.TryPutAsync(new MeshKey($"{name}-{i}"), new byte[size],
+                options with { Deadline = TimeSpan.FromSeconds(20) });
             Assert.True(put.Succeeded, $"{name}-{i}: {put.Error}");
         }
     }

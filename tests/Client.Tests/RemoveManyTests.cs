@@ -5,7 +5,8 @@ namespace Mooncake.Mesh.Client.Tests;
 /// <summary>Removing by pattern, removing everything, and listing what is there.</summary>
 public sealed class RemoveManyTests
 {
-    private static readonly PutOptions Spread = new() { Placement = Placement.Spread, Replicas = 2 };
+    private static readonly PutOptions Spread =
+        new() { Placement = Placement.Spread, Replicas = 2, Deadline = TimeSpan.FromSeconds(20) };
 
     [Fact]
     public async Task A_pattern_removes_what_it_matches_and_nothing_else()

@@ -6,6 +6,7 @@ namespace Mooncake.Mesh.Client.Tests;
 public sealed class UpsertTests
 {
     private static readonly MeshKey Key = new("k");
+    private static readonly PutOptions Patient = new() { Deadline = TimeSpan.FromSeconds(20) };
 
     [Theory]
     [InlineData(100, 3_000)]
@@ -16,7 +17,7 @@ public sealed class UpsertTests
         await using var mesh = await LocalMesh.StartAsync(3, 16 << 20);
         await using var a = await mesh.ClientAsync(0);
         await using var b = await mesh.ClientAsync(1);
-        var spread = new PutOptions { Placement = Placement.Spread };
+        var spread = Patient with { Placement = Placement.Spread };
         RecordVersion last = default;
         for (int i = 0; i < 20; i++)
         {
@@ -75,7 +76,7 @@ public sealed class UpsertTests
             for (int i = 0; i < Rounds; i++)
             {
                 byte fill = (byte)((writer * Rounds) + i);
-                var put = await client.UpsertAsync(Key, Filled(fill, Size));
+                var put = await client.UpsertAsync(Key, Filled(fill, Size), Patient);
                 Assert.True(put.Version > before);
                 before = put.Version;
                 lock (outcomes)
@@ -93,7 +94,7 @@ public sealed class UpsertTests
         await client.PutAsync(keys[0], Bytes(1, 10));
         await client.PutAsync(keys[1], Bytes(1, 90_000));
         var values = Enumerable.Range(10, 5).Select(i => (ReadOnlyMemory<byte>)Bytes(i, 50 * i)).ToArray();
-        var puts = await client.TryUpsertBatchAsync(keys, values);
+        var puts = await client.TryUpsertBatchAsync(keys, values, Patient);
         Assert.Equal(MeshErrorCode.InvalidKey, puts[3].Error?.Code);
         foreach (int i in new[] { 0, 1, 2, 4 })
             Assert.False(puts[i].Value.Existed);

@@ -6,8 +6,8 @@ namespace Mooncake.Mesh.Flow;
 
 /// <summary>
 /// Keeps a little memory free, so that a put seldom has to wait for an eviction of its own. Paced: a few megabytes,
-/// then a pause; each object is proposed at most once a round. Without a watermark it waits until no other node has room
-/// either: until then puts go there, and evicting here would lose what need not be lost.
+/// then a pause; each object is proposed at most once a round. Without a watermark it waits until no other node has
+/// room either: until then puts go there, and evicting here would lose what need not be lost.
 /// </summary>
 internal sealed class BackgroundEviction(FlowContext context, ObjectStore store, EvictionFlow eviction, PeerRoom room,
     EvictionLimits limits)
@@ -63,7 +63,7 @@ internal sealed class BackgroundEviction(FlowContext context, ObjectStore store,
 
 /// <summary>When memory is freed in the background, and how much at a time.</summary>
 /// <param name="HighWatermark">Share in use above which it begins, 0 to 1; null: see <see cref="Lack"/>.</param>
-/// <param name="Ratio">Least share freed in a round, 0 to 1; null: just what is lacking, or 5 % with a watermark.</param>
+/// <param name="Ratio">Least share freed in a round, 0 to 1; null: what is lacking, or 5 % with a watermark.</param>
 internal readonly record struct EvictionLimits(double? HighWatermark, double? Ratio)
 {
     private const long MostReserve = 1L << 30;

@@ -94,10 +94,16 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
     }
 
     /// <inheritdoc/>
-    public Task<MeshResult<RemoveAllAnswer>> RemoveAllAsync(RemoveAllRequest request, CancellationToken cancel)
+    public async Task<MeshResult<RemoveAllAnswer>> RemoveAllAsync(RemoveAllRequest request, CancellationToken cancel)
     {
+        if (request.Namespace != ClearCounter.DefaultNamespace)
+        {
+            return new MeshError(MeshErrorCode.InvalidArgument, "remove-all",
+                $"namespace is '{request.Namespace}'; there is only '{ClearCounter.DefaultNamespace}'");
+        }
+
         var limit = TimeSpan.FromMilliseconds(Math.Max(1, request.TimeoutMilliseconds));
-        return removeAll.RunAsync(
+        return await removeAll.RunAsync(
             new Deadline(context.Runtime.Time, limit < LongestRemoveAll ? limit : LongestRemoveAll), cancel);
     }
 

@@ -108,7 +108,7 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
     public Done DropGroup(in DropGroupRequest request) => new(eviction.DropGroup(request.Group));
 
     /// <inheritdoc/>
-    public ClearAnswer Clear(in ClearRequest request) => clear.Answer(request);
+    public ClearAnswer Clear(in ClearRequest request) => new(clear.Done);
 
     /// <inheritdoc/>
     public MeshResult<MatchPage> Match(in MatchRequest request) => _matcher.Match(request);

@@ -70,7 +70,7 @@ internal static class ListOperation
         /// <summary>Hash of its next object, or null at its end.</summary>
         public ulong? Hash => _at < _page.Length ? _page[_at].Key.Hash : null;
 
-        /// <summary>Fetches the next page when this one is used up; why that failed, after which nothing comes.</summary>
+        /// <summary>Fetches the next page when this one is used up; why that failed, and it ended.</summary>
         public async Task<MeshError?> FillAsync(FlowContext context, byte[] prefix, CancellationToken cancel)
         {
             while (_at == _page.Length && !_ended)

@@ -71,9 +71,12 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         try
         {
             answer = await DecideAsync(publishing, deadline, cancel);
-            // The owners may have the replacement on record: freeing it would lose the old value and the new one.
-            resolve = !answer.Succeeded && head.Replace && publishing.MayBeOnRecord
-                && Interlocked.Increment(ref _resolving) <= MostResolving;
+            resolve = !answer.Succeeded && TryResolve(publishing);
+        }
+        catch (OperationCanceledException) when (TryResolve(publishing))
+        {
+            resolve = true;
+            answer = new MeshError(MeshErrorCode.Cancelled, "publish", "cancelled; the value may take its place yet");
         }
         finally
         {
@@ -84,6 +87,20 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         if (resolve)
             _ = context.Runtime.Start(() => ResolveAsync(publishing));
         return answer;
+    }
+
+    /// <summary>
+    /// Whether a put goes on in the background: the owners may have the replacement on record, and freeing it would
+    /// lose the old value and the new one.
+    /// </summary>
+    private bool TryResolve(Publishing publishing)
+    {
+        if (!publishing.Head.Replace || !publishing.MayBeOnRecord)
+            return false;
+        if (Interlocked.Increment(ref _resolving) <= MostResolving)
+            return true;
+        Interlocked.Decrement(ref _resolving);
+        return false;
     }
 
     private async Task ResolveAsync(Publishing publishing)
@@ -108,7 +125,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         lock (_publishing)
         {
             _publishing.Remove(publishing.ObjectId);
-            if (held.ObjectId != publishing.ObjectId)
+            if (_publishing.TryGetValue(held.ObjectId, out var joined) && joined == publishing)
                 _publishing.Remove(held.ObjectId);
         }
 
@@ -117,10 +134,25 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         else if (publishing.Dropped)
             store.Drop(held.Key, held.ObjectId);
         // An owner may have it on record although its answer never came: a key that points to freed memory would
-        // refuse every later put and fail every get.
-        if (!kept && publishing.MayBeOnRecord)
+        // refuse every later put and fail every get. But an earlier attempt of this put may be what is on record.
+        if (!kept && publishing.MayBeOnRecord && !HasCommitted(publishing))
             dropped.Add(held.Key, publishing.ObjectId, "");
+        // It had its place in the order before what replaced it in turn; that one was told of us alone.
+        if (!kept && answer.Succeeded && publishing.Replaced.Count > 0)
+        {
+            var deadline = new Deadline(context.Runtime.Time, OwnerTimeout);
+            _ = context.Runtime.Start(() => TellReplacedAsync(publishing, deadline, CancellationToken.None));
+        }
     }
+
+    private async Task TellReplacedAsync(Publishing publishing, Deadline deadline, CancellationToken cancel)
+    {
+        foreach (var replaced in publishing.Replaced)
+            await drops.TellAsync(publishing.Held.Key, replaced, deadline, cancel);
+    }
+
+    private bool HasCommitted(Publishing publishing) =>
+        store.TryFind(publishing.Held.Key, out var present) && present.ObjectId == publishing.ObjectId;
 
     private async Task<MeshResult<PutAnswer>> DecideAsync(Publishing publishing, Deadline deadline,
         CancellationToken cancel)
@@ -153,7 +185,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
                 if (decided.Code == OwnerCode.Yes && decided.Record is { } record)
                 {
                     if (answer.Value.Items is [_, { Record: { } replaced }])
-                        publishing.Replaced.Add(replaced);
+                        publishing.Note(replaced);
                     if (await AcceptedAsync(publishing, record, owner, answer.Value.View, deadline, cancel) is { } done)
                         return done;
                     break;
@@ -182,7 +214,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         if (!publishing.Head.Replace || known.ObjectId == publishing.ObjectId)
             return KeptAnswer(publishing, known);
         publishing.Raise(known.Version);
-        publishing.Replaced.Add(known);
+        publishing.Note(known);
         return null;
     }
 
@@ -252,15 +284,14 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         var committed = store.TryCommit(held, new CommitAs(record.Version, record.Cleared, record.ObjectId));
         if (committed == CommitOutcome.Cleared)
             return null;
-        foreach (var replaced in publishing.Replaced)
-            await drops.TellAsync(held.Key, replaced, deadline, cancel);
+        await TellReplacedAsync(publishing, deadline, cancel);
         Interlocked.Add(ref _replaced, publishing.Replaced.Count);
         bool own = record.ObjectId == publishing.ObjectId;
         var fate = (committed == CommitOutcome.Visible, own || publishing.Head.Replace) switch
         {
             (true, true) => PutFate.Stored,
             (true, false) => PutFate.Joined,
-            (false, _) => publishing.Head.Replace ? PutFate.Own : PutFate.Existed,
+            (false, _) => publishing.Head.Replace || HasCommitted(publishing) ? PutFate.Own : PutFate.Existed,
         };
         return new PutAnswer(fate, mirrored.Value, record.Version, record.Replicas.Length);
     }
@@ -277,9 +308,8 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
                 continue;
             var request = new MirrorRequest([new KeyedRecord(key, record)]);
             var answer = await context.Calls.MirrorAsync(owner, request, deadline.AtMost(MirrorTimeout), cancel);
-            if (answer.Succeeded && answer.Value.Items.Length == 1)
+            if (answer.Succeeded && answer.Value.Items is [{ Code: not OwnerCode.Unsure } item])
             {
-                var item = answer.Value.Items[0];
                 if (item is not { Code: OwnerCode.Kept, Record: { } newer })
                     return true;
                 clear.Learn(newer.Cleared);
@@ -334,8 +364,14 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         /// <summary>The id it is offered under.</summary>
         public ulong ObjectId { get; } = held.ObjectId;
 
-        /// <summary>What it has taken the place of, whose holders are to be told; one or two.</summary>
+        /// <summary>What it has taken the place of, whose holders are to be told; seldom more than one.</summary>
         public List<ObjectRecord> Replaced { get; } = [];
+
+        public void Note(ObjectRecord replaced)
+        {
+            if (!Replaced.Exists(r => r.ObjectId == replaced.ObjectId))
+                Replaced.Add(replaced);
+        }
 
         /// <summary>The greatest version that an owner has of the key besides ours; none for a first put.</summary>
         public RecordVersion Above { get; private set; }

@@ -6,8 +6,8 @@ using Mooncake.Mesh.Membership;
 namespace Mooncake.Mesh.Flow;
 
 /// <summary>
-/// Removes the keys that a regular expression matches, at the caller: holder after holder is asked for its matches, page
-/// by page, and each is removed through its owner.
+/// Removes the keys that a regular expression matches, at the caller: holder after holder is asked for its matches,
+/// page by page, and each is removed through its owner.
 /// </summary>
 internal static class RemoveMatching
 {

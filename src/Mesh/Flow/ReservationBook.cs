@@ -63,14 +63,15 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
     }
 
     /// <summary>Notes a reservation that a process of this host fills itself, under the id it chose.</summary>
-    /// <returns>False when the process has ended, the id is taken, or was abandoned before it came: it is freed.</returns>
+    /// <returns>False, and it is freed, when the process has ended, the id is taken or was abandoned before it came, or too
+    /// many are open.</returns>
     public bool TryAddOwned(ulong id, Reservation reservation, PutHead head, ClientProcess owner)
     {
         lock (_entries)
         {
             // An end that comes from now on finds the entry.
             var entry = new Entry(reservation, head, runtime.Time.GetTimestamp(), TimeSpan.MaxValue, null, owner);
-            if (!owner.IsGone && !_early.Contains(id) && _entries.TryAdd(id, entry))
+            if (!owner.IsGone && _entries.Count < MaxReservations && !_early.Contains(id) && _entries.TryAdd(id, entry))
                 return true;
         }
 

@@ -30,7 +30,7 @@ internal sealed class HeldTable(SegmentSet segments, VictimOrder victims, long h
     /// <summary>Most bytes that may be hard-pinned.</summary>
     public long HardLimit => hardLimit;
 
-    /// <summary>The removal of everything that this holder has heard of last; objects of older ones are dropped.</summary>
+    /// <summary>The removal of everything heard of last; objects that are older are dropped.</summary>
     public long Cleared { get; private set; }
 
     /// <summary>The committed object under a key, or null.</summary>

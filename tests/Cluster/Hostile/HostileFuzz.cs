@@ -19,7 +19,7 @@ namespace Mooncake.Mesh.Cluster.Hostile;
 internal sealed class HostileFuzz(string endpoint, int seed)
 {
     private readonly Mutator _mutator = new(seed);
-    private readonly List<WireSample> _samples = [.. WireCorpus.Harmless, .. WireCorpus.Harmless, .. WireCorpus.Others];
+    private readonly List<WireSample> _samples = [.. WireCorpus.Requests, .. WireCorpus.Requests, .. WireCorpus.Others];
 
     private Random Random => _mutator.Random;
 

@@ -16,7 +16,7 @@ public sealed class EvictionLimitsTests
     [InlineData(400 * Gigabyte, 0, Gigabyte)]
     [InlineData(1000, 9, 1)]
     [InlineData(0, 0, 0)]
-    public void By_default_the_smaller_of_a_hundredth_and_a_gibibyte_is_kept_free(long capacity, long free, long lack) =>
+    public void A_hundredth_or_a_gibibyte_is_kept_free_by_default(long capacity, long free, long lack) =>
         Assert.Equal(lack, Lack(null, null, capacity, free));
 
     [Theory]
