@@ -75,6 +75,8 @@ public sealed class MeshClient : IAsyncDisposable
             seeds.Add(seed.Value.ToString());
         }
 
+        if (RailAddresses.Check(options.Rails, beyondLoopback: true).FirstOrDefault() is { } fault)
+            return fault;
         IMeshRegistry? registry = null;
         if (options.Etcd is not null)
         {
@@ -86,7 +88,7 @@ public sealed class MeshClient : IAsyncDisposable
         }
 
         var peer = new ClientPeer(options.Cluster, seeds, registry, runtime,
-            options.SameHost ? HostIdentity.BootId : "", options.Secret);
+            options.SameHost ? HostIdentity.BootId : "", options.Secret, options.Rails);
         if (await peer.ConnectAsync(options.ConnectTimeout, cancel) is { } error)
         {
             await peer.DisposeAsync();

@@ -24,6 +24,12 @@ public sealed record MeshClientOptions
     /// <summary>The mesh's secret (<see cref="ClusterSecret.FromFile"/>); null: it has none.</summary>
     public ClusterSecret? Secret { get; init; }
 
+    /// <summary>
+    /// Addresses of this host, one a network card and in the order in which nodes list theirs: large objects are read
+    /// by all of them. At most 8; none: the system chooses.
+    /// </summary>
+    public IReadOnlyList<string> Rails { get; init; } = [];
+
     /// <summary>How long to look for a first node that answers.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
 

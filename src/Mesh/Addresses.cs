@@ -27,6 +27,8 @@ internal static class Addresses
                 + "set secretFile, listen on 127.0.0.1, or set insecure: true on a trusted network");
         }
 
+        foreach (var fault in RailAddresses.Check(options.Rails, options.Insecure || options.Secret is not null))
+            yield return fault;
         if (options.Advertise is null)
             yield break;
         var advertise = PeerEndpoint.Parse("advertise", options.Advertise);

@@ -39,8 +39,9 @@ internal sealed class ClientPeer : IAsyncDisposable
     /// <param name="runtime">The world to run in.</param>
     /// <param name="bootId">Boot id of this host; empty: no path that only one host has is taken.</param>
     /// <param name="secret">The mesh's secret; null: none.</param>
+    /// <param name="rails">Addresses of this host to read large objects by; null: any.</param>
     public ClientPeer(string cluster, IReadOnlyList<string> seeds, IMeshRegistry? registry, MeshRuntime runtime,
-        string bootId, ClusterSecret? secret = null)
+        string bootId, ClusterSecret? secret = null, IReadOnlyList<string>? rails = null)
     {
         _cluster = cluster;
         _seeds = seeds;
@@ -55,7 +56,7 @@ internal sealed class ClientPeer : IAsyncDisposable
         _calls = new MeshCalls(_links, _handler, "");
         _views = new ViewTracker(runtime, () => Volatile.Read(ref _view), Adopt) { Calls = _calls };
         var context = new FlowContext(runtime, _views, _calls, "");
-        _transports = NodeTransports.Create(context, null, _bootId, HelloFor, _handshake);
+        _transports = NodeTransports.Create(context, null, _bootId, HelloFor, _handshake, rails ?? []);
         Operations = new MeshOperations(context, _transports.Plan, _bootId, null);
     }
 

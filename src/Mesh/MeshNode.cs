@@ -215,35 +215,35 @@ public sealed class MeshNode : IAsyncDisposable
 
     private async Task<MeshError?> StartAsync(CancellationToken cancel)
     {
-        IPeerListener? listener = null;
-        IPeerListener? local = null;
+        var listeners = new List<IPeerListener>();
         try
         {
             var listen = PeerEndpoint.Parse("listen", _options.Listen);
             if (!listen.Succeeded)
                 return listen.Error;
-            listener = _runtime.Network.Listen(listen.Value.ToString());
+            listeners.Add(_runtime.Network.Listen(listen.Value.ToString()));
+            foreach (string rail in RailAddresses.ToListenOn(_options.Rails, listeners[0].Endpoint))
+                listeners.Add(_runtime.Network.Listen(rail));
             if (_options.SocketPath is not null)
-                local = _runtime.Network.Listen("unix:" + _options.SocketPath);
+                listeners.Add(_runtime.Network.Listen("unix:" + _options.SocketPath));
         }
         catch (PeerNetworkException e)
         {
-            if (listener is not null)
+            foreach (var listener in listeners)
                 await listener.DisposeAsync();
             return new MeshError(MeshErrorCode.System, "config:listen", e.Message);
         }
 
-        _transports = NodeTransports.Create(_context, _holder, _bootId, HelloFor, _handshake);
+        string bound = listeners[0].Endpoint;
+        _transports = NodeTransports.Create(_context, _holder, _bootId, HelloFor, _handshake, _options.Rails);
         _server = new PeerServer(_ => HelloFor(Lane.Client, ""), _handshake, _handler, _transports.DataLane,
             _runtime);
-        _server.Serve(listener);
-        if (local is not null)
-            _server.Serve(local);
-        var advertised = Addresses.Advertised(_options, listener.Endpoint);
+        listeners.ForEach(_server.Serve);
+        var advertised = Addresses.Advertised(_options, bound);
         if (!advertised.Succeeded)
             return advertised.Error;
         Endpoint = advertised.Value;
-        var view = await _membership.StartAsync(RecordOf(advertised.Value), cancel);
+        var view = await _membership.StartAsync(RecordOf(advertised.Value, bound), cancel);
         if (!view.Succeeded)
             return view.Error;
         // Ready means that owner calls are decided in a view, so the start waits for the first one to be adopted.
@@ -253,7 +253,7 @@ public sealed class MeshNode : IAsyncDisposable
         _holder.Start();
         _ = _runtime.Start(HousekeepAsync);
         _log.LogInformation("started node={Node} cluster={Cluster} listen={Listen} advertise={Advertise} view={View}",
-            NodeId, _options.Cluster, listener.Endpoint, Endpoint, view.Value.Id);
+            NodeId, _options.Cluster, bound, Endpoint, view.Value.Id);
         return null;
     }
 
@@ -276,7 +276,7 @@ public sealed class MeshNode : IAsyncDisposable
             await _runtime.Delay(RingPoll, cancel);
     }
 
-    private NodeRecord RecordOf(string endpoint) => new()
+    private NodeRecord RecordOf(string endpoint, string bound) => new()
     {
         NodeId = _options.NodeId,
         Incarnation = _incarnation,
@@ -284,6 +284,7 @@ public sealed class MeshNode : IAsyncDisposable
         WireMin = Wire.VersionMin,
         WireMax = Wire.VersionMax,
         Endpoints = [endpoint],
+        Rails = RailAddresses.Endpoints(_options.Rails, bound),
         BootId = _bootId,
         SocketPath = _options.SocketPath ?? "",
         Labels = _options.Labels,

@@ -21,6 +21,12 @@ public sealed record MeshNodeOptions
     /// </summary>
     public string? Advertise { get; init; }
 
+    /// <summary>
+    /// Addresses of this host, one a network card: large objects are read by all of them, from and to this node. Every
+    /// host lists them in the same order. At most 8; none: the system chooses.
+    /// </summary>
+    public IReadOnlyList<string> Rails { get; init; } = [];
+
     /// <summary>Path of a Unix socket for peers on this host; null: none.</summary>
     public string? SocketPath { get; init; }
 

@@ -20,7 +20,7 @@ internal sealed class NodeTransports : IAsyncDisposable
     private readonly TcpDataServer? _tcpServer;
     private readonly ShmServer? _shmServer;
 
-    private NodeTransports(FlowContext context, HolderParts? holder, PeerDialer? dialer)
+    private NodeTransports(FlowContext context, HolderParts? holder, PeerDialer? dialer, IReadOnlyList<string> rails)
     {
         var transports = new List<ITransport>();
         if (holder is not null)
@@ -32,7 +32,7 @@ internal sealed class NodeTransports : IAsyncDisposable
         else
         {
             _shm = new ShmTransport(dialer);
-            _tcp = new TcpTransport(dialer);
+            _tcp = new TcpTransport(dialer, rails: rails);
             transports.AddRange([_shm, new ControlTransport(context.Calls, SmallRead, context.Runtime.Time), _tcp]);
             if (holder is not null)
             {
@@ -59,13 +59,14 @@ internal sealed class NodeTransports : IAsyncDisposable
     /// <param name="bootId">Boot id of this host.</param>
     /// <param name="hello">Our hello on a lane to a node.</param>
     /// <param name="handshake">Opens connections.</param>
+    /// <param name="rails">Addresses of this host to read large objects by.</param>
     public static NodeTransports Create(FlowContext context, HolderParts? holder, string bootId,
-        Func<Lane, string, Hello> hello, Handshake handshake)
+        Func<Lane, string, Hello> hello, Handshake handshake, IReadOnlyList<string> rails)
     {
         // The bulk lanes need real sockets; a simulated network carries control alone.
         bool bulk = context.Runtime.Network is SocketNetwork;
         return new NodeTransports(context, holder,
-            bulk ? new PeerDialer(hello, handshake, context.Runtime, bootId) : null);
+            bulk ? new PeerDialer(hello, handshake, context.Runtime, bootId) : null, rails);
     }
 
     /// <summary>Lets go of nodes, and of former lives of nodes, that are not in the view.</summary>

@@ -31,6 +31,12 @@ public sealed record NodeRecord
     /// <summary>host:port of the one tcp port for control and data, most preferred first.</summary>
     public IReadOnlyList<string> Endpoints { get; init; } = [];
 
+    /// <summary>
+    /// host:port of each network card that data connections may come by, in the order of the cards; none: by the
+    /// endpoints alone.
+    /// </summary>
+    public IReadOnlyList<string> Rails { get; init; } = [];
+
     /// <summary>The kernel's boot id: equal on processes of one host.</summary>
     public string BootId { get; init; } = "";
 
@@ -75,6 +81,7 @@ public sealed record NodeRecord
         WireMin = Math.Max(1, WireMin),
         WireMax = Math.Max(1, WireMax),
         Endpoints = Endpoints ?? [],
+        Rails = Rails ?? [],
         BootId = BootId ?? "",
         SocketPath = SocketPath ?? "",
         Labels = Labels ?? new Dictionary<string, string>(),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using System.Net;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Transfer.Tcp;
@@ -33,7 +34,7 @@ internal sealed class PeerDialer(Func<Lane, string, Hello> hello, Handshake hand
         MeshError error = new(MeshErrorCode.Unavailable, "link", $"{node.NodeId} announces no endpoint");
         if (IsLocal(node))
         {
-            var local = Dial(node, lane, "unix:" + node.SocketPath, cancel);
+            var local = Dial(node, lane, "", "unix:" + node.SocketPath, cancel);
             if (local.Succeeded)
                 return local;
             error = local.Error!;
@@ -43,7 +44,7 @@ internal sealed class PeerDialer(Func<Lane, string, Hello> hello, Handshake hand
             return error;
         foreach (string endpoint in node.Endpoints)
         {
-            var dialled = Dial(node, lane, endpoint, cancel);
+            var dialled = Dial(node, lane, "", endpoint, cancel);
             if (dialled.Succeeded)
                 return dialled;
             error = dialled.Error!;
@@ -52,21 +53,28 @@ internal sealed class PeerDialer(Func<Lane, string, Hello> hello, Handshake hand
         return error;
     }
 
-    private MeshResult<SocketConnection> Dial(NodeRecord node, Lane lane, string endpoint, CancellationToken cancel)
+    /// <summary>
+    /// Connects from one of our addresses (empty: any) to one endpoint. Blocks the thread for at most
+    /// <see cref="Timeout"/>.
+    /// </summary>
+    public MeshResult<SocketConnection> Dial(NodeRecord node, Lane lane, string from, string endpoint,
+        CancellationToken cancel)
     {
         // Blocks a thread of the transport's own; the continuations run on the thread pool.
-        return DialAsync(node, lane, endpoint, cancel).GetAwaiter().GetResult();
+        return DialAsync(node, lane, from, endpoint, cancel).GetAwaiter().GetResult();
     }
 
-    private async Task<MeshResult<SocketConnection>> DialAsync(NodeRecord node, Lane lane, string endpoint,
-        CancellationToken cancel)
+    private async Task<MeshResult<SocketConnection>> DialAsync(NodeRecord node, Lane lane, string from,
+        string endpoint, CancellationToken cancel)
     {
         IPeerConnection? connection = null;
         try
         {
             using var late = new CancellationTokenSource(Timeout, runtime.Time);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancel);
-            connection = await runtime.Network.ConnectAsync(endpoint, either.Token);
+            connection = from.Length > 0 && runtime.Network is SocketNetwork sockets
+                ? await sockets.ConnectAsync(endpoint, IPAddress.Parse(from), either.Token)
+                : await runtime.Network.ConnectAsync(endpoint, either.Token);
             using var reader = new FrameReader(connection);
             var answer = await handshake.OfferAsync(connection, reader, hello(lane, node.NodeId), either.Token);
             if (answer.Succeeded && answer.Value.Incarnation == node.Incarnation

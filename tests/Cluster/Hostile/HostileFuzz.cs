@@ -116,8 +116,8 @@ internal sealed class HostileFuzz(string endpoint, int seed)
             using var peer = (await HostilePeer.OpenAsync(endpoint, Lane.Shm, HostileNode.Secret)).Value;
             byte[] request = Random.Next(3) switch
             {
-                0 => ShmFrame.Request(Random.Next(-2, 4)),
-                1 => _mutator.Next(ShmFrame.Request(0)),
+                0 => ShmFrame.Request((ShmRequest)Random.Next(-1, 4), Random.Next(-2, 4)),
+                1 => _mutator.Next(ShmFrame.Request((ShmRequest)Random.Next(0, 3), 0)),
                 _ => _mutator.Noise(64),
             };
             if (request.Length == 0)
@@ -202,7 +202,7 @@ internal sealed class HostileFuzz(string endpoint, int seed)
         long[] lengths = [0, 1, size, size + 1, size * 2, -1, long.MaxValue, long.MinValue];
         long[] offsets = [-4096, 0, there.Offset + 1, 1L << 40, long.MaxValue, long.MinValue];
         int[] segments = [-1, 1, int.MaxValue, int.MinValue];
-        switch (Random.Next(8))
+        switch (Random.Next(9))
         {
             case 0:
                 return good with { Length = lengths[Random.Next(lengths.Length)] };
@@ -217,6 +217,8 @@ internal sealed class HostileFuzz(string endpoint, int seed)
             case 5:
                 return good with { Operation = DataOperation.Write, Length = Random.Next(-1, 5000) };
             case 6:
+                return good with { Length = lengths[Random.Next(3)], Skip = offsets[Random.Next(offsets.Length)] };
+            case 7:
                 byte[] noise = new byte[DataRequest.Bytes];
                 Random.NextBytes(noise);
                 return DataRequest.Read(noise);

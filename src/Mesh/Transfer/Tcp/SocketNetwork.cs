@@ -22,7 +22,12 @@ public sealed class SocketNetwork : IPeerNetwork
     private const int Backlog = 512;
 
     /// <inheritdoc/>
-    public async Task<IPeerConnection> ConnectAsync(string endpoint, CancellationToken cancel)
+    public Task<IPeerConnection> ConnectAsync(string endpoint, CancellationToken cancel) =>
+        ConnectAsync(endpoint, null, cancel);
+
+    /// <summary>Opens a connection that leaves by the network card with this address; null: by any.</summary>
+    /// <exception cref="PeerNetworkException">Refused, unreachable, or no address of this host.</exception>
+    internal async Task<IPeerConnection> ConnectAsync(string endpoint, IPAddress? from, CancellationToken cancel)
     {
         // A name may have several addresses, of which the peer listens on one.
         EndPoint[] targets;
@@ -41,6 +46,8 @@ public sealed class SocketNetwork : IPeerNetwork
             var socket = NewSocket(targets[i]);
             try
             {
+                if (from is not null)
+                    socket.Bind(new IPEndPoint(from, 0));
                 await socket.ConnectAsync(targets[i], cancel);
                 if (targets[i] is IPEndPoint)
                     KeepAlive(socket);

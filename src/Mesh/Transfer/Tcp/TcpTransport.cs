@@ -20,19 +20,22 @@ internal sealed class TcpTransport : ITransport
     /// <summary>How long a connection lies idle before it is closed; the holder waits longer.</summary>
     public static readonly TimeSpan IdleLimit = TimeSpan.FromSeconds(60);
 
-    private readonly Dictionary<ulong, JobQueue<TcpJob>> _peers = [];
-    private readonly List<JobQueue<TcpJob>> _retired = [];
+    private readonly Dictionary<ulong, Peer> _peers = [];
+    private readonly List<Peer> _retired = [];
+    private readonly IReadOnlyList<string> _rails;
     private readonly PeerDialer _dialer;
     private readonly JobQueueBounds _bounds;
     private bool _closed;
 
     /// <param name="dialer">Opens connections.</param>
     /// <param name="connections">Data connections a peer, 1 to 4.</param>
-    public TcpTransport(PeerDialer dialer, int connections = 2)
+    /// <param name="rails">Addresses of this host, one a network card, to read large objects by; null: any.</param>
+    public TcpTransport(PeerDialer dialer, int connections = 2, IReadOnlyList<string>? rails = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(connections, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(connections, MostConnections);
         _dialer = dialer;
+        _rails = rails ?? [];
         _bounds = new JobQueueBounds(connections, MostWaiting, IdleLimit);
     }
 
@@ -54,10 +57,9 @@ internal sealed class TcpTransport : ITransport
     {
         if (read.Length < 0 || read.Length > destination.Length)
             return Outcomes.Stale;
-        var request = new DataRequest(DataOperation.Read, read.SegmentId, 0, read.Offset, read.Generation, read.Length,
-            read.Skip);
-        var job = new TcpJob(request, destination with { Length = read.Length }, read.Sums);
-        return RunAsync(read.Node, job, timeout, cancel);
+        return read.Length >= RailSet.SmallestRead && PeerOf(read.Node)?.Rails is { } rails
+            ? ReadByRailsAsync(rails, read, destination, timeout, cancel)
+            : RunAsync(read.Node, JobOf(read, destination), timeout, cancel);
     }
 
     /// <inheritdoc/>
@@ -73,59 +75,99 @@ internal sealed class TcpTransport : ITransport
     {
         lock (_peers)
         {
-            foreach (var (incarnation, queue) in _peers)
+            foreach (var (incarnation, peer) in _peers)
             {
                 if (view.IsMember(incarnation))
                     continue;
-                queue.Retire();
+                peer.Queue.Retire();
+                peer.Rails?.Retire();
                 _peers.Remove(incarnation);
-                _retired.Add(queue);
+                _retired.Add(peer);
             }
 
-            _retired.RemoveAll(static queue => queue.HasEnded);
+            _retired.RemoveAll(static peer => peer.Queue.HasEnded && peer.Rails is null or { HasEnded: true });
         }
     }
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
-        JobQueue<TcpJob>[] queues;
+        Peer[] peers;
         lock (_peers)
         {
             _closed = true;
-            queues = [.. _peers.Values, .. _retired];
+            peers = [.. _peers.Values, .. _retired];
             _peers.Clear();
             _retired.Clear();
         }
 
-        foreach (var queue in queues)
-            await queue.DisposeAsync();
+        foreach (var peer in peers)
+        {
+            await peer.Queue.DisposeAsync();
+            if (peer.Rails is not null)
+                await peer.Rails.DisposeAsync();
+        }
+    }
+
+    private async Task<TransferOutcome> ReadByRailsAsync(RailSet rails, ExtentRead read, NativeRange destination,
+        TimeSpan timeout, CancellationToken cancel)
+    {
+        long start = _dialer.Runtime.Time.GetTimestamp();
+        var outcome = await rails.ReadAsync(read, destination, timeout, cancel);
+        // Where no rail gets through, the endpoint that everybody is told may.
+        return outcome != TransferOutcome.Unreachable
+            ? outcome
+            : await RunAsync(read.Node, JobOf(read, destination), timeout - _dialer.Runtime.Time.GetElapsedTime(start),
+                cancel);
+    }
+
+    private static TcpJob JobOf(in ExtentRead read, NativeRange destination)
+    {
+        var request = new DataRequest(DataOperation.Read, read.SegmentId, 0, read.Offset, read.Generation, read.Length,
+            read.Skip);
+        return new TcpJob(request, destination with { Length = read.Length }, read.Sums);
     }
 
     private Task<TransferOutcome> RunAsync(NodeRecord node, TcpJob job, TimeSpan timeout, CancellationToken cancel)
     {
         if (cancel.IsCancellationRequested)
             return Outcomes.Late;
-        return QueueOf(node) is { } queue && queue.TryAdd(job)
+        return PeerOf(node) is { } peer && peer.Queue.TryAdd(job)
             ? job.EndAsync(timeout, _dialer.Runtime.Time, cancel)
             : Outcomes.Unreachable;
     }
 
-    private JobQueue<TcpJob>? QueueOf(NodeRecord node)
+    private Peer? PeerOf(NodeRecord node)
     {
         lock (_peers)
         {
             if (_closed)
                 return null;
-            return _peers.TryGetValue(node.Incarnation, out var queue) ? queue : NewQueue(node);
+            return _peers.TryGetValue(node.Incarnation, out var peer) ? peer : NewPeer(node);
         }
     }
 
-    private JobQueue<TcpJob> NewQueue(NodeRecord node)
+    private Peer NewPeer(NodeRecord node)
     {
-        var queue = new JobQueue<TcpJob>("mesh-tcp", _bounds, _dialer.Runtime.Time,
-            () => new TcpWorker(_dialer, node));
-        _peers.Add(node.Incarnation, queue);
-        return queue;
+        var time = _dialer.Runtime.Time;
+        var peer = new Peer(new JobQueue<TcpJob>("mesh-tcp", _bounds, time, () => new TcpWorker(_dialer, node)),
+            _dialer.IsLocal(node) ? null : RailsTo(node, time));
+        _peers.Add(node.Incarnation, peer);
+        return peer;
     }
+
+    private RailSet? RailsTo(NodeRecord node, TimeProvider time)
+    {
+        var pairs = RailSet.Pairs(_rails, node);
+        if (pairs.Length < 2)
+            return null;
+        int connections = MostConnections / pairs.Length;
+        var bounds = new JobQueueBounds(connections, MostWaiting, IdleLimit);
+        return new RailSet(Array.ConvertAll(pairs, pair => new Rail(pair,
+            new JobQueue<TcpJob>("mesh-rail", bounds, time, () => new TcpWorker(_dialer, node, pair)), time)),
+            connections, time);
+    }
+
+    /// <summary>What leads to one peer.</summary>
+    private sealed record Peer(JobQueue<TcpJob> Queue, RailSet? Rails);
 }

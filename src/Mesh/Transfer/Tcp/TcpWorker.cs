@@ -21,7 +21,10 @@ internal sealed class TcpJob(DataRequest request, NativeRange memory, SliceSums?
 }
 
 /// <summary>One data connection to a holder and the thread that works with it, one transfer at a time.</summary>
-internal sealed unsafe class TcpWorker(PeerDialer dialer, NodeRecord node) : IJobWorker<TcpJob>
+/// <param name="dialer">Opens the connection.</param>
+/// <param name="node">The holder.</param>
+/// <param name="rail">The addresses it goes between; null: what the dialer finds best.</param>
+internal sealed unsafe class TcpWorker(PeerDialer dialer, NodeRecord node, RailPair? rail = null) : IJobWorker<TcpJob>
 {
     private readonly Lock _gate = new();
     private BlockingSocket? _socket;
@@ -38,7 +41,9 @@ internal sealed unsafe class TcpWorker(PeerDialer dialer, NodeRecord node) : IJo
             Close();
         }
 
-        var dialled = dialer.Dial(node, Lane.Data, localOnly: false, closing);
+        var dialled = rail is { } pair
+            ? dialer.Dial(node, Lane.Data, pair.From, pair.To, closing)
+            : dialer.Dial(node, Lane.Data, localOnly: false, closing);
         if (!dialled.Succeeded)
             return false;
         var socket = BlockingSocket.Take(dialled.Value);
