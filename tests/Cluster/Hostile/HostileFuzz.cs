@@ -116,8 +116,8 @@ internal sealed class HostileFuzz(string endpoint, int seed)
             using var peer = (await HostilePeer.OpenAsync(endpoint, Lane.Shm, HostileNode.Secret)).Value;
             byte[] request = Random.Next(3) switch
             {
-                0 => ShmFrame.Request(Random.Next(-2, 4)),
-                1 => _mutator.Next(ShmFrame.Request(0)),
+                0 => ShmFrame.Request((ShmRequest)Random.Next(-1, 4), Random.Next(-2, 4)),
+                1 => _mutator.Next(ShmFrame.Request((ShmRequest)Random.Next(0, 3), 0)),
                 _ => _mutator.Noise(64),
             };
             if (request.Length == 0)

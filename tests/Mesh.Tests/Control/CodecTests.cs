@@ -67,7 +67,7 @@ public sealed class CodecTests
         Back(new ClearAnswer(3));
         Back(new MatchRequest("^a.*", ulong.MaxValue));
         Back(new MatchPage([Key, new MeshKey("b")], 9));
-        Back(new RemoveAllRequest(5));
+        Back(new RemoveAllRequest("default", 5));
         Back(new RemoveAllAnswer(1L << 40, 2, 3));
     }
 
