@@ -86,7 +86,7 @@ public sealed class MeshClient : IAsyncDisposable
         }
 
         var peer = new ClientPeer(options.Cluster, seeds, registry, runtime,
-            options.SameHost ? HostIdentity.BootId : "");
+            options.SameHost ? HostIdentity.BootId : "", options.Secret);
         if (await peer.ConnectAsync(options.ConnectTimeout, cancel) is { } error)
         {
             await peer.DisposeAsync();

@@ -21,6 +21,9 @@ public sealed record MeshClientOptions
     /// <summary>User, password and certificates for etcd; its endpoints and cluster are those above.</summary>
     public EtcdRegistryOptions EtcdAccess { get; init; } = new();
 
+    /// <summary>The mesh's secret (<see cref="ClusterSecret.FromFile"/>); null: it has none.</summary>
+    public ClusterSecret? Secret { get; init; }
+
     /// <summary>How long to look for a first node that answers.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
 

@@ -20,11 +20,11 @@ internal static class Addresses
             yield break;
         }
 
-        if (!options.Insecure && !listen.Value.IsLoopback)
+        if (!options.Insecure && options.Secret is null && !listen.Value.IsLoopback)
         {
             yield return new MeshError(MeshErrorCode.InvalidArgument, "config:listen",
                 $"listen is '{options.Listen}', beyond loopback, and there is no cluster secret; "
-                + "listen on 127.0.0.1 or set insecure: true");
+                + "set secretFile, listen on 127.0.0.1, or set insecure: true on a trusted network");
         }
 
         if (options.Advertise is null)

@@ -23,6 +23,7 @@ internal sealed class ClientPeer : IAsyncDisposable
     private readonly IMeshRegistry? _registry;
     private readonly string _bootId;
     private readonly ILogger _log;
+    private readonly Handshake _handshake;
     private readonly PeerHandler _handler;
     private readonly PeerLinks _links;
     private readonly MeshCalls _calls;
@@ -37,8 +38,9 @@ internal sealed class ClientPeer : IAsyncDisposable
     /// <param name="registry">Its registry, or null when seeds are given.</param>
     /// <param name="runtime">The world to run in.</param>
     /// <param name="bootId">Boot id of this host; empty: no path that only one host has is taken.</param>
+    /// <param name="secret">The mesh's secret; null: none.</param>
     public ClientPeer(string cluster, IReadOnlyList<string> seeds, IMeshRegistry? registry, MeshRuntime runtime,
-        string bootId)
+        string bootId, ClusterSecret? secret = null)
     {
         _cluster = cluster;
         _seeds = seeds;
@@ -46,13 +48,14 @@ internal sealed class ClientPeer : IAsyncDisposable
         _runtime = runtime;
         _bootId = bootId;
         _log = runtime.Log.CreateLogger("mesh.client");
+        _handshake = new Handshake(secret, runtime);
         _handler = new PeerHandler(runtime);
-        _links = new PeerLinks(HelloFor, _handler, runtime, _bootId);
+        _links = new PeerLinks(HelloFor, _handshake, _handler, runtime, _bootId);
         _handler.OnHeard = _links.Heard;
         _calls = new MeshCalls(_links, _handler, "");
         _views = new ViewTracker(runtime, () => Volatile.Read(ref _view), Adopt) { Calls = _calls };
         var context = new FlowContext(runtime, _views, _calls, "");
-        _transports = NodeTransports.Create(context, null, _bootId, HelloFor);
+        _transports = NodeTransports.Create(context, null, _bootId, HelloFor, _handshake);
         Operations = new MeshOperations(context, _transports.Plan, _bootId, null);
     }
 
@@ -70,13 +73,16 @@ internal sealed class ClientPeer : IAsyncDisposable
             if (cancel.IsCancellationRequested)
                 return new MeshError(MeshErrorCode.Cancelled, "connect", "the caller cancelled");
             last = await BootstrapAsync(cancel);
+            if (last is null && _registry is not null)
+                last = await KnockAsync(deadline, cancel);
             if (last is null)
             {
                 _ = _runtime.Start(FollowAsync);
                 return null;
             }
 
-            if (last.Code is MeshErrorCode.Protocol or MeshErrorCode.InvalidArgument)
+            if (last.Code is MeshErrorCode.Protocol or MeshErrorCode.InvalidArgument
+                or MeshErrorCode.Unauthenticated)
                 return last;
             await Task.WhenAny(_runtime.Delay(deadline.AtMost(RetryInterval), cancel));
         }
@@ -185,6 +191,26 @@ internal sealed class ClientPeer : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// The registry says who is there, not whether they let us in: one that answers tells. Whom nobody answers may go
+    /// on; calls find out.
+    /// </summary>
+    private async Task<MeshError?> KnockAsync(Deadline deadline, CancellationToken cancel)
+    {
+        foreach (var member in Volatile.Read(ref _view).Members)
+        {
+            if (deadline.Passed)
+                return null;
+            var opened = await _links.ConnectAsync(member, Lane.Client, deadline.AtMost(CallTimeout), cancel);
+            if (opened.Succeeded)
+                return null;
+            if (opened.Error!.Code == MeshErrorCode.Unauthenticated)
+                return opened.Error;
+        }
+
+        return null;
+    }
+
     private async Task<MeshResult<NodeRecord>> AskWhoAsync(string seed, CancellationToken cancel)
     {
         IPeerConnection? connection = null;
@@ -194,7 +220,7 @@ internal sealed class ClientPeer : IAsyncDisposable
             using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, cancel);
             connection = await _runtime.Network.ConnectAsync(seed, either.Token);
             using var reader = new FrameReader(connection);
-            var hello = await Handshake.OfferAsync(connection, reader, HelloFor(Lane.Client, ""), either.Token);
+            var hello = await _handshake.OfferAsync(connection, reader, HelloFor(Lane.Client, ""), either.Token);
             if (!hello.Succeeded)
                 return hello.Error!;
             return new NodeRecord

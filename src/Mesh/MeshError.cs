@@ -52,6 +52,9 @@ public enum MeshErrorCode
     /// <summary>The peer or client has been closed.</summary>
     Closed = 15,
 
+    /// <summary>The two sides of a connection do not share a cluster secret.</summary>
+    Unauthenticated = 16,
+
     /// <summary>No node may hard-pin that many more bytes.</summary>
     PinLimit = 20,
 

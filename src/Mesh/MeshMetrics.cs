@@ -15,7 +15,9 @@ public sealed class MeshMetrics : IDisposable
 
     /// <summary>Counts that fall as well as rise.</summary>
     private static readonly HashSet<string> Levels =
-        ["data_connections", "dropped_queue", "hard_pinned_bytes", "reservations"];
+    [
+        "connections", "data_connections", "dropped_queue", "hard_pinned_bytes", "reservations", "waiting_frame_bytes",
+    ];
 
     private readonly Meter _meter = new(MeterName);
     private readonly MeshNode _node;

@@ -25,6 +25,7 @@ public sealed class MeshNode : IAsyncDisposable
     private readonly ulong _incarnation;
     private readonly string _bootId;
     private readonly MembershipService _membership;
+    private readonly Handshake _handshake;
     private readonly PeerHandler _handler;
     private readonly PeerLinks _links;
     private readonly MeshCalls _calls;
@@ -57,8 +58,9 @@ public sealed class MeshNode : IAsyncDisposable
             WaitForNodeId = options.WaitForNodeId,
             Slots = options.Slots,
         }, registry, runtime);
+        _handshake = new Handshake(options.Secret, runtime);
         _handler = new PeerHandler(runtime);
-        _links = new PeerLinks(HelloFor, _handler, runtime, _bootId);
+        _links = new PeerLinks(HelloFor, _handshake, _handler, runtime, _bootId);
         _calls = new MeshCalls(_links, _handler, options.NodeId);
         _views = new ViewTracker(runtime, () => _membership.View, _membership.OfferView) { Calls = _calls };
         _health = new PeerHealth(_calls, () => _membership.View, runtime);
@@ -123,6 +125,8 @@ public sealed class MeshNode : IAsyncDisposable
     internal PeerHandler Handler => _handler;
 
     internal PeerServer? Server => _server;
+
+    internal Handshake Handshake => _handshake;
 
     /// <summary>
     /// Starts a node: memory, port, registration, in this order; on any refusal nothing is left running.
@@ -220,8 +224,9 @@ public sealed class MeshNode : IAsyncDisposable
             return new MeshError(MeshErrorCode.System, "config:listen", e.Message);
         }
 
-        _transports = NodeTransports.Create(_context, _holder, _bootId, HelloFor);
-        _server = new PeerServer(_ => HelloFor(Lane.Client, ""), _handler, _transports.DataLane, _runtime);
+        _transports = NodeTransports.Create(_context, _holder, _bootId, HelloFor, _handshake);
+        _server = new PeerServer(_ => HelloFor(Lane.Client, ""), _handshake, _handler, _transports.DataLane,
+            _runtime);
         _server.Serve(listener);
         if (local is not null)
             _server.Serve(local);
@@ -327,7 +332,6 @@ public sealed class MeshNode : IAsyncDisposable
             new RemoveAllFlow(_context, _holder.Clear, _membership.RaiseClearedAsync));
         owner.Owner.OnLoser = (key, loser) => _ = _runtime.Start(() => _holder.Drops.TellAsync(key, loser,
             new Deadline(_runtime.Time, TimeSpan.FromSeconds(1)), CancellationToken.None));
-        owner.Owner.OnCleared = _holder.Clear.Learn;
         _holder.Clear.OnLearnt = cleared => owner.Table.ClearAll(cleared);
         owner.Table.ClearAll(_holder.Clear.Known);
         owner.Owner.Values = _holder.Inline;

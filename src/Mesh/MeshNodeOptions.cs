@@ -42,6 +42,9 @@ public sealed record MeshNodeOptions
     /// <summary>Whether to wait for a living node of the same id to go, instead of refusing to start.</summary>
     public bool WaitForNodeId { get; init; }
 
+    /// <summary>The mesh's secret, which every peer and client must prove; null: none.</summary>
+    public ClusterSecret? Secret { get; init; }
+
     /// <summary>Whether to listen beyond loopback although there is no cluster secret.</summary>
     public bool Insecure { get; init; }
 

@@ -51,6 +51,17 @@ public abstract class RandomSource
     /// <summary>64 random bits, never 0 (0 means "none" in records).</summary>
     public abstract ulong NextUInt64();
 
+    /// <summary>Fills <paramref name="bytes"/> at random.</summary>
+    public virtual void Fill(Span<byte> bytes)
+    {
+        Span<byte> word = stackalloc byte[8];
+        for (; !bytes.IsEmpty; bytes = bytes[Math.Min(8, bytes.Length)..])
+        {
+            BinaryPrimitives.WriteUInt64LittleEndian(word, NextUInt64());
+            word[..Math.Min(8, bytes.Length)].CopyTo(bytes);
+        }
+    }
+
     /// <summary>A number from 0 up to, and without, <paramref name="bound"/>.</summary>
     public int Next(int bound) => (int)(NextUInt64() % (ulong)bound);
 
@@ -65,6 +76,8 @@ public abstract class RandomSource
             RandomNumberGenerator.Fill(bytes);
             return Math.Max(1, BinaryPrimitives.ReadUInt64LittleEndian(bytes));
         }
+
+        public override void Fill(Span<byte> bytes) => RandomNumberGenerator.Fill(bytes);
     }
 
     private sealed class SeededSource(int seed) : RandomSource

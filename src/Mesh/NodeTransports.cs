@@ -58,12 +58,14 @@ internal sealed class NodeTransports : IAsyncDisposable
     /// <param name="holder">The node's memory; null for a client.</param>
     /// <param name="bootId">Boot id of this host.</param>
     /// <param name="hello">Our hello on a lane to a node.</param>
+    /// <param name="handshake">Opens connections.</param>
     public static NodeTransports Create(FlowContext context, HolderParts? holder, string bootId,
-        Func<Lane, string, Hello> hello)
+        Func<Lane, string, Hello> hello, Handshake handshake)
     {
         // The bulk lanes need real sockets; a simulated network carries control alone.
         bool bulk = context.Runtime.Network is SocketNetwork;
-        return new NodeTransports(context, holder, bulk ? new PeerDialer(hello, context.Runtime, bootId) : null);
+        return new NodeTransports(context, holder,
+            bulk ? new PeerDialer(hello, handshake, context.Runtime, bootId) : null);
     }
 
     /// <summary>Lets go of nodes, and of former lives of nodes, that are not in the view.</summary>

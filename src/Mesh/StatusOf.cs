@@ -28,6 +28,7 @@ internal static class StatusOf
             Ready = node.Ready,
             Degraded = membership.Degraded,
             Reason = membership.Degraded ? membership.Reason : node.NotReadyReason ?? "",
+            Authentication = options.Secret is null ? "none" : "secret",
             View = new ViewStatus(view.Id.ToString(), [.. view.Members.Select(m => new MemberStatus(m.NodeId,
                 m.Endpoints.Count > 0 ? m.Endpoints[0] : "", m.Ring.Weight, m.Ring.Leaving,
                 m.Segments.Sum(s => s.Length),
@@ -73,7 +74,15 @@ internal static class StatusOf
 
         counters["garbage_connections"] = node.Handler.GarbageConnections;
         counters["refused_connections"] = node.Server?.Refused ?? 0;
+        counters["request_faults"] = node.Handler.Faults;
+        counters["connections"] = node.Server?.Limits.Connections ?? 0;
+        counters["connections_over_limit"] = node.Server?.Limits.Refused ?? 0;
+        counters["stuck_connections"] = node.Server?.Stuck ?? 0;
+        counters["waiting_frame_bytes"] = node.Handler.Budget.Bytes;
+        counters["unauthenticated_connections"] = node.Handshake.RefusedOffers;
+        counters["unauthenticated_peers"] = node.Handshake.RefusedAnswers;
         counters["data_connections"] = transports?.DataServer?.Connections ?? 0;
+        counters["data_connections_over_limit"] = transports?.DataServer?.RefusedConnections ?? 0;
         counters["garbage_data_connections"] = transports?.DataServer?.GarbageConnections ?? 0;
         counters["reregistrations"] = node.Membership.Status.Reregistrations;
         counters["relists"] = node.Membership.Status.Relists;

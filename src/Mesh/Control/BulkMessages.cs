@@ -132,22 +132,25 @@ internal readonly record struct MatchPage(MeshKey[] Keys, ulong NextHash) : IWir
 }
 
 /// <summary>Rank 2, to any node: remove everything, on every node that can be reached, and wait for it.</summary>
-internal readonly record struct RemoveAllRequest(int TimeoutMilliseconds)
+/// <param name="Namespace">Whose objects; named, so that no other message can be taken for this one.</param>
+/// <param name="TimeoutMilliseconds">How long the caller waits.</param>
+internal readonly record struct RemoveAllRequest(string Namespace, int TimeoutMilliseconds)
     : IWireRequest<RemoveAllRequest, RemoveAllAnswer>
 {
     public static MessageType Type => MessageType.RemoveAll;
 
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(1);
+        writer.WriteArrayHeader(2);
+        Wire.WriteText(ref writer, Namespace);
         writer.Write(TimeoutMilliseconds);
     }
 
     public static RemoveAllRequest Read(ref MessagePackReader reader)
     {
-        int count = Wire.Enter(ref reader, 1);
-        var request = new RemoveAllRequest(reader.ReadInt32());
-        Wire.Leave(ref reader, count, 1);
+        int count = Wire.Enter(ref reader, 2);
+        var request = new RemoveAllRequest(Wire.ReadText(ref reader), reader.ReadInt32());
+        Wire.Leave(ref reader, count, 2);
         return request;
     }
 }

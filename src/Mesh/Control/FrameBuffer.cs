@@ -13,11 +13,15 @@ internal sealed class FrameBuffer : IBufferWriter<byte>
     private const int HeaderBytes = 4;
     private byte[] _array;
     private int _length;
+    private FrameBudget? _charged;
 
     private FrameBuffer(int capacity) => _array = ArrayPool<byte>.Shared.Rent(capacity);
 
     /// <summary>The whole frame, its length word included.</summary>
     public ReadOnlyMemory<byte> Bytes => _array.AsMemory(0, _length);
+
+    /// <summary>The frame without its length word.</summary>
+    public ReadOnlyMemory<byte> Body => _array.AsMemory(HeaderBytes, _length - HeaderBytes);
 
     /// <summary>Starts a frame [type, id, body]: the body is written next.</summary>
     public static FrameBuffer Begin(MessageType type, ulong id, out MessagePackWriter writer)
@@ -50,9 +54,26 @@ internal sealed class FrameBuffer : IBufferWriter<byte>
         BinaryPrimitives.WriteInt32LittleEndian(_array, body);
     }
 
+    /// <summary>Counts a whole frame against a budget until it is returned; false: it has been returned.</summary>
+    public bool TryCharge(FrameBudget budget)
+    {
+        if (_length < FrameBudget.CountedFrom)
+            return true;
+        if (budget.TryTake(_length))
+        {
+            _charged = budget;
+            return true;
+        }
+
+        Return();
+        return false;
+    }
+
     /// <summary>Gives the array back.</summary>
     public void Return()
     {
+        _charged?.Return(_length);
+        _charged = null;
         byte[] array = _array;
         _array = [];
         _length = 0;
@@ -89,13 +110,33 @@ internal sealed class FrameBuffer : IBufferWriter<byte>
     }
 }
 
-/// <summary>Cuts an incoming stream of bytes into frames, in place. One reader.</summary>
+/// <summary>
+/// Cuts an incoming stream of bytes into frames, in place. Its memory follows what has arrived, not what a length word
+/// announces. One reader.
+/// </summary>
 internal sealed class FrameReader(IPeerConnection connection) : IDisposable
 {
     private const int HeaderBytes = 4;
-    private byte[] _array = ArrayPool<byte>.Shared.Rent(64 * 1024);
+    private const int OpeningBytes = 4 * 1024;
+    private const int OpenBytes = 64 * 1024;
+    private byte[] _array = ArrayPool<byte>.Shared.Rent(OpeningBytes);
+    private int _limit = Wire.MaxOpeningFrame;
     private int _start;
     private int _end;
+    private int _taken;
+
+    /// <summary>
+    /// The number of the frame that has begun to arrive and is not whole; 0: none. May be read by others, to whom it
+    /// is a hint.
+    /// </summary>
+    public int Unfinished => Volatile.Read(ref _end) > Volatile.Read(ref _start) ? Volatile.Read(ref _taken) + 1 : 0;
+
+    /// <summary>Hands have been shaken: frames of full size may come.</summary>
+    public void Open()
+    {
+        _limit = Wire.MaxFrame;
+        Move(Math.Max(OpenBytes, _array.Length));
+    }
 
     /// <summary>The next frame's body, valid until the next call; empty when the other side has closed.</summary>
     public async ValueTask<ReadOnlyMemory<byte>> ReadAsync(CancellationToken cancel)
@@ -128,8 +169,8 @@ internal sealed class FrameReader(IPeerConnection connection) : IDisposable
         }
 
         int length = BinaryPrimitives.ReadInt32LittleEndian(_array.AsSpan(_start));
-        if (length is <= 0 or > Wire.MaxFrame)
-            throw new WireException($"a frame of {length} bytes; the limit is {Wire.MaxFrame} bytes");
+        if (length <= 0 || length > _limit)
+            throw new WireException($"a frame of {length} bytes; the limit is {_limit} bytes");
         if (have < HeaderBytes + length)
         {
             MakeRoom(HeaderBytes + length);
@@ -138,6 +179,7 @@ internal sealed class FrameReader(IPeerConnection connection) : IDisposable
 
         frame = _array.AsMemory(_start + HeaderBytes, length);
         _start += HeaderBytes + length;
+        _taken++;
         return true;
     }
 
@@ -152,16 +194,23 @@ internal sealed class FrameReader(IPeerConnection connection) : IDisposable
 
     private void MakeRoom(int need)
     {
-        if (_array.Length - _start >= need && _end < _array.Length)
+        if (_end < _array.Length && (_start == 0 || _array.Length - _start >= need))
             return;
+        // A length word costs its sender nothing, so memory grows by what has come: fourfold at most.
         int have = _end - _start;
-        if (_array.Length >= need && have < _array.Length)
+        Move(have < _array.Length ? _array.Length : Math.Min(need, 4 * have));
+    }
+
+    private void Move(int length)
+    {
+        int have = _end - _start;
+        if (length <= _array.Length)
         {
             _array.AsSpan(_start, have).CopyTo(_array);
         }
         else
         {
-            byte[] larger = ArrayPool<byte>.Shared.Rent(Math.Max(need, _array.Length));
+            byte[] larger = ArrayPool<byte>.Shared.Rent(length);
             _array.AsSpan(_start, have).CopyTo(larger);
             ArrayPool<byte>.Shared.Return(_array);
             _array = larger;

@@ -49,7 +49,7 @@ internal sealed record Hello : IWireMessage<Hello>
     /// <summary>The kernel's boot id, for same-host transports.</summary>
     public string BootId { get; init; } = "";
 
-    /// <summary>Reserved for the cluster secret's challenge; empty without one.</summary>
+    /// <summary>The sender's nonce, where it has a cluster secret to be proven; empty without one.</summary>
     public byte[] Authentication { get; init; } = [];
 
     public void Write(ref MessagePackWriter writer)
@@ -106,6 +106,39 @@ internal sealed record Hello : IWireMessage<Hello>
             reason = $"asks for lane {(int)other.Lane}, which we do not know";
         return reason is null ? null : new MeshError(MeshErrorCode.Protocol, "handshake", "the peer " + reason);
     }
+}
+
+/// <summary>
+/// Third frame, and the answer to it, where there is a cluster secret: what shows that the sender knows it. The side
+/// that connects sends one for each secret it takes, the other one for the secret both know.
+/// </summary>
+internal readonly record struct Proof(byte[][] Values) : IWireMessage<Proof>
+{
+    public void Write(ref MessagePackWriter writer)
+    {
+        writer.WriteArrayHeader(1);
+        writer.WriteArrayHeader(Values.Length);
+        foreach (byte[] value in Values)
+            writer.Write(value.AsSpan());
+    }
+
+    public static Proof Read(ref MessagePackReader reader)
+    {
+        int count = Wire.Enter(ref reader, 1);
+        byte[][] values = new byte[Wire.ReadCount(ref reader, ClusterSecret.MaxValid)][];
+        for (int i = 0; i < values.Length; i++)
+        {
+            values[i] = Wire.ReadBytes(ref reader, ClusterSecret.ProofBytes);
+            if (values[i].Length != ClusterSecret.ProofBytes)
+                throw new WireException($"a proof of {values[i].Length} bytes; {ClusterSecret.ProofBytes} are legal");
+        }
+
+        Wire.Leave(ref reader, count, 1);
+        return new Proof(values);
+    }
+
+    /// <summary>Nothing of the proof: it must not reach a log.</summary>
+    public override string ToString() => nameof(Proof);
 }
 
 /// <summary>A refused request.</summary>

@@ -145,8 +145,14 @@ internal sealed class Outbox
                 if (!_queue.Reader.TryPeek(out var next)
                     || frame.Bytes.Length + next.Bytes.Length > CoalesceBytes)
                 {
-                    await SendAsync(frame.Bytes);
-                    frame.Return();
+                    try
+                    {
+                        await SendAsync(frame.Bytes);
+                    }
+                    finally
+                    {
+                        frame.Return();
+                    }
                 }
                 else
                 {

@@ -15,6 +15,9 @@ internal sealed class PeerChannel
     private static readonly MeshError ClosedError =
         new(MeshErrorCode.Unavailable, "channel", "the connection to the peer has broken");
 
+    private static readonly MeshError TooManyBytes = new(MeshErrorCode.Busy, "channel",
+        $"frames of {FrameBudget.MaxBytes} bytes wait to be sent here, the limit of one process");
+
     private readonly IPeerConnection _connection;
     private readonly FrameReader _reader;
     private readonly IPeerHandler _handler;
@@ -25,6 +28,8 @@ internal sealed class PeerChannel
     private readonly TaskCompletionSource _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _answering;
     private int _isClosed;
+    private int _unfinished;
+    private long _unfinishedSince;
 
     public PeerChannel(IPeerConnection connection, FrameReader reader, Hello remote, IPeerHandler handler,
         MeshRuntime runtime)
@@ -36,6 +41,7 @@ internal sealed class PeerChannel
         _outbox = new Outbox(connection, runtime, _stop.Token, Abort);
         _pending = new PendingCalls(runtime.Time, FailLate);
         Remote = remote;
+        reader.Open();
         LastHeard = runtime.Time.GetTimestamp();
     }
 
@@ -51,8 +57,24 @@ internal sealed class PeerChannel
     /// <summary>When the last frame arrived (timestamp of the runtime's clock).</summary>
     public long LastHeard { get; private set; }
 
-    /// <summary>Since when one send has been stuck, or 0.</summary>
-    public long SendStarted => _outbox.SendStarted;
+    /// <summary>
+    /// Whether the other side has taken nothing, or not gone on with a frame it began, for <paramref name="limit"/>.
+    /// Asked by one caller, several times within the limit.
+    /// </summary>
+    public bool IsStuck(TimeSpan limit)
+    {
+        long sending = _outbox.SendStarted;
+        if (sending != 0 && _runtime.Time.GetElapsedTime(sending) > limit)
+            return true;
+        int unfinished = _reader.Unfinished;
+        if (unfinished != _unfinished)
+        {
+            _unfinished = unfinished;
+            _unfinishedSince = _runtime.Time.GetTimestamp();
+        }
+
+        return unfinished != 0 && _runtime.Time.GetElapsedTime(_unfinishedSince) > limit;
+    }
 
     /// <summary>Told of a call that got no answer in time while the peer sent nothing at all.</summary>
     public Action<MeshError>? OnSilent { get; set; }
@@ -72,9 +94,13 @@ internal sealed class PeerChannel
             return Task.FromResult<MeshResult<TAnswer>>(error);
         try
         {
-            if (_outbox.TryPost(FrameBuffer.Of(TRequest.Type, id, request)))
+            var frame = FrameBuffer.Of(TRequest.Type, id, request);
+            if (!frame.TryCharge(_handler.Budget))
+                error = TooManyBytes;
+            else if (_outbox.TryPost(frame))
                 return call.Task;
-            error = ClosedError;
+            else
+                error = ClosedError;
         }
         catch (WireException e)
         {
@@ -122,14 +148,14 @@ internal sealed class PeerChannel
                 _outbox.Uncork();
             }
         }
-        catch (Exception e) when (e is WireException or MessagePackSerializationException or EndOfStreamException
-            or OverflowException)
-        {
-            _handler.Garbage(this, e.Message);
-        }
-        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
+        catch (Exception e) when (e is (IOException and not EndOfStreamException) or OperationCanceledException
+            or ObjectDisposedException)
         {
             // The connection has broken; Close tells those who wait.
+        }
+        catch (Exception e)
+        {
+            _handler.Garbage(this, e.Message);
         }
         finally
         {
@@ -162,11 +188,11 @@ internal sealed class PeerChannel
         where T : IWireMessage<T> => Queue(MessageType.Answer, id, message);
 
     /// <summary>Queues an answer written by hand, begun by <see cref="FrameBuffer.Begin"/>.</summary>
-    public void Answer(FrameBuffer frame, ref MessagePackWriter writer)
+    public void Answer(ulong id, FrameBuffer frame, ref MessagePackWriter writer)
     {
         frame.End(ref writer);
         Interlocked.Decrement(ref _answering);
-        _outbox.TryPost(frame);
+        Post(id, frame);
     }
 
     /// <summary>Queues a refusal.</summary>
@@ -186,7 +212,18 @@ internal sealed class PeerChannel
             frame = FrameBuffer.Of(MessageType.Failure, id, new Failure(MeshErrorCode.Protocol, "answer", e.Message));
         }
 
-        _outbox.TryPost(frame);
+        Post(id, frame);
+    }
+
+    private void Post(ulong id, FrameBuffer answer)
+    {
+        if (!answer.TryCharge(_handler.Budget))
+        {
+            answer = FrameBuffer.Of(MessageType.Failure, id,
+                new Failure(TooManyBytes.Code, TooManyBytes.Stage, TooManyBytes.Message));
+        }
+
+        _outbox.TryPost(answer);
     }
 
     private void Close()
@@ -212,6 +249,9 @@ internal interface IPeerHandler
     /// </summary>
     void Handle(PeerChannel channel, MessageType type, ulong id, ReadOnlyMemory<byte> frame,
         ref MessagePackReader reader);
+
+    /// <summary>Bounds the frames that wait to be sent.</summary>
+    FrameBudget Budget { get; }
 
     /// <summary>A frame arrived: the peer is alive.</summary>
     void Heard(PeerChannel channel);

@@ -18,9 +18,17 @@ internal sealed class PeerHandler : IPeerHandler
     private const int RetryAfterMilliseconds = 5;
     private readonly ILogger _log;
     private int _clientCalls;
+    private readonly LogGate _garbageGate;
+    private readonly LogGate _faultGate;
     private long _garbage;
+    private long _faults;
 
-    public PeerHandler(MeshRuntime runtime) => _log = runtime.Log.CreateLogger("mesh.control");
+    public PeerHandler(MeshRuntime runtime)
+    {
+        _log = runtime.Log.CreateLogger("mesh.control");
+        _garbageGate = new LogGate(runtime.Time);
+        _faultGate = new LogGate(runtime.Time);
+    }
 
     /// <summary>Set once the node is put together; null in a client, which answers pings alone.</summary>
     public IHolderCalls? Holder { get; set; }
@@ -37,6 +45,12 @@ internal sealed class PeerHandler : IPeerHandler
     /// <summary>Connections closed because they sent no message of ours.</summary>
     public long GarbageConnections => Volatile.Read(ref _garbage);
 
+    /// <summary>Requests that met a fault of ours; each was answered with Unknown.</summary>
+    public long Faults => Volatile.Read(ref _faults);
+
+    /// <inheritdoc/>
+    public FrameBudget Budget { get; } = new();
+
     /// <inheritdoc/>
     public void Heard(PeerChannel channel)
     {
@@ -48,20 +62,36 @@ internal sealed class PeerHandler : IPeerHandler
     public void Garbage(PeerChannel channel, string reason)
     {
         Interlocked.Increment(ref _garbage);
-        _log.LogWarning("garbage_from_peer peer={Peer} reason={Reason}", channel.Remote.NodeId, reason);
+        if (_garbageGate.TryPass(out long more))
+        {
+            _log.LogWarning("garbage_from_peer peer={Peer} reason={Reason} more={More}", channel.Remote.NodeId, reason,
+                more);
+        }
     }
 
     /// <inheritdoc/>
     public void Handle(PeerChannel channel, MessageType type, ulong id, ReadOnlyMemory<byte> frame,
         ref MessagePackReader reader)
     {
-        bool known = (int)type switch
+        bool known;
+        try
         {
-            < 20 => HandleNode(channel, type, id, ref reader),
-            < 30 => HandleHolder(channel, type, id, ref reader),
-            < 40 => HandleOwner(channel, type, id, frame, ref reader),
-            _ => HandleClient(channel, type, id, ref reader),
-        };
+            known = (int)type switch
+            {
+                < 20 => HandleNode(channel, type, id, ref reader),
+                < 30 => HandleHolder(channel, type, id, ref reader),
+                < 40 => HandleOwner(channel, type, id, frame, ref reader),
+                _ => HandleClient(channel, type, id, ref reader),
+            };
+        }
+        catch (Exception e) when (e is not (WireException or MessagePackSerializationException
+            or EndOfStreamException or OverflowException))
+        {
+            // A fault of ours: the caller gets its one answer, and the other calls of the connection go on.
+            Fault(channel, id, e);
+            return;
+        }
+
         if (!known)
         {
             channel.Refuse(id, new Failure(MeshErrorCode.Protocol, "control",
@@ -146,7 +176,7 @@ internal sealed class PeerHandler : IPeerHandler
             case MessageType.Locate:
                 var answer = FrameBuffer.Begin(MessageType.Answer, id, out var writer);
                 Owner.Locate(ref reader, frame.Span, ref writer);
-                channel.Answer(answer, ref writer);
+                channel.Answer(id, answer, ref writer);
                 return true;
             case MessageType.Retract:
                 channel.Answer(id, Owner.Retract(RetractRequest.Read(ref reader)));
@@ -232,14 +262,20 @@ internal sealed class PeerHandler : IPeerHandler
         }
         catch (Exception e)
         {
-            // A fault of ours: the caller gets its one answer, and the log the whole story.
-            _log.LogError(e, "client_call_failed");
-            channel.Refuse(id, new Failure(MeshErrorCode.Unknown, "control", e.Message));
+            Fault(channel, id, e);
         }
         finally
         {
             Interlocked.Decrement(ref _clientCalls);
         }
+    }
+
+    private void Fault(PeerChannel channel, ulong id, Exception e)
+    {
+        Interlocked.Increment(ref _faults);
+        if (_faultGate.TryPass(out long more))
+            _log.LogError(e, "request_failed peer={Peer} more={More}", channel.Remote.NodeId, more);
+        channel.Refuse(id, new Failure(MeshErrorCode.Unknown, "control", "the node met a fault of its own"));
     }
 
     private static Failure FailureOf(MeshError error) => new(error.Code, error.Stage, error.Message);

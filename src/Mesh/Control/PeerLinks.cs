@@ -18,13 +18,16 @@ internal sealed class PeerLinks
     private readonly Dictionary<string, Trouble> _troubles = [];
     private readonly Func<Lane, string, Hello> _hello;
     private readonly IPeerHandler _handler;
+    private readonly Handshake _handshake;
     private readonly MeshRuntime _runtime;
     private readonly string _bootId;
     private bool _closed;
 
-    public PeerLinks(Func<Lane, string, Hello> hello, IPeerHandler handler, MeshRuntime runtime, string bootId)
+    public PeerLinks(Func<Lane, string, Hello> hello, Handshake handshake, IPeerHandler handler, MeshRuntime runtime,
+        string bootId)
     {
         _hello = hello;
+        _handshake = handshake;
         _handler = handler;
         _runtime = runtime;
         _bootId = bootId;
@@ -241,7 +244,7 @@ internal sealed class PeerLinks
             using var timeout = new CancellationTokenSource(TimeSpan.FromSeconds(1), _runtime.Time);
             connection = await _runtime.Network.ConnectAsync(endpoint, timeout.Token);
             reader = new FrameReader(connection);
-            var hello = await Handshake.OfferAsync(connection, reader, self, timeout.Token);
+            var hello = await _handshake.OfferAsync(connection, reader, self, timeout.Token);
             if (hello.Succeeded && hello.Value.Incarnation == node.Incarnation)
             {
                 var channel = new PeerChannel(connection, reader, hello.Value, _handler, _runtime)

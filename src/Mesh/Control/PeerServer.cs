@@ -7,13 +7,19 @@ namespace Mooncake.Mesh.Control;
 /// <summary>Accepts connections, shakes hands, and hands them to a channel or to the data lane.</summary>
 internal sealed class PeerServer : IAsyncDisposable
 {
-    /// <summary>Most connections at one time.</summary>
-    public const int MaxConnections = 4096;
+    /// <summary>How long the opening of a connection may take.</summary>
+    public static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(5);
 
-    private static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(5);
-    private static readonly TimeSpan StuckSend = TimeSpan.FromSeconds(10);
+    /// <summary>How long the other side may take nothing, or not go on with a frame it began.</summary>
+    public static readonly TimeSpan NoProgress = TimeSpan.FromSeconds(10);
+
+    /// <summary>Most connections that are told at one time why they are refused; more are just closed.</summary>
+    private const int MaxRefusals = 64;
+
+    private static readonly TimeSpan RefusalTimeout = TimeSpan.FromSeconds(1);
 
     private readonly Func<Hello, Hello> _self;
+    private readonly Handshake _handshake;
     private readonly IPeerHandler _handler;
     private readonly Action<IPeerConnection, Hello>? _dataLane;
     private readonly MeshRuntime _runtime;
@@ -21,20 +27,33 @@ internal sealed class PeerServer : IAsyncDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly List<IPeerListener> _listeners = [];
     private readonly HashSet<PeerChannel> _channels = [];
-    private int _connections;
+    private readonly LogGate _refusedGate;
+    private readonly LogGate _acceptGate;
+    private int _refusals;
+    private long _refused;
+    private long _stuck;
 
-    public PeerServer(Func<Hello, Hello> self, IPeerHandler handler, Action<IPeerConnection, Hello>? dataLane,
-        MeshRuntime runtime)
+    public PeerServer(Func<Hello, Hello> self, Handshake handshake, IPeerHandler handler,
+        Action<IPeerConnection, Hello>? dataLane, MeshRuntime runtime)
     {
         _self = self;
+        _handshake = handshake;
         _handler = handler;
         _dataLane = dataLane;
         _runtime = runtime;
         _log = runtime.Log.CreateLogger("mesh.server");
+        _refusedGate = new LogGate(runtime.Time);
+        _acceptGate = new LogGate(runtime.Time);
     }
 
     /// <summary>Connections refused or closed because they spoke no legal protocol.</summary>
-    public long Refused { get; private set; }
+    public long Refused => Volatile.Read(ref _refused);
+
+    /// <summary>Connections cut because the other side stood still within a frame or took nothing.</summary>
+    public long Stuck => Volatile.Read(ref _stuck);
+
+    /// <summary>Connections open now, and those refused for one of the limits.</summary>
+    public ConnectionLimits Limits { get; } = new();
 
     /// <summary>Starts to serve a listener; it is closed with the server.</summary>
     public void Serve(IPeerListener listener)
@@ -44,7 +63,10 @@ internal sealed class PeerServer : IAsyncDisposable
         _ = _runtime.Start(() => AcceptLoopAsync(listener));
     }
 
-    /// <summary>Cuts connections whose other side takes nothing for 10 s; called about once a second.</summary>
+    /// <summary>
+    /// Cuts connections whose other side takes nothing for 10 s, or does not go on with a frame it began; called
+    /// several times a second.
+    /// </summary>
     public void CutStuck()
     {
         PeerChannel[] channels;
@@ -52,9 +74,10 @@ internal sealed class PeerServer : IAsyncDisposable
             channels = [.. _channels];
         foreach (var channel in channels)
         {
-            long started = channel.SendStarted;
-            if (started != 0 && _runtime.Time.GetElapsedTime(started) > StuckSend)
-                channel.Abort();
+            if (!channel.IsStuck(NoProgress))
+                continue;
+            Interlocked.Increment(ref _stuck);
+            channel.Abort();
         }
     }
 
@@ -90,34 +113,82 @@ internal sealed class PeerServer : IAsyncDisposable
                     return;
                 }
 
-                if (Interlocked.Increment(ref _connections) > MaxConnections)
-                {
-                    Interlocked.Decrement(ref _connections);
-                    connection.Abort();
-                    continue;
-                }
-
-                _ = _runtime.Start(() => ServeAsync(connection));
+                Admit(connection);
             }
             catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException)
             {
                 if (_stop.IsCancellationRequested)
                     return;
-                _log.LogWarning("accept_failed endpoint={Endpoint} reason={Reason}", listener.Endpoint, e.Message);
+                if (_acceptGate.TryPass(out long more))
+                {
+                    _log.LogWarning("accept_failed endpoint={Endpoint} reason={Reason} more={More}", listener.Endpoint,
+                        e.Message, more);
+                }
+
                 await _runtime.Delay(TimeSpan.FromMilliseconds(100), CancellationToken.None);
             }
         }
     }
 
-    private async Task ServeAsync(IPeerConnection connection)
+    private void Admit(IPeerConnection connection)
+    {
+        string address = ConnectionLimits.AddressOf(connection.RemoteEndpoint);
+        if (Limits.Enter(address) is not { } full)
+        {
+            _ = _runtime.Start(() => ServeAsync(connection, address));
+            return;
+        }
+
+        if (_refusedGate.TryPass(out long more))
+        {
+            _log.LogWarning("connection_over_limit peer={Peer} reason={Reason} more={More}", connection.RemoteEndpoint,
+                full.Message, more);
+        }
+
+        if (Interlocked.Increment(ref _refusals) <= MaxRefusals)
+        {
+            _ = _runtime.Start(() => RefuseAsync(connection, full));
+            return;
+        }
+
+        Interlocked.Decrement(ref _refusals);
+        connection.Abort();
+    }
+
+    /// <summary>Says why; the hello is read first, or closing would reset the connection under the answer.</summary>
+    private async Task RefuseAsync(IPeerConnection connection, MeshError why)
+    {
+        try
+        {
+            using var timeout = new CancellationTokenSource(RefusalTimeout, _runtime.Time);
+            using var reader = new FrameReader(connection);
+            await reader.ReadAsync(timeout.Token);
+            await Handshake.RefuseAsync(connection, why, timeout.Token);
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException
+            or WireException)
+        {
+            _log.LogDebug("refusal_not_told peer={Peer} reason={Reason}", connection.RemoteEndpoint, e.Message);
+        }
+        finally
+        {
+            connection.Abort();
+            Interlocked.Decrement(ref _refusals);
+        }
+    }
+
+    private async Task ServeAsync(IPeerConnection connection, string address)
     {
         var reader = new FrameReader(connection);
         PeerChannel? channel = null;
+        bool shaking = true;
         try
         {
             using var timeout = new CancellationTokenSource(HandshakeTimeout, _runtime.Time);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, _stop.Token);
-            var hello = await Handshake.AcceptAsync(connection, reader, _self, either.Token);
+            var hello = await _handshake.AcceptAsync(connection, reader, _self, either.Token);
+            shaking = false;
+            Limits.HandshakeEnded(address);
             if (!hello.Succeeded)
             {
                 Refuse(connection, hello.Error!.Message);
@@ -141,14 +212,16 @@ internal sealed class PeerServer : IAsyncDisposable
                 channel.Abort();
             await channel.Closed;
         }
-        catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException
-            or WireException)
+        catch (Exception e)
         {
+            // Whatever it is, the connection must not stay open with nobody to serve it.
             Refuse(connection, e.Message);
         }
         finally
         {
-            Interlocked.Decrement(ref _connections);
+            if (shaking)
+                Limits.HandshakeEnded(address);
+            Limits.Leave(address);
             if (channel is null)
             {
                 reader.Dispose();
@@ -163,7 +236,7 @@ internal sealed class PeerServer : IAsyncDisposable
 
     private void Refuse(IPeerConnection connection, string reason)
     {
-        Refused++;
+        Interlocked.Increment(ref _refused);
         _log.LogDebug("handshake_refused peer={Peer} reason={Reason}", connection.RemoteEndpoint, reason);
         connection.Abort();
     }

@@ -24,6 +24,9 @@ internal static class Wire
     /// <summary>Largest frame body, in bytes.</summary>
     public const int MaxFrame = 1 << 20;
 
+    /// <summary>Largest frame body before both sides have shaken hands, in bytes.</summary>
+    public const int MaxOpeningFrame = 32 * 1024;
+
     /// <summary>Keys in one batch.</summary>
     public const int MaxBatch = 1024;
 
@@ -47,6 +50,9 @@ internal static class Wire
 
     private const int MaxDepth = 16;
 
+    /// <summary>MessagePackReader takes a 32-bit length over 2 GiB for a negative number and trips over it.</summary>
+    private const string TooLong = "a byte string of over 2 GiB";
+
     /// <summary>Enters an array of at least <paramref name="atLeast"/> fields; its length.</summary>
     public static int Enter(ref MessagePackReader reader, int atLeast)
     {
@@ -63,8 +69,16 @@ internal static class Wire
     /// </summary>
     public static void Leave(ref MessagePackReader reader, int count, int read)
     {
-        for (int i = read; i < count; i++)
-            reader.Skip();
+        try
+        {
+            for (int i = read; i < count; i++)
+                reader.Skip();
+        }
+        catch (ArgumentOutOfRangeException)
+        {
+            throw new WireException(TooLong);
+        }
+
         reader.Depth--;
     }
 
@@ -85,7 +99,16 @@ internal static class Wire
     /// <summary>A byte string of at most <paramref name="most"/> bytes, in place.</summary>
     public static ReadOnlySpan<byte> ReadView(ref MessagePackReader reader, int most)
     {
-        var bytes = reader.ReadBytes() ?? throw new WireException("null where bytes are expected");
+        ReadOnlySequence<byte> bytes;
+        try
+        {
+            bytes = reader.ReadBytes() ?? throw new WireException("null where bytes are expected");
+        }
+        catch (ArgumentOutOfRangeException)
+        {
+            throw new WireException(TooLong);
+        }
+
         if (bytes.Length > most)
             throw new WireException($"{bytes.Length} bytes where at most {most} are legal");
         return bytes.FirstSpan.Length == bytes.Length ? bytes.FirstSpan : bytes.ToArray();
@@ -153,6 +176,7 @@ internal enum MessageType
     Hello = 1,
     Answer = 2,
     Failure = 3,
+    Proof = 4,
 
     Ping = 10,
     ViewPull = 11,

@@ -43,9 +43,6 @@ internal sealed class OwnerService : IOwnerCalls
     /// <summary>Told that mirrors of a slot did not reach a node.</summary>
     public Action<string, int>? OnDebt { get; set; }
 
-    /// <summary>Told that everything was removed, which a peer knew before us.</summary>
-    public Action<long>? OnCleared { get; set; }
-
     /// <summary>
     /// False after a pause, until the view has been confirmed (rule A8): every answer is then Unsure.
     /// </summary>
@@ -70,8 +67,10 @@ internal sealed class OwnerService : IOwnerCalls
     /// <inheritdoc/>
     public OwnerAnswers Publish(in PublishRequest request)
     {
-        HeardCleared(request.Offer.Cleared);
-        return _decisions.Publish(request);
+        // Rule A9: the registry alone says that everything was removed; until it has told us, who knows more waits.
+        return request.Offer.Cleared > _table.Cleared
+            ? new OwnerAnswers(_states.Current.View.Id, [new OwnerAnswer(OwnerCode.Unsure)])
+            : _decisions.Publish(request);
     }
 
     /// <inheritdoc/>
@@ -117,11 +116,13 @@ internal sealed class OwnerService : IOwnerCalls
 
     /// <summary>
     /// Applies a record someone else numbered: the greater version stays, equal ones of one object join replicas.
-    /// Kept carries the record that stayed.
+    /// Kept carries the record that stayed. Unsure: it comes after a removal of everything that this node has not heard
+    /// of.
     /// </summary>
     public OwnerAnswer Apply(in MeshKey key, ObjectRecord incoming)
     {
-        HeardCleared(incoming.Cleared);
+        if (incoming.Cleared > _table.Cleared)
+            return new OwnerAnswer(OwnerCode.Unsure);
         int slot = _table.SlotOf(key.Hash);
         ObjectRecord? loser = null;
         OwnerAnswer answer;
@@ -253,13 +254,6 @@ internal sealed class OwnerService : IOwnerCalls
         }
 
         return true;
-    }
-
-    private void HeardCleared(long cleared)
-    {
-        if (cleared > _table.Cleared)
-            OnCleared?.Invoke(cleared);
-        _table.ClearAll(cleared);
     }
 
     private void Join(int slot, in MeshKey key, RecordRef present, ObjectRecord incoming)

@@ -105,7 +105,8 @@ internal sealed class SlotKeeper
 
     private void Owe(string nodeId, int slot)
     {
-        if (nodeId == _nodeId)
+        // Only members are owed anything: names from the network are not kept.
+        if (nodeId == _nodeId || _states.Current.View.Find(nodeId) is null)
             return;
         lock (_lock)
         {

@@ -119,10 +119,12 @@ internal sealed class SlotPuller
         var received = new Dictionary<int, (int Count, ulong Digest)>();
         foreach (var (key, record) in page.Records)
         {
+            // Not counted: the slot must not pass for complete.
+            if (_owner.Apply(key, record).Code == OwnerCode.Unsure)
+                continue;
             int slot = _states.Current.View.SlotOf(key.Hash);
             var (count, digest) = received.GetValueOrDefault(slot);
             received[slot] = (count + 1, digest + RecordDigest.Of(key, record));
-            _owner.Apply(key, record);
         }
 
         StreamedRecords += page.Records.Length;
@@ -181,7 +183,11 @@ internal sealed class SlotPuller
             if (!page.Succeeded || _states.Current.View.Id != view.Id)
                 return false;
             foreach (var (key, record) in page.Value.Records)
-                _owner.Apply(key, record);
+            {
+                if (_owner.Apply(key, record).Code == OwnerCode.Unsure)
+                    return false;
+            }
+
             if (page.Value.NextHash != 0 && page.Value.NextHash <= from)
                 return false;
             from = page.Value.NextHash;

@@ -45,13 +45,6 @@ internal sealed class ClearFlow(FlowContext context, ObjectStore store)
         _ = context.Runtime.Start(DropAsync);
     }
 
-    /// <summary>Learns of a removal of everything; how far this node is.</summary>
-    public ClearAnswer Answer(in ClearRequest request)
-    {
-        Learn(request.Cleared);
-        return new ClearAnswer(Done);
-    }
-
     private async Task DropAsync()
     {
         while (true)

@@ -41,7 +41,8 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
         var reservation = await BeginAsync(request.Head, deadline, cancel);
         if (!reservation.Succeeded)
             return reservation.Error!;
-        return new ReserveAnswer(holder.Book.Add(reservation.Value, request.Head, from));
+        var id = holder.Book.Add(reservation.Value, request.Head, from);
+        return id.Succeeded ? new ReserveAnswer(id.Value) : id.Error!;
     }
 
     /// <summary>Reserves for a process of this host that fills the extent itself (rule A5).</summary>
@@ -93,10 +94,16 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
     }
 
     /// <inheritdoc/>
-    public Task<MeshResult<RemoveAllAnswer>> RemoveAllAsync(RemoveAllRequest request, CancellationToken cancel)
+    public async Task<MeshResult<RemoveAllAnswer>> RemoveAllAsync(RemoveAllRequest request, CancellationToken cancel)
     {
+        if (request.Namespace != ClearCounter.DefaultNamespace)
+        {
+            return new MeshError(MeshErrorCode.InvalidArgument, "remove-all",
+                $"namespace is '{request.Namespace}'; there is only '{ClearCounter.DefaultNamespace}'");
+        }
+
         var limit = TimeSpan.FromMilliseconds(Math.Max(1, request.TimeoutMilliseconds));
-        return removeAll.RunAsync(
+        return await removeAll.RunAsync(
             new Deadline(context.Runtime.Time, limit < LongestRemoveAll ? limit : LongestRemoveAll), cancel);
     }
 

@@ -44,7 +44,8 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
             return new ReadAnswer(false, ReadOnlyMemory<byte>.Empty);
         using (pin)
         {
-            if (request.Skip + request.Length > pin.Length)
+            // Not their sum: it may be past the greatest number.
+            if (request.Skip > pin.Length - request.Length)
             {
                 return new MeshError(MeshErrorCode.InvalidArgument, "read",
                     $"{request.Length} bytes from {request.Skip} of an object of {pin.Length} bytes");
@@ -107,7 +108,7 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
     public Done DropGroup(in DropGroupRequest request) => new(eviction.DropGroup(request.Group));
 
     /// <inheritdoc/>
-    public ClearAnswer Clear(in ClearRequest request) => clear.Answer(request);
+    public ClearAnswer Clear(in ClearRequest request) => new(clear.Done);
 
     /// <inheritdoc/>
     public MeshResult<MatchPage> Match(in MatchRequest request) => _matcher.Match(request);

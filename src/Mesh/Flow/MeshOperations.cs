@@ -244,8 +244,8 @@ internal sealed class MeshOperations
                 continue;
             var left = deadline.AtMost(deadline.Left);
             // The node's own error says more than a call that ran out of time a moment before it.
-            var answer = await _context.Calls.RemoveAllAsync(node,
-                new RemoveAllRequest((int)left.TotalMilliseconds), left + AnswerSlack, cancel);
+            var request = new RemoveAllRequest(ClearCounter.DefaultNamespace, (int)left.TotalMilliseconds);
+            var answer = await _context.Calls.RemoveAllAsync(node, request, left + AnswerSlack, cancel);
             if (answer.Succeeded)
                 return new RemoveAllOutcome(answer.Value.Cleared, answer.Value.Done, answer.Value.Away);
             last = answer.Error!;

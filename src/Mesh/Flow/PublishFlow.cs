@@ -308,9 +308,8 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
                 continue;
             var request = new MirrorRequest([new KeyedRecord(key, record)]);
             var answer = await context.Calls.MirrorAsync(owner, request, deadline.AtMost(MirrorTimeout), cancel);
-            if (answer.Succeeded && answer.Value.Items.Length == 1)
+            if (answer.Succeeded && answer.Value.Items is [{ Code: not OwnerCode.Unsure } item])
             {
-                var item = answer.Value.Items[0];
                 if (item is not { Code: OwnerCode.Kept, Record: { } newer })
                     return true;
                 clear.Learn(newer.Cleared);

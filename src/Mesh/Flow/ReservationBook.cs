@@ -16,6 +16,12 @@ namespace Mooncake.Mesh.Flow;
 /// </summary>
 internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : IReservedMemory
 {
+    /// <summary>Most reservations open at one holder.</summary>
+    public const int MaxReservations = 4096;
+
+    /// <summary>Longest time for the bytes of a reservation to arrive, whatever its caller's deadline.</summary>
+    public static readonly TimeSpan LongestReservation = TimeSpan.FromMinutes(10);
+
     private static readonly TimeSpan Slack = TimeSpan.FromSeconds(2);
 
     /// <summary>Most abandoned reservations that are remembered because they have not been made yet.</summary>
@@ -34,25 +40,38 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
         }
     }
 
-    /// <summary>Notes a reservation; its id.</summary>
-    public ulong Add(Reservation reservation, PutHead head, PeerChannel? from)
+    /// <summary>Notes a reservation.</summary>
+    /// <returns>The id, or Busy when there are too many: the reservation has been freed.</returns>
+    public MeshResult<ulong> Add(Reservation reservation, PutHead head, PeerChannel? from)
     {
         ulong id = runtime.Random.NextUInt64();
-        var expires = TimeSpan.FromMilliseconds(head.TimeoutMilliseconds) + Slack;
+        var limit = TimeSpan.FromMilliseconds(head.TimeoutMilliseconds);
+        if (limit > LongestReservation)
+            limit = LongestReservation;
         lock (_entries)
-            _entries.Add(id, new Entry(reservation, head, runtime.Time.GetTimestamp(), expires, from));
-        return id;
+        {
+            if (_entries.Count < MaxReservations)
+            {
+                _entries.Add(id, new Entry(reservation, head, runtime.Time.GetTimestamp(), limit + Slack, from));
+                return id;
+            }
+        }
+
+        store.Abort(reservation);
+        return new MeshError(MeshErrorCode.Busy, "reserve",
+            $"{MaxReservations} reservations are open at this holder, its limit");
     }
 
     /// <summary>Notes a reservation that a process of this host fills itself, under the id it chose.</summary>
-    /// <returns>False when the process has ended, the id is taken, or was abandoned before it came: it is freed.</returns>
+    /// <returns>False, and it is freed, when the process has ended, the id is taken or was abandoned before it came, or too
+    /// many are open.</returns>
     public bool TryAddOwned(ulong id, Reservation reservation, PutHead head, ClientProcess owner)
     {
         lock (_entries)
         {
             // An end that comes from now on finds the entry.
             var entry = new Entry(reservation, head, runtime.Time.GetTimestamp(), TimeSpan.MaxValue, null, owner);
-            if (!owner.IsGone && !_early.Contains(id) && _entries.TryAdd(id, entry))
+            if (!owner.IsGone && _entries.Count < MaxReservations && !_early.Contains(id) && _entries.TryAdd(id, entry))
                 return true;
         }
 

@@ -8,11 +8,12 @@ namespace Mooncake.Mesh.Transfer;
 
 /// <summary>Opens connections of a bulk lane, shaken hands with the incarnation that is meant. Thread-safe.</summary>
 /// <param name="hello">Our hello on a lane to a node.</param>
+/// <param name="handshake">Opens a connection.</param>
 /// <param name="runtime">Network and clock.</param>
 /// <param name="bootId">Boot id of this host.</param>
 /// <param name="timeout">How long a connection or an answer to its opening may take; 1 s by default.</param>
-internal sealed class PeerDialer(Func<Lane, string, Hello> hello, MeshRuntime runtime, string bootId,
-    TimeSpan? timeout = null)
+internal sealed class PeerDialer(Func<Lane, string, Hello> hello, Handshake handshake, MeshRuntime runtime,
+    string bootId, TimeSpan? timeout = null)
 {
     /// <summary>How long a connection, or an answer to its opening, may take.</summary>
     public TimeSpan Timeout { get; } = timeout ?? TimeSpan.FromSeconds(1);
@@ -67,7 +68,7 @@ internal sealed class PeerDialer(Func<Lane, string, Hello> hello, MeshRuntime ru
             using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancel);
             connection = await runtime.Network.ConnectAsync(endpoint, either.Token);
             using var reader = new FrameReader(connection);
-            var answer = await Handshake.OfferAsync(connection, reader, hello(lane, node.NodeId), either.Token);
+            var answer = await handshake.OfferAsync(connection, reader, hello(lane, node.NodeId), either.Token);
             if (answer.Succeeded && answer.Value.Incarnation == node.Incarnation
                 && connection is SocketConnection socket)
             {

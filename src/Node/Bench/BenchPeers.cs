@@ -22,6 +22,9 @@ internal static class BenchPeers
                 case "echo":
                     await EchoPeer.ServeAsync(terminal.WriteLine);
                     return ExitCode.Ok;
+                case "raw":
+                    RawPeer.Serve(terminal.WriteLine);
+                    return ExitCode.Ok;
                 default:
                     MeshCommand.Complain(terminal, "bench", $"no role '{parsed.GetValue(role)}'");
                     return ExitCode.Usage;

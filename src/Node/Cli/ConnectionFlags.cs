@@ -28,6 +28,7 @@ internal sealed class ConnectionFlags
         DefaultValueFactory = _ => "default",
     };
 
+    private readonly Option<string?> _secretFile = Flags.SecretFile();
     private readonly TextOption<TimeSpan> _deadline = Flags.Duration("--deadline", "longest time for a call", "1s");
 
     internal ConnectionFlags(Command command)
@@ -35,6 +36,7 @@ internal sealed class ConnectionFlags
         command.Options.Add(_node);
         command.Options.Add(_etcd);
         command.Options.Add(_cluster);
+        command.Options.Add(_secretFile);
         command.Options.Add(_deadline);
     }
 
@@ -67,6 +69,7 @@ internal sealed class ConnectionFlags
                 Cluster = parsed.GetValue(_cluster)!,
                 Nodes = nodes,
                 Etcd = etcd,
+                Secret = Flags.Secret(parsed, _secretFile),
                 Deadline = Deadline(parsed),
             },
             cancel);
@@ -77,6 +80,19 @@ internal sealed class ConnectionFlags
 /// <summary>Flags that several commands share.</summary>
 internal static class Flags
 {
+    internal static Option<string?> SecretFile() => new("--secret-file")
+    {
+        Description = $"file with the cluster secret (default: {Configuration.SecretFile.Variable})",
+        HelpName = "FILE",
+    };
+
+    /// <summary>The cluster secret of the file that is named by flag or environment; null: none is.</summary>
+    /// <exception cref="MeshException">The file cannot be used.</exception>
+    internal static ClusterSecret? Secret(ParseResult parsed, Option<string?> secretFile) =>
+        Configuration.SecretFile.Read(
+            parsed.GetValue(secretFile) ?? Environment.GetEnvironmentVariable(Configuration.SecretFile.Variable),
+            Environment.GetEnvironmentVariable).Value;
+
     internal static Option<bool> Json() => new("--json") { Description = "write the result as JSON" };
 
     internal static TextOption<long> Size(string name, string description, string standard) =>

@@ -51,7 +51,13 @@ internal sealed record ServeOptions
     /// <summary>Where sockets and the lease id are kept over a restart.</summary>
     public string? RuntimeDirectory { get; set; }
 
-    /// <summary>Whether anything but loopback may be listened on although nothing authenticates peers.</summary>
+    /// <summary>File with the cluster secret; null: systemd's credential, or none.</summary>
+    public string? SecretFile { get; set; }
+
+    /// <summary>What that file holds.</summary>
+    internal ClusterSecret? Secret { get; set; }
+
+    /// <summary>Whether anything but loopback may be listened on although there is no cluster secret.</summary>
     public bool Insecure { get; set; }
 
     /// <summary>Least severe log level that is written.</summary>
@@ -85,6 +91,7 @@ internal sealed record ServeOptions
         LeaseTtl = LeaseTtl,
         RuntimeDirectory = RuntimeDirectory,
         WaitForNodeId = WaitForNodeId,
+        Secret = Secret,
         Insecure = Insecure,
         HardPinRatio = HardPinRatio,
         EvictionHighWatermark = EvictionHighWatermarkRatio,

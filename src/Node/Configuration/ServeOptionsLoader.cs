@@ -34,6 +34,11 @@ internal static partial class ServeOptionsLoader
                 options = Apply(options, setting, setting.Flag, flag, errors);
         }
 
+        MeshResult<ClusterSecret?> secret = SecretFile.Read(options.SecretFile, environment);
+        if (secret.Error is { } unreadable)
+            errors.Add(unreadable);
+        else
+            options.Secret = secret.Value;
         return (options, errors);
     }
 

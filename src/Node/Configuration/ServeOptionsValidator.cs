@@ -53,10 +53,10 @@ internal static class ServeOptionsValidator
     {
         if (Endpoint("listen", options.Listen, errors) is { } listen)
         {
-            if (!listen.IsLoopback && !options.Insecure)
+            if (!listen.IsLoopback && options.Secret is null && !options.Insecure)
             {
-                errors.Add(Wrong("listen", $"{listen} is no loopback address and nothing authenticates peers yet; "
-                    + "set insecure: true to allow it on a trusted network"));
+                errors.Add(Wrong("listen", $"{listen} is no loopback address and there is no cluster secret; "
+                    + "set secretFile, or insecure: true to allow it on a trusted network"));
             }
             else if (listen.IsWildcard && options.Advertise is null)
             {

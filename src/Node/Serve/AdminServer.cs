@@ -14,6 +14,21 @@ namespace Mooncake.Mesh.Node.Serve;
 /// <summary>The admin port: /healthz, /readyz, /status and /metrics, on loopback only.</summary>
 internal sealed class AdminServer : IAsyncDisposable
 {
+    /// <summary>Most connections at one time.</summary>
+    internal const int MaxConnections = 64;
+
+    /// <summary>Largest request line, in bytes.</summary>
+    internal const int MaxRequestLine = 4096;
+
+    /// <summary>Largest headers of a request, in bytes.</summary>
+    internal const int MaxHeaders = 16 * 1024;
+
+    /// <summary>How long the headers of a request may take.</summary>
+    internal static readonly TimeSpan HeadersTimeout = TimeSpan.FromSeconds(5);
+
+    /// <summary>How long a connection lies idle.</summary>
+    internal static readonly TimeSpan IdleTimeout = TimeSpan.FromSeconds(30);
+
     private readonly WebApplication _application;
 
     private AdminServer(WebApplication application, string endpoint)
@@ -65,8 +80,12 @@ internal sealed class AdminServer : IAsyncDisposable
         {
             kestrel.Listen(address, admin.Port);
             kestrel.AddServerHeader = false;
-            kestrel.Limits.MaxConcurrentConnections = 64;
+            kestrel.Limits.MaxConcurrentConnections = MaxConnections;
             kestrel.Limits.MaxRequestBodySize = 0;
+            kestrel.Limits.MaxRequestLineSize = MaxRequestLine;
+            kestrel.Limits.MaxRequestHeadersTotalSize = MaxHeaders;
+            kestrel.Limits.RequestHeadersTimeout = HeadersTimeout;
+            kestrel.Limits.KeepAliveTimeout = IdleTimeout;
         });
         // The signals are handled by the daemon: the host must not stop the admin port while the node still leaves.
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();

@@ -21,7 +21,7 @@ internal sealed class DevMesh : IAsyncDisposable
     /// <summary>Starts <paramref name="count"/> nodes of one segment each.</summary>
     /// <exception cref="MeshException">A node did not start.</exception>
     internal static async Task<DevMesh> StartAsync(
-        int count, long segmentSize, ILoggerFactory logs, CancellationToken cancel)
+        int count, long segmentSize, ILoggerFactory logs, CancellationToken cancel, ClusterSecret? secret = null)
     {
         var runtime = new MeshRuntime { Network = new SocketNetwork(), Log = logs };
         var store = new EmbeddedRegistryStore(runtime.Time, runtime.Random);
@@ -35,6 +35,7 @@ internal sealed class DevMesh : IAsyncDisposable
                 {
                     Cluster = "dev",
                     NodeId = $"dev-{i}",
+                    Secret = secret,
                     Segments = [new SegmentOptions { Length = segmentSize }],
                 };
                 MeshResult<MeshNode> node = await MeshNode.StartAsync(options, registry, runtime, cancel);

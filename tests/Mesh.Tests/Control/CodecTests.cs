@@ -93,6 +93,8 @@ public sealed class CodecTests
             BootId = "b",
             Authentication = [1, 2],
         });
+        Back(new Proof([]));
+        Back(new Proof([new byte[32], new byte[32]]));
     }
 
     [Fact]
@@ -104,6 +106,8 @@ public sealed class CodecTests
         Refused(new LocateRequest([new MeshKey(new byte[MeshKey.MaxLength + 1])], false));
         Refused(Record with { Replicas = new Replica[Wire.MaxReplicas + 1] });
         Refused(Record with { Size = -1 });
+        Refused(new Proof([new byte[32], new byte[32], new byte[32]]));
+        Refused(new Proof([new byte[31]]));
         Refused(new OweRequest(new string('n', Wire.MaxText + 1), 1));
         Refused(new PutRequest(new PutHead(Key, 1, 4, 1, false, 1), 0, new byte[3]));
         Refused(new PutRequest(new PutHead(Key, 1, Wire.MaxInlinePut + 1, 1, false, 1), 0,

@@ -193,6 +193,8 @@ public sealed class PeerChannelTests
     /// <summary>Answers nothing.</summary>
     private class Silent : IPeerHandler
     {
+        public FrameBudget Budget { get; } = new();
+
         private int _garbage;
 
         public int GarbageCount => Volatile.Read(ref _garbage);

@@ -122,21 +122,21 @@ public sealed class OwnerDecisionsTests
     }
 
     [Fact]
-    public void A_record_of_a_later_removal_of_everything_tells_of_it()
+    public void A_record_of_a_removal_of_everything_that_is_not_known_here_waits_and_removes_nothing()
     {
         using var world = new OwnerWorld();
-        var heard = new List<long>();
-        world.Owner.OnCleared = heard.Add;
         var old = world.KeyAt(1);
         world.Mirror(old, OwnerWorld.Offer(1) with { Version = new RecordVersion(0, 1, 1) });
         var key = world.KeyAt(1, 1);
         var record = OwnerWorld.Offer(2) with { Version = new RecordVersion(0, 1, 9), Cleared = 7 };
-        Assert.Equal(OwnerCode.Yes, world.Mirror(key, record).Code);
-        Assert.Equal([7], heard);
+        Assert.Equal(OwnerCode.Unsure, world.Mirror(key, record).Code);
+        Assert.Equal(OwnerCode.Unsure, world.Publish(world.KeyAt(0), OwnerWorld.Offer(3) with { Cleared = 7 }).Code);
+        Assert.Equal(OwnerCode.Yes, world.Locate(old).Code);
+
+        // The registry's word, not a peer's.
+        Assert.True(world.Table.ClearAll(7));
         Assert.Equal(OwnerCode.Unsure, world.Locate(old).Code);
+        Assert.Equal(OwnerCode.Yes, world.Mirror(key, record).Code);
         Assert.Equal(OwnerCode.Yes, world.Locate(key).Code);
-        world.Publish(world.KeyAt(0), OwnerWorld.Offer(3) with { Cleared = 8 });
-        Assert.Equal([7, 8], heard);
-        Assert.Equal(OwnerCode.Unsure, world.Locate(key).Code);
     }
 }

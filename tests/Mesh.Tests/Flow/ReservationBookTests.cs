@@ -30,7 +30,7 @@ public sealed class ReservationBookTests : IDisposable
     [Fact]
     public void The_deadline_ends_a_reservation_that_the_holder_fills()
     {
-        ulong id = _book.Add(Reserve(), Head, null);
+        ulong id = _book.Add(Reserve(), Head, null).Value;
         _time.Advance(TimeSpan.FromSeconds(2));
         _book.Expire();
         Assert.NotNull(_book.BeginWrite(id));
@@ -58,7 +58,7 @@ public sealed class ReservationBookTests : IDisposable
     {
         Assert.True(Own(7));
         Assert.True(Own(8));
-        ulong other = _book.Add(Reserve(), Head, null);
+        ulong other = _book.Add(Reserve(), Head, null).Value;
         Assert.True(_process.TryEnd());
         _book.End(_process);
         Assert.Equal((4096, 1), (_store.Usage.Filling, _book.Count));

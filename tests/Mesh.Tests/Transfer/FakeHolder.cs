@@ -25,14 +25,15 @@ internal sealed class FakeHolder : IAsyncDisposable
     public ExtentRead Read(long length) => new(Record, 0, 0, 1, length);
 
     public TcpTransport Transport(int connections = 1) =>
-        new(new PeerDialer(TransferWorld.Hello, Runtime, "", TimeSpan.FromSeconds(60)), connections);
+        new(new PeerDialer(TransferWorld.Hello, new Handshake(null, Runtime), Runtime, "", TimeSpan.FromSeconds(60)),
+            connections);
 
     /// <summary>Accepts a data connection and shakes hands.</summary>
     public async Task<IPeerConnection> AcceptAsync()
     {
         var connection = await _listener.AcceptAsync(TestContext.Current.CancellationToken);
         using var reader = new FrameReader(connection);
-        var hello = await Handshake.AcceptAsync(connection, reader,
+        var hello = await new Handshake(null, Runtime).AcceptAsync(connection, reader,
             offered => TransferWorld.Hello(offered.Lane, "") with { NodeId = "fake", Incarnation = 77 },
             TestContext.Current.CancellationToken);
         Assert.True(hello.Succeeded);

@@ -59,7 +59,8 @@ internal sealed class TransferWorld : IAsyncDisposable
     /// Opens connections as a client does, however busy the machine; with no boot id, over tcp alone.
     /// </summary>
     public PeerDialer Dialer(bool sameHost = true) =>
-        new(Hello, Runtime, sameHost ? HostIdentity.BootId : "", TimeSpan.FromSeconds(60));
+        new(Hello, new Handshake(null, Runtime), Runtime, sameHost ? HostIdentity.BootId : "",
+            TimeSpan.FromSeconds(60));
 
     /// <summary>A client as another process would be, with or without what needs the same host.</summary>
     public async Task<ClientPeer> ClientAsync(bool sameHost = true)
@@ -72,7 +73,7 @@ internal sealed class TransferWorld : IAsyncDisposable
     public MeshCalls Calls()
     {
         var handler = new PeerHandler(Runtime);
-        return new MeshCalls(new PeerLinks(Hello, handler, Runtime, ""), handler, "");
+        return new MeshCalls(new PeerLinks(Hello, new Handshake(null, Runtime), handler, Runtime, ""), handler, "");
     }
 
     /// <summary>A sealed object: it can be read, and no flow of the node will ever look at it.</summary>
@@ -90,7 +91,7 @@ internal sealed class TransferWorld : IAsyncDisposable
 
     /// <summary>A reservation whose bytes may be written; its id.</summary>
     public ulong Reserve(long size) => Node.Holder.Book.Add(Store.Reserve(new MeshKey("k"), 1, size).Value,
-        new PutHead(new MeshKey("k"), 1, size, 1, false, 60_000), null);
+        new PutHead(new MeshKey("k"), 1, size, 1, false, 60_000), null).Value;
 
     public ExtentRead ReadOf(HeldObject held) =>
         new(Record, held.Extent.SegmentId, held.Extent.Offset, held.Extent.Generation, held.Size);

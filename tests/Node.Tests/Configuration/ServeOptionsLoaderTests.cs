@@ -35,6 +35,32 @@ public sealed class ServeOptionsLoaderTests
         Assert.Equal("127.0.0.1:0", options.Listen);
     }
 
+    [Fact]
+    [System.Runtime.Versioning.SupportedOSPlatform("linux")]
+    public void The_secret_is_read_from_the_file_named_else_from_systemds_credential()
+    {
+        string folder = System.IO.Directory.CreateTempSubdirectory("mesh-credentials-").FullName;
+        try
+        {
+            string credential = Path.Combine(folder, "cluster-secret");
+            string? Environment(string name) => name == "CREDENTIALS_DIRECTORY" ? folder : null;
+            Assert.Null(ServeOptionsLoader.Load(null, Environment, _ => null).Options.Secret);
+
+            File.WriteAllText(credential, "the secret of systemd");
+            File.SetUnixFileMode(credential, UnixFileMode.UserRead);
+            Assert.NotNull(ServeOptionsLoader.Load(null, Environment, _ => null).Options.Secret);
+
+            var (options, errors) = ServeOptionsLoader.Load(null, Environment,
+                setting => setting.Name == "secretFile" ? Path.Combine(folder, "none") : null);
+            Assert.Null(options.Secret);
+            Assert.Contains(Path.Combine(folder, "none"), Assert.Single(errors).Message);
+        }
+        finally
+        {
+            System.IO.Directory.Delete(folder, recursive: true);
+        }
+    }
+
     [Theory]
     [InlineData("{\n  \"listenn\": \"x\"\n}", "c.json line 2: unknown field 'listenn'")]
     [InlineData("{ \"etcd\": { \"endpoint\": \"x\" } }", "c.json line 1: unknown field 'etcd.endpoint'")]

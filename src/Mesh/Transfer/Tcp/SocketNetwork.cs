@@ -9,6 +9,15 @@ namespace Mooncake.Mesh.Transfer.Tcp;
 /// <summary>Connections over tcp ("host:port", "[v6]:port") and Unix sockets ("unix:/path").</summary>
 public sealed class SocketNetwork : IPeerNetwork
 {
+    /// <summary>Seconds of silence after which the other side's host is asked whether it is there.</summary>
+    public const int KeepAliveSeconds = 30;
+
+    /// <summary>Seconds between such questions, of which <see cref="KeepAliveTries"/> may stay unanswered.</summary>
+    public const int KeepAlivePause = 10;
+
+    /// <summary>Unanswered questions after which a connection is broken.</summary>
+    public const int KeepAliveTries = 3;
+
     private const string UnixPrefix = "unix:";
     private const int Backlog = 512;
 
@@ -33,6 +42,8 @@ public sealed class SocketNetwork : IPeerNetwork
             try
             {
                 await socket.ConnectAsync(targets[i], cancel);
+                if (targets[i] is IPEndPoint)
+                    KeepAlive(socket);
                 return new SocketConnection(socket, endpoint);
             }
             catch (Exception e)
@@ -70,6 +81,15 @@ public sealed class SocketNetwork : IPeerNetwork
             socket?.Dispose();
             throw new PeerNetworkException($"cannot listen on {endpoint}: {e.Message}", e);
         }
+    }
+
+    /// <summary>A host that has vanished without a word must not hold a connection for good.</summary>
+    internal static void KeepAlive(Socket socket)
+    {
+        socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
+        socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, KeepAliveSeconds);
+        socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, KeepAlivePause);
+        socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount, KeepAliveTries);
     }
 
     private static Socket NewSocket(EndPoint endpoint)
@@ -183,15 +203,22 @@ internal sealed class SocketListener : IPeerListener
     /// <inheritdoc/>
     public async Task<IPeerConnection> AcceptAsync(CancellationToken cancel)
     {
+        Socket? socket = null;
         try
         {
-            var socket = await _socket.AcceptAsync(cancel);
+            socket = await _socket.AcceptAsync(cancel);
             if (socket.RemoteEndPoint is IPEndPoint)
+            {
                 socket.NoDelay = true;
+                SocketNetwork.KeepAlive(socket);
+            }
+
             return new SocketConnection(socket, socket.RemoteEndPoint?.ToString() ?? "");
         }
         catch (SocketException e)
         {
+            // Of the listener, or of a connection that was reset before it was accepted.
+            socket?.Dispose();
             throw new PeerNetworkException(e.Message, e);
         }
     }

@@ -26,7 +26,10 @@ internal sealed class TcpDataServer : IAsyncDisposable
     private readonly ObjectStore _store;
     private readonly IReservedMemory _reserved;
     private readonly ILogger _log;
+    private readonly LogGate _garbageGate;
+    private readonly LogGate _refusedGate;
     private long _garbage;
+    private long _refused;
     private bool _closed;
 
     public TcpDataServer(ObjectStore store, IReservedMemory reserved, MeshRuntime runtime)
@@ -34,6 +37,8 @@ internal sealed class TcpDataServer : IAsyncDisposable
         _store = store;
         _reserved = reserved;
         _log = runtime.Log.CreateLogger("mesh.data");
+        _garbageGate = new LogGate(runtime.Time);
+        _refusedGate = new LogGate(runtime.Time);
     }
 
     /// <summary>Data connections open now.</summary>
@@ -48,6 +53,9 @@ internal sealed class TcpDataServer : IAsyncDisposable
 
     /// <summary>Connections closed because they spoke no legal protocol.</summary>
     public long GarbageConnections => Volatile.Read(ref _garbage);
+
+    /// <summary>Connections refused because <see cref="MostConnections"/> were open.</summary>
+    public long RefusedConnections => Volatile.Read(ref _refused);
 
     /// <summary>Serves a connection whose handshake is done.</summary>
     public void Take(IPeerConnection connection)
@@ -72,7 +80,13 @@ internal sealed class TcpDataServer : IAsyncDisposable
             return;
         }
 
-        _log.LogWarning("data_connection_refused peer={Peer} limit={Limit}", socket.Remote, MostConnections);
+        Interlocked.Increment(ref _refused);
+        if (_refusedGate.TryPass(out long more))
+        {
+            _log.LogWarning("data_connection_refused peer={Peer} limit={Limit} more={More}", socket.Remote,
+                MostConnections, more);
+        }
+
         socket.Dispose();
     }
 
@@ -116,8 +130,12 @@ internal sealed class TcpDataServer : IAsyncDisposable
         if (request.Length < 0 || request.Skip < 0 || request.Operation is not (DataOperation.Read or DataOperation.Write))
         {
             Interlocked.Increment(ref _garbage);
-            _log.LogWarning("garbage_on_data_lane peer={Peer} operation={Operation} length={Length}", socket.Remote,
-                (int)request.Operation, request.Length);
+            if (_garbageGate.TryPass(out long more))
+            {
+                _log.LogWarning("garbage_on_data_lane peer={Peer} operation={Operation} length={Length} more={More}",
+                    socket.Remote, (int)request.Operation, request.Length, more);
+            }
+
             return false;
         }
 
