@@ -20,7 +20,9 @@ internal interface IGetTarget
 /// </summary>
 internal sealed class GetOperation(FlowContext context, TransferPlan plan)
 {
-    /// <summary>Values up to so many bytes come with the answer of an owner that holds them: one trip, not two.</summary>
+    /// <summary>
+    /// Values up to so many bytes come with the answer of an owner that holds them: one trip, not two.
+    /// </summary>
     public const int MaxInlineGet = 16 * 1024;
 
     /// <summary>What a get asks an owner.</summary>

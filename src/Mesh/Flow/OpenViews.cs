@@ -19,11 +19,15 @@ internal sealed class OpenViews(FlowContext context)
 
     private readonly ConditionalWeakTable<ShmMapping, ClosedAt> _holders = [];
 
-    /// <summary>Views of a mapping that are closed and not told yet; whoever takes them tells them, or returns them.</summary>
+    /// <summary>
+    /// Views of a mapping that are closed and not told yet; whoever takes them tells them, or returns them.
+    /// </summary>
     public ulong[] TakeClosed(ShmMapping mapping) =>
         _holders.TryGetValue(mapping, out var holder) ? holder.Take() : [];
 
-    /// <summary>A view is closed, or was given up before it was known to be open; its hold of the mapping ends.</summary>
+    /// <summary>
+    /// A view is closed, or was given up before it was known to be open; its hold of the mapping ends.
+    /// </summary>
     public void Close(NodeRecord node, ShmMapping mapping, ulong view) => Close(node, mapping, [view]);
 
     /// <summary>The same for views whose hold has ended.</summary>

@@ -94,7 +94,9 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
         return null;
     }
 
-    /// <summary>The memory of a node of this host that keeps objects in place for this process; null: there is none.</summary>
+    /// <summary>
+    /// The memory of a node of this host that keeps objects in place for this process; null: there is none.
+    /// </summary>
     private async ValueTask<ShmMapping?> HoldAsync(NodeRecord node, Deadline deadline, CancellationToken cancel)
     {
         if (plan.Shared is not { } shared
@@ -170,7 +172,9 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
             "no copy of this object is in memory that this process can map: views need a node of the same host");
     }
 
-    /// <summary>The view, which takes the caller's hold of the mapping over; null when the holder spoke nonsense.</summary>
+    /// <summary>
+    /// The view, which takes the caller's hold of the mapping over; null when the holder spoke nonsense.
+    /// </summary>
     private unsafe MappedView? MakeView(NodeRecord node, ShmMapping mapping, ulong id, ObjectRecord record,
         in Replica replica)
     {

@@ -78,7 +78,9 @@ internal static class DirectoryBench
         return longest * 1e6 / Stopwatch.Frequency;
     }
 
-    /// <summary>A node in this process that takes a million objects: how long it stood still for a collection.</summary>
+    /// <summary>
+    /// A node in this process that takes a million objects: how long it stood still for a collection.
+    /// </summary>
     private static async Task NodeAsync(BenchReport report, BenchOptions options)
     {
         const long SegmentBytes = 5L << 30;

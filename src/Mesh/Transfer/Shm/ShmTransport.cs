@@ -8,7 +8,8 @@ namespace Mooncake.Mesh.Transfer.Shm;
 
 /// <summary>
 /// Reads from holders on this host: one copy out of their memory, mapped read-only, then the check of the generation
-/// word (rule A1). Writes into reservations of this process where the holder lets it. A holder whose memory cannot be had is remembered, and left to the next transport. Thread-safe.
+/// word (rule A1). Writes into reservations of this process where the holder lets it. A holder whose memory cannot be
+/// had is remembered, and left to the next transport. Thread-safe.
 /// </summary>
 internal sealed class ShmTransport : ITransport
 {
