@@ -13,8 +13,14 @@ namespace Mooncake.Mesh.Transfer.Shm;
 /// </summary>
 internal sealed class ShmTransport : ITransport
 {
-    /// <summary>Copies from this size on do not run on the caller's thread, in bytes.</summary>
+    /// <summary>Copies up to this size run on the caller's thread, in bytes.</summary>
     public const long InlineLimit = 256 * 1024;
+
+    /// <summary>
+    /// So does one at a time of those up to this size, in bytes: to hand it to another thread and back costs up to a
+    /// tenth of it. Beside it the thread pool must have threads left. Benchmark: "mooncake-mesh bench transfer".
+    /// </summary>
+    public const long SoleInlineLimit = 16 << 20;
 
     private const int CopyThreads = 2;
     private const int MostWaiting = 4096;
@@ -28,6 +34,7 @@ internal sealed class ShmTransport : ITransport
     private readonly TimeProvider _time;
     private readonly ILogger _log;
     private readonly JobQueue<CopyJob> _copies;
+    private int _soleInline;
     private bool _closed;
 
     public ShmTransport(PeerDialer dialer)
@@ -154,18 +161,39 @@ internal sealed class ShmTransport : ITransport
     private Task<TransferOutcome> RunAsync(ShmMapping mapping, in ShmCopy copy, TimeSpan timeout,
         CancellationToken cancel)
     {
-        if (copy.Length >= InlineLimit)
+        if (copy.Length < InlineLimit)
         {
-            var job = new CopyJob(mapping, copy);
-            if (_copies.TryAdd(job))
-                return job.EndAsync(timeout, _time, cancel);
+            var outcome = copy.Run();
             mapping.Release();
-            return Outcomes.Unreachable;
+            return Outcomes.Of(outcome);
         }
 
-        var outcome = copy.Run();
+        if (copy.Length <= SoleInlineLimit && Interlocked.Exchange(ref _soleInline, 1) == 0)
+        {
+            var outcome = RunHere(copy, timeout, cancel);
+            Volatile.Write(ref _soleInline, 0);
+            mapping.Release();
+            return Outcomes.Of(outcome);
+        }
+
+        var job = new CopyJob(mapping, copy);
+        if (_copies.TryAdd(job))
+            return job.EndAsync(timeout, _time, cancel);
         mapping.Release();
-        return Outcomes.Of(outcome);
+        return Outcomes.Unreachable;
+    }
+
+    /// <summary>Copies on this thread, and looks after each piece whether it was stopped (rule A4).</summary>
+    private TransferOutcome RunHere(in ShmCopy copy, TimeSpan timeout, CancellationToken cancel)
+    {
+        long start = _time.GetTimestamp();
+        for (long at = 0; at < copy.Length; at += copy.Step(at))
+        {
+            if (cancel.IsCancellationRequested || _time.GetElapsedTime(start) >= timeout)
+                return TransferOutcome.Late;
+        }
+
+        return copy.Verify();
     }
 
     private unsafe Task<TransferOutcome> WriteAsync(ShmMapping mapping, in ExtentWrite write, NativeRange source,
