@@ -124,7 +124,8 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
         var sums = verify ? new SliceSums(record.Size) : null;
         foreach (var (node, replica) in plan.Nearest(record.Replicas, context))
         {
-            var read = new ExtentRead(node, replica.SegmentId, replica.Offset, replica.Generation, record.Size, 0, sums);
+            var read = new ExtentRead(node, replica.SegmentId, replica.Offset, replica.Generation, record.Size, 0,
+                sums);
             var result = await plan.ReadAsync(read, range, deadline.AtMost(deadline.Left), cancel);
             if (result == TransferOutcome.Done)
             {

@@ -61,7 +61,8 @@ internal sealed class OpenViews(FlowContext context)
 
                 // A holder that does not know us, or has gone, keeps nothing for us; if it is us who are closed, the
                 // end of the mapping tells it all.
-                bool gone = told.Error is { Stage: "view" } or { Code: MeshErrorCode.Closed } || context.View.FindIncarnation(node.Incarnation) is null;
+                bool gone = told.Error is { Stage: "view" } or { Code: MeshErrorCode.Closed }
+                    || context.View.FindIncarnation(node.Incarnation) is null;
                 if (!told.Succeeded && !gone)
                     holder.Add(closed);
                 pause = told.Succeeded || gone ? Linger : Limit;

@@ -189,7 +189,8 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
     }
 
     private bool IsOver(Entry entry) =>
-        entry.Owner is null && (entry.From is { IsOpen: false } || runtime.Time.GetElapsedTime(entry.Since) > entry.Limit);
+        entry.Owner is null
+        && (entry.From is { IsOpen: false } || runtime.Time.GetElapsedTime(entry.Since) > entry.Limit);
 
     private sealed class Entry(Reservation reservation, PutHead head, long since, TimeSpan limit, PeerChannel? from,
         ClientProcess? owner = null)

@@ -46,7 +46,8 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
             Interlocked.Increment(ref _corrupt);
         }
 
-        return new MeshError(MeshErrorCode.NotFound, "view", "the object left its place while it was opened, three times");
+        return new MeshError(MeshErrorCode.NotFound, "view",
+            "the object left its place while it was opened, three times");
     }
 
     private static unsafe ulong SumOf(MappedView view) => ObjectSum.Of((byte*)view.Range.Address, view.Size);

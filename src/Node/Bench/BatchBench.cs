@@ -55,7 +55,9 @@ internal static class BatchBench
         for (int i = 0; i < Objects; i += PutBatch)
         {
             MeshKey[] keys = [.. Enumerable.Range(i, Math.Min(PutBatch, Objects - i)).Select(DirectoryBench.Key)];
-            foreach (MeshResult<PutOutcome> put in await client.TryPutBatchAsync(keys, values[..keys.Length], null, cancel))
+            MeshResult<PutOutcome>[] puts =
+                await client.TryPutBatchAsync(keys, values[..keys.Length], null, cancel);
+            foreach (MeshResult<PutOutcome> put in puts)
                 _ = put.Value;
         }
 

@@ -97,7 +97,9 @@ internal sealed record ServeOptions
         Advertise = Advertise,
         SocketPath = LocalSocket.PathOf(this),
         Segments = [.. Segments.Select(segment => segment.ToSegmentOptions())],
-        ClientWrites = Enum.TryParse(ClientWrites, ignoreCase: true, out ClientWrites writes) ? writes : (ClientWrites)(-1),
+        ClientWrites = Enum.TryParse(ClientWrites, ignoreCase: true, out ClientWrites writes)
+            ? writes
+            : (ClientWrites)(-1),
         ClientReservedBytes = ClientReservedBytes,
         ClientViewBytes = ClientViewBytes,
         Weight = Weight,

@@ -37,7 +37,8 @@ public sealed class ObjectCommandsTests
         Assert.Equal("", await OkAsync("", "ls"));
 
         var terminal = new TestTerminal();
-        Assert.Equal(ExitCode.Refused, await terminal.RunAsync("rm", "--regex", "(", "--node", node, "--cluster", "dev"));
+        Assert.Equal(ExitCode.Refused,
+            await terminal.RunAsync("rm", "--regex", "(", "--node", node, "--cluster", "dev"));
         Assert.Matches(@"^mooncake-mesh: pattern: pattern '\(' is no regular expression", terminal.Error);
 
         async Task<string> OkAsync(string input, params string[] args)

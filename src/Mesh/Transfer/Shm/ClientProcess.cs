@@ -92,7 +92,8 @@ internal sealed class ClientProcess(ulong token, int pid, bool mayWrite, ClientL
         {
             refusal = _gone ? NotAllowed("view") : OverLimit(pin.Length);
             if (refusal is null && !_views.TryAdd(id, pin))
-                refusal = new MeshError(MeshErrorCode.InvalidArgument, "view", $"process {pid} has a view {id} already");
+                refusal = new MeshError(MeshErrorCode.InvalidArgument, "view",
+                    $"process {pid} has a view {id} already");
             if (refusal is null)
                 _viewBytes += pin.Length;
         }
