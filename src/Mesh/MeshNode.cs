@@ -142,11 +142,20 @@ public sealed class MeshNode : IAsyncDisposable
         if (!store.Succeeded)
             return store.Error!;
         var node = new MeshNode(options, registry, store.Value, runtime);
-        var started = await runtime.Start(() => node.StartAsync(cancel));
-        if (started is null)
-            return node;
-        node.Abort();
-        return started;
+        try
+        {
+            var started = await runtime.Start(() => node.StartAsync(cancel));
+            if (started is null)
+                return node;
+            node.Abort();
+            return started;
+        }
+        catch (OperationCanceledException)
+        {
+            // It may have registered already: its lease is given back, not left to expire.
+            await node.DisposeAsync();
+            return new MeshError(MeshErrorCode.Cancelled, "start", "the start was cancelled");
+        }
     }
 
     /// <summary>

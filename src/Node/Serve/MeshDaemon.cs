@@ -27,8 +27,16 @@ internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILogge
     {
         LineLevel.TryParse(options.LogLevel, out LogLevel least);
         using var metrics = new DaemonMetrics(_state, runtime.Time);
-        MeshResult<AdminServer> started =
-            await AdminServer.StartAsync(options.Admin, _state, terminal, least, signals.First);
+        MeshResult<AdminServer> started;
+        try
+        {
+            started = await AdminServer.StartAsync(options.Admin, _state, terminal, least, signals.First);
+        }
+        catch (OperationCanceledException) when (signals.First.IsCancellationRequested)
+        {
+            return null;
+        }
+
         if (started.Error is { } error)
             return error;
         await using AdminServer admin = started.Value;
