@@ -21,7 +21,6 @@ internal static class TransferBench
 
     internal static async Task RunAsync(BenchReport report, BenchOptions options)
     {
-        using var spinners = new Spinners();
         await using BenchMesh mesh = await BenchMesh.StartAsync(options.Etcd, 1, SegmentBytes);
         using var memory = new BenchMemory(MemoryBench.Rotation);
         MemoryBench.Fill(memory.Range);
@@ -92,6 +91,7 @@ internal static class TransferBench
         var big = new MeshKey("view/64MiB");
         await PutAsync(client, small, large.Range with { Length = MiB });
         await PutAsync(client, big, large.Range);
+        using var spinners = new Spinners();
         using EchoPeer echo = await EchoPeer.StartAsync();
         report.Add(BenchRow.Of("view.open_close.1MiB", "us",
             await Alternating.RunAsync(() => ViewAsync(client, small), () => echo.RunAsync(Views))));

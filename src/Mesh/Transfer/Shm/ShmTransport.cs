@@ -170,7 +170,7 @@ internal sealed class ShmTransport : ITransport
 
         if (copy.Length <= SoleInlineLimit && Interlocked.Exchange(ref _soleInline, 1) == 0)
         {
-            var outcome = RunHere(copy, timeout, cancel);
+            var outcome = TeamCopy.Run(copy, new CallStop(_time, _time.GetTimestamp(), timeout, cancel));
             Volatile.Write(ref _soleInline, 0);
             mapping.Release();
             return Outcomes.Of(outcome);
@@ -181,19 +181,6 @@ internal sealed class ShmTransport : ITransport
             return job.EndAsync(timeout, _time, cancel);
         mapping.Release();
         return Outcomes.Unreachable;
-    }
-
-    /// <summary>Copies on this thread, and looks after each piece whether it was stopped (rule A4).</summary>
-    private TransferOutcome RunHere(in ShmCopy copy, TimeSpan timeout, CancellationToken cancel)
-    {
-        long start = _time.GetTimestamp();
-        for (long at = 0; at < copy.Length; at += copy.Step(at))
-        {
-            if (cancel.IsCancellationRequested || _time.GetElapsedTime(start) >= timeout)
-                return TransferOutcome.Late;
-        }
-
-        return copy.Verify();
     }
 
     private unsafe Task<TransferOutcome> WriteAsync(ShmMapping mapping, in ExtentWrite write, NativeRange source,
@@ -316,6 +303,14 @@ internal sealed class ShmTransport : ITransport
 
     private bool IsPausing(Peer peer) =>
         peer.Mapping is null && peer.Pause > TimeSpan.Zero && _time.GetElapsedTime(peer.FailedAt) < peer.Pause;
+
+    private readonly struct CallStop(TimeProvider time, long start, TimeSpan timeout, CancellationToken cancel)
+        : IStopSign
+    {
+        public TransferOutcome Outcome => cancel.IsCancellationRequested || time.GetElapsedTime(start) >= timeout
+            ? TransferOutcome.Late
+            : TransferOutcome.Done;
+    }
 
     private sealed class Peer
     {
