@@ -22,6 +22,9 @@ public sealed class SocketNetwork : IPeerNetwork
     private const int Backlog = 512;
     private readonly PumpBudget _pumps = new();
 
+    /// <summary>Threads that receive for connections of this network.</summary>
+    internal PumpBudget Pumps => _pumps;
+
     /// <inheritdoc/>
     public async Task<IPeerConnection> ConnectAsync(string endpoint, CancellationToken cancel)
     {
