@@ -24,9 +24,9 @@ internal sealed record ClientLimits(ClientWrites Writes, long ReservedBytes, lon
     /// <summary>Most views of one process.</summary>
     public const int Views = 1024;
 
+    /// <summary>Most reservations that one process fills itself.</summary>
+    public const int Reservations = 1024;
+
     /// <summary>Most processes at one time.</summary>
     public const int Processes = 1024;
-
-    /// <summary>Nobody may have anything: a node without shared memory.</summary>
-    public static ClientLimits None { get; } = new(ClientWrites.Off, 0, 0);
 }

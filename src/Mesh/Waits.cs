@@ -19,15 +19,22 @@ internal static class Waits
         cancel.ThrowIfCancellationRequested();
         if (limit <= TimeSpan.Zero && limit != Timeout.InfiniteTimeSpan)
             return false;
-        var source = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
+        // Whoever ends the wait goes on with the waiter: one step through the scheduler less. Not so a canceller, who
+        // must not find itself in the midst of our work.
+        var source = new TaskCompletionSource<bool>();
+        var scheduler = TaskScheduler.Current;
         _ = task.ContinueWith(static (_, state) => ((TaskCompletionSource<bool>)state!).TrySetResult(true), source,
-            CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Current);
+            CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, scheduler);
         using var timer = limit == Timeout.InfiniteTimeSpan
             ? null
             : time.CreateTimer(static state => ((TaskCompletionSource<bool>)state!).TrySetResult(false), source, limit,
                 Timeout.InfiniteTimeSpan);
-        using var registration = cancel.UnsafeRegister(
-            static state => ((TaskCompletionSource<bool>)state!).TrySetCanceled(), source);
+        using var registration = cancel.UnsafeRegister(static state =>
+        {
+            var (cancelled, scheduler) = ((TaskCompletionSource<bool>, TaskScheduler))state!;
+            _ = Task.Factory.StartNew(static source => ((TaskCompletionSource<bool>)source!).TrySetCanceled(),
+                cancelled, CancellationToken.None, TaskCreationOptions.DenyChildAttach, scheduler);
+        }, cancel.CanBeCanceled ? (source, scheduler) : null);
         return await source.Task;
     }
 

@@ -9,7 +9,9 @@ using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh.Bench;
 
-/// <summary>A batch of 128 keys out of a million: its way to the owner and back, without the sockets. Per batch.</summary>
+/// <summary>
+/// A batch of 128 keys out of a million: its way to the owner and back, without the sockets. Per batch.
+/// </summary>
 [MemoryDiagnoser]
 public class LocateBenchmarks : IDisposable
 {

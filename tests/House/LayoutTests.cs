@@ -34,6 +34,12 @@ public sealed class LayoutTests(ITestOutputHelper output)
     };
 
     [Fact]
+    public void No_merge_was_left_half_done() =>
+        Assert.All(Repository.Files, file => Assert.DoesNotContain(Repository.Lines(file),
+            line => line.StartsWith(new string('<', 7) + " ", StringComparison.Ordinal)
+                || line.StartsWith(new string('>', 7) + " ", StringComparison.Ordinal)));
+
+    [Fact]
     public void Nothing_else_lies_at_the_top() =>
         Assert.All(Repository.Files.Select(file => file.Split('/')[0]).Distinct(),
             entry => Assert.Contains(entry, Allowed));

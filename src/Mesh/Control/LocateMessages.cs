@@ -44,7 +44,8 @@ internal readonly record struct LocateRequest(MeshKey[] Keys, bool Mark, bool Co
 
 /// <summary>
 /// An owner's answers to a <see cref="LocateRequest"/>, in the order of the keys. On the wire each key is a number (its
-/// <see cref="OwnerCode"/>), or, for Yes with a record, an array [record, value or nil].
+/// <see cref="OwnerCode"/>), for Yes with a record a <see cref="RecordBlob"/>, and with the value too an array [record,
+/// value or nil].
 /// </summary>
 internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
 {
@@ -96,19 +97,17 @@ internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
         Begin(ref writer, View, Count);
         for (int i = 0; i < Count; i++)
         {
-            if (RecordOf(i) is { } record)
-            {
-                writer.WriteArrayHeader(2);
-                record.Write(ref writer);
-                if (ValueOf(i).IsEmpty)
-                    writer.WriteNil();
-                else
-                    writer.Write(ValueOf(i).Span);
-            }
-            else
+            if (RecordOf(i) is not { } record)
             {
                 writer.Write((int)CodeOf(i));
+                continue;
             }
+
+            if (!ValueOf(i).IsEmpty)
+                writer.WriteArrayHeader(2);
+            RecordBlob.Write(ref writer, record);
+            if (!ValueOf(i).IsEmpty)
+                writer.Write(ValueOf(i).Span);
         }
     }
 
@@ -127,14 +126,21 @@ internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
         var answer = new LocateAnswer(view, Wire.ReadCount(ref reader, Wire.MaxBatch));
         for (int i = 0; i < answer.Count; i++)
         {
-            if (reader.NextMessagePackType == MessagePackType.Integer)
+            var type = reader.NextMessagePackType;
+            if (type == MessagePackType.Integer)
             {
                 answer.Set(i, (OwnerCode)reader.ReadByte());
                 continue;
             }
 
+            if (type == MessagePackType.Binary)
+            {
+                answer.Set(i, OwnerCode.Yes, RecordBlob.Read(ref reader));
+                continue;
+            }
+
             int inner = Wire.Enter(ref reader, 2);
-            var record = ObjectRecord.Read(ref reader);
+            var record = RecordBlob.Read(ref reader);
             var value = reader.TryReadNil() ? default : Wire.ReadBytes(ref reader, Wire.MaxInline).AsMemory();
             Wire.Leave(ref reader, inner, 2);
             answer.Set(i, OwnerCode.Yes, record, value);

@@ -17,12 +17,12 @@ internal sealed class MeshCalls(PeerLinks links, PeerHandler local, string selfI
     public Task<MeshResult<OwnerAnswers>> PublishAsync(NodeRecord node, PublishRequest request, TimeSpan timeout,
         CancellationToken cancel) => IsSelf(node)
         ? Of(local.Owner!.Publish(request))
-        : OwnerCallAsync<PublishRequest, OwnerAnswers>(node, request, timeout, cancel);
+        : OwnerCallAsync<PublishRequest, OwnerAnswers>(node, request, timeout, cancel, goOn: true);
 
     public Task<MeshResult<OwnerAnswers>> MirrorAsync(NodeRecord node, MirrorRequest request, TimeSpan timeout,
         CancellationToken cancel) => IsSelf(node)
         ? Of(local.Owner!.Mirror(request))
-        : OwnerCallAsync<MirrorRequest, OwnerAnswers>(node, request, timeout, cancel);
+        : OwnerCallAsync<MirrorRequest, OwnerAnswers>(node, request, timeout, cancel, goOn: true);
 
     public Task<MeshResult<LocateAnswer>> LocateAsync(NodeRecord node, LocateRequest request, TimeSpan timeout,
         CancellationToken cancel) => IsSelf(node)
@@ -143,10 +143,11 @@ internal sealed class MeshCalls(PeerLinks links, PeerHandler local, string selfI
     private static Task<MeshResult<T>> Of<T>(T answer) => Task.FromResult<MeshResult<T>>(answer);
 
     private Task<MeshResult<TAnswer>> OwnerCallAsync<TRequest, TAnswer>(NodeRecord node, TRequest request,
-        TimeSpan timeout, CancellationToken cancel)
+        TimeSpan timeout, CancellationToken cancel, bool goOn = false)
         where TRequest : IWireRequest<TRequest, TAnswer>
         where TAnswer : IWireMessage<TAnswer> =>
-        links.CallAsync<TRequest, TAnswer>(node, _isNode ? Lane.Owner : Lane.Client, request, timeout, cancel);
+        links.CallAsync<TRequest, TAnswer>(node, _isNode ? Lane.Owner : Lane.Client, request, timeout, cancel,
+            goOn: goOn);
 
     private Task<MeshResult<TAnswer>> ClientCallAsync<TRequest, TAnswer>(NodeRecord node, TRequest request,
         TimeSpan timeout, CancellationToken cancel)

@@ -40,23 +40,16 @@ internal sealed record ObjectRecord : IWireMessage<ObjectRecord>
 
     public void Write(ref MessagePackWriter writer)
     {
-        WriteHead(ref writer, Version, ObjectId, Size, Checksum, Removed, Replicas.Length, 9);
+        writer.WriteArrayHeader(9);
+        Wire.Write(ref writer, Version);
+        writer.Write(ObjectId);
+        writer.Write(Size);
+        writer.Write(Checksum);
+        writer.Write(Removed);
+        writer.WriteArrayHeader(Replicas.Length);
         foreach (var replica in Replicas)
             Write(ref writer, replica);
         writer.Write(Cleared);
-    }
-
-    /// <summary>Writes a record's fields but for its replicas, of which <paramref name="replicas"/> follow.</summary>
-    public static void WriteHead(ref MessagePackWriter writer, RecordVersion version, ulong objectId, long size,
-        ulong checksum, bool removed, int replicas, int fields = 8)
-    {
-        writer.WriteArrayHeader(fields);
-        Wire.Write(ref writer, version);
-        writer.Write(objectId);
-        writer.Write(size);
-        writer.Write(checksum);
-        writer.Write(removed);
-        writer.WriteArrayHeader(replicas);
     }
 
     public static ObjectRecord Read(ref MessagePackReader reader)

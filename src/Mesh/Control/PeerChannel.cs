@@ -83,12 +83,16 @@ internal sealed class PeerChannel
     public void Start() => _ = _runtime.Start(ReadLoopAsync);
 
     /// <summary>Asks the peer and waits for its answer until <paramref name="timeout"/>.</summary>
+    /// <param name="request">The question.</param>
+    /// <param name="timeout">How long to wait.</param>
+    /// <param name="cancel">Ends the wait.</param>
+    /// <param name="goOn">Whether the caller goes on upon the reader loop; see <see cref="PendingCall{T}"/>.</param>
     public Task<MeshResult<TAnswer>> CallAsync<TRequest, TAnswer>(in TRequest request, TimeSpan timeout,
-        CancellationToken cancel)
+        CancellationToken cancel, bool goOn = false)
         where TRequest : IWireRequest<TRequest, TAnswer>
         where TAnswer : IWireMessage<TAnswer>
     {
-        var call = new PendingCall<TAnswer>();
+        var call = new PendingCall<TAnswer>(goOn);
         ulong id = _pending.Add(call, timeout, cancel, ClosedError, out var error);
         if (error is not null)
             return Task.FromResult<MeshResult<TAnswer>>(error);

@@ -38,13 +38,13 @@ internal sealed class PeerLinks
     /// negative list.
     /// </summary>
     public Task<MeshResult<TAnswer>> CallAsync<TRequest, TAnswer>(NodeRecord node, Lane lane, in TRequest request,
-        TimeSpan timeout, CancellationToken cancel, bool probe = false)
+        TimeSpan timeout, CancellationToken cancel, bool probe = false, bool goOn = false)
         where TRequest : IWireRequest<TRequest, TAnswer>
         where TAnswer : IWireMessage<TAnswer>
     {
         // With an open connection there is nothing to wait for but the answer.
         return OpenTo(node, lane, probe) is { } open
-            ? open.CallAsync<TRequest, TAnswer>(request, timeout, cancel)
+            ? open.CallAsync<TRequest, TAnswer>(request, timeout, cancel, goOn)
             : ConnectAndCallAsync<TRequest, TAnswer>(node, lane, request, timeout, cancel, probe);
     }
 

@@ -168,11 +168,15 @@ internal abstract class PendingCall
 }
 
 /// <summary>A call that waits for an answer of one type.</summary>
-internal sealed class PendingCall<TAnswer> : PendingCall
+/// <param name="goOn">
+/// Whether the caller goes on upon the reader loop itself, which saves a step through the scheduler: only for one that
+/// never blocks, and leads to no code of a user's.
+/// </param>
+internal sealed class PendingCall<TAnswer>(bool goOn) : PendingCall
     where TAnswer : IWireMessage<TAnswer>
 {
     private readonly TaskCompletionSource<MeshResult<TAnswer>> _source =
-        new(TaskCreationOptions.RunContinuationsAsynchronously);
+        new(goOn ? TaskCreationOptions.None : TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Ends with the answer or an error, never by an exception.</summary>
     public Task<MeshResult<TAnswer>> Task => _source.Task;

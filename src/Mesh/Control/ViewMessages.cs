@@ -24,7 +24,8 @@ internal static class SliceSumsOnWire
 }
 
 /// <summary>
-/// What a client asks beside a view: the views it has closed since, which end with this call and need none of their own.
+/// What a client asks beside a view: the views it has closed since, which end with this call and need none of their
+/// own.
 /// </summary>
 internal static class ClosedViews
 {

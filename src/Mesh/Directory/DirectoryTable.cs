@@ -19,7 +19,9 @@ internal sealed unsafe class DirectoryTable : IDisposable
     private const int LockCount = 1024;
     private const int FirstCells = 4;
 
-    /// <summary>Larger tables come from the C library and are given back to it: nothing reads them without a lock.</summary>
+    /// <summary>
+    /// Larger tables come from the C library and are given back to it: nothing reads them without a lock.
+    /// </summary>
     private const int FewCells = RecordArena.MostBytes / sizeof(ulong);
     private readonly object[] _locks = new object[LockCount];
     private readonly RecordArena _arena = new();
@@ -103,7 +105,9 @@ internal sealed unsafe class DirectoryTable : IDisposable
             Sse.Prefetch0(_slots + slot);
     }
 
-    /// <summary>Has the processor fetch the cell a key would be in; needs no lock, as nothing is read through it.</summary>
+    /// <summary>
+    /// Has the processor fetch the cell a key would be in; needs no lock, as nothing is read through it.
+    /// </summary>
     public void PrefetchCell(int slot, ulong hash)
     {
         ref var head = ref _slots[slot];

@@ -28,9 +28,8 @@ internal sealed class Locator(DirectoryTable table, OwnerService owner)
     /// <summary>After so many bytes of answer the rest is Unsure: the caller asks again for these.</summary>
     private const int MostAnswerBytes = Wire.MaxFrame - (64 * 1024) - Wire.MaxInline;
 
-    /// <summary>Upper bounds of what a record, and each of its replicas, takes in a frame.</summary>
-    private const int RecordBytes = 72;
-    private const int ReplicaBytes = 40;
+    /// <summary>What a record takes in a frame besides its own bytes, at most.</summary>
+    private const int BlobHeader = 4;
 
     /// <summary>Values of this node; null: it holds none.</summary>
     public IInlineValues? Values { get; set; }
@@ -126,15 +125,19 @@ internal sealed class Locator(DirectoryTable table, OwnerService owner)
             }
 
             size = record.Size;
-            answer.WriteArrayHeader(2);
-            record.Write(ref answer, roles.View);
-            length = RecordBytes + (ReplicaBytes * record.Replicas.Length);
             if (size <= wants.Inline && size <= room && Values is not null)
                 own = record.ReplicaOf(Values.Incarnation);
+            if (own.Incarnation != 0)
+                answer.WriteArrayHeader(2);
+            record.Write(ref answer, roles.View);
+            length = RecordBlob.BytesOf(record.Replicas.Length) + BlobHeader;
         }
 
+        if (own.Incarnation == 0)
+            return length;
+
         // Not under the slot's lock: the holder has one of its own.
-        if (own.Incarnation != 0 && Values!.TryWrite(own, size, ref answer))
+        if (Values!.TryWrite(own, size, ref answer))
         {
             room -= (int)size;
             return length + (int)size;

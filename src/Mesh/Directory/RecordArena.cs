@@ -9,7 +9,8 @@ namespace Mooncake.Mesh.Directory;
 /// <summary>
 /// Memory for many small pieces, off the garbage-collected heap: pieces of one size are handed out again, chunks are
 /// asked for as huge pages, since a walk of the page tables costs as much as a miss. Memory that was handed out once
-/// stays readable until the arena is collected, so that a reader without a lock at worst reads what is old. Thread-safe.
+/// stays readable until the arena is collected, so that a reader without a lock at worst reads what is old.
+/// Thread-safe.
 /// </summary>
 internal sealed unsafe partial class RecordArena
 {

@@ -61,17 +61,20 @@ internal readonly unsafe ref struct RecordRef(RecordHead* head)
         return false;
     }
 
-    /// <summary>Writes it as an <see cref="ObjectRecord"/>, with the replicas whose holder is a member.</summary>
+    /// <summary>Writes it as a <see cref="RecordBlob"/>, with the replicas whose holder is a member.</summary>
     public void Write(ref MessagePackWriter writer, MeshView view)
     {
-        int count = 0;
-        foreach (ref readonly var cell in Replicas)
-            count += view.IsMember(cell.Incarnation) ? 1 : 0;
-        ObjectRecord.WriteHead(ref writer, Version, ObjectId, Size, Checksum, Removed, count);
-        foreach (ref readonly var cell in Replicas)
+        // One bit a replica: 64 is the most there are.
+        ulong visible = 0;
+        var cells = Replicas;
+        for (int i = 0; i < cells.Length; i++)
+            visible |= view.IsMember(cells[i].Incarnation) ? 1ul << i : 0;
+        var rest = RecordBlob.Begin(ref writer, Version, ObjectId, Size, Checksum, Removed,
+            System.Numerics.BitOperations.PopCount(visible));
+        for (int i = 0; i < cells.Length; i++)
         {
-            if (view.IsMember(cell.Incarnation))
-                ObjectRecord.Write(ref writer, cell.ToReplica());
+            if ((visible & (1ul << i)) != 0)
+                rest = RecordBlob.WriteReplica(rest, cells[i].ToReplica());
         }
     }
 

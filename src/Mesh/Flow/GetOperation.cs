@@ -20,7 +20,9 @@ internal interface IGetTarget
 /// </summary>
 internal sealed class GetOperation(FlowContext context, TransferPlan plan)
 {
-    /// <summary>Values up to so many bytes come with the answer of an owner that holds them: one trip, not two.</summary>
+    /// <summary>
+    /// Values up to so many bytes come with the answer of an owner that holds them: one trip, not two.
+    /// </summary>
     public const int MaxInlineGet = 16 * 1024;
 
     /// <summary>What a get asks an owner.</summary>
@@ -122,7 +124,8 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
         var sums = verify ? new SliceSums(record.Size) : null;
         foreach (var (node, replica) in plan.Nearest(record.Replicas, context))
         {
-            var read = new ExtentRead(node, replica.SegmentId, replica.Offset, replica.Generation, record.Size, 0, sums);
+            var read = new ExtentRead(node, replica.SegmentId, replica.Offset, replica.Generation, record.Size, 0,
+                sums);
             var result = await plan.ReadAsync(read, range, deadline.AtMost(deadline.Left), cancel);
             if (result == TransferOutcome.Done)
             {

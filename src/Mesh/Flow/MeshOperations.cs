@@ -257,12 +257,16 @@ internal sealed class MeshOperations
     }
 
     /// <summary>The call's result; a call that its caller cancelled ends as Cancelled, not by an exception.</summary>
-    private static async Task<MeshResult<T>> EndAsync<T>(string stage, Task<MeshResult<T>> call,
-        CancellationToken cancel)
+    private async Task<MeshResult<T>> EndAsync<T>(string stage, Task<MeshResult<T>> call, CancellationToken cancel)
     {
         try
         {
-            return await call;
+            // In a node the call may end upon a reader loop, where no code of a user's may run.
+            bool elsewhere = _context.NodeId.Length > 0 && !call.IsCompleted;
+            var result = await call;
+            if (elsewhere)
+                await Task.Yield();
+            return result;
         }
         catch (OperationCanceledException) when (cancel.IsCancellationRequested)
         {

@@ -19,11 +19,15 @@ internal sealed class OpenViews(FlowContext context)
 
     private readonly ConditionalWeakTable<ShmMapping, ClosedAt> _holders = [];
 
-    /// <summary>Views of a mapping that are closed and not told yet; whoever takes them tells them, or returns them.</summary>
+    /// <summary>
+    /// Views of a mapping that are closed and not told yet; whoever takes them tells them, or returns them.
+    /// </summary>
     public ulong[] TakeClosed(ShmMapping mapping) =>
         _holders.TryGetValue(mapping, out var holder) ? holder.Take() : [];
 
-    /// <summary>A view is closed, or was given up before it was known to be open; its hold of the mapping ends.</summary>
+    /// <summary>
+    /// A view is closed, or was given up before it was known to be open; its hold of the mapping ends.
+    /// </summary>
     public void Close(NodeRecord node, ShmMapping mapping, ulong view) => Close(node, mapping, [view]);
 
     /// <summary>The same for views whose hold has ended.</summary>
@@ -57,7 +61,8 @@ internal sealed class OpenViews(FlowContext context)
 
                 // A holder that does not know us, or has gone, keeps nothing for us; if it is us who are closed, the
                 // end of the mapping tells it all.
-                bool gone = told.Error is { Stage: "view" } or { Code: MeshErrorCode.Closed } || context.View.FindIncarnation(node.Incarnation) is null;
+                bool gone = told.Error is { Stage: "view" } or { Code: MeshErrorCode.Closed }
+                    || context.View.FindIncarnation(node.Incarnation) is null;
                 if (!told.Succeeded && !gone)
                     holder.Add(closed);
                 pause = told.Succeeded || gone ? Linger : Limit;

@@ -41,7 +41,8 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
             known = null;
             if (record is null)
             {
-                var located = await LocateOperation.RunAsync(context, [range.Key], new LocateWants(Mark: true), deadline,
+                var located = await LocateOperation.RunAsync(context, [range.Key], new LocateWants(Mark: true),
+                    deadline,
                     cancel);
                 if (located.ErrorOf(0) is { } error)
                     return error;
@@ -81,7 +82,8 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
             "the object left its place while it was read, three times");
     }
 
-    private async Task<TransferOutcome> ReadAsync(ObjectRecord record, long offset, NativeRange destination, bool verify,
+    private async Task<TransferOutcome> ReadAsync(ObjectRecord record, long offset, NativeRange destination,
+        bool verify,
         Deadline deadline, CancellationToken cancel)
     {
         var outcome = TransferOutcome.Unreachable;
@@ -116,7 +118,9 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
                 new SumsRequest(replica.SegmentId, replica.Offset, replica.Generation), deadline.AtMost(deadline.Left),
                 cancel);
             if (!answer.Succeeded)
-                return deadline.Passed || cancel.IsCancellationRequested ? TransferOutcome.Late : TransferOutcome.Unreachable;
+                return deadline.Passed || cancel.IsCancellationRequested 
+                    ? TransferOutcome.Late
+                    : TransferOutcome.Unreachable;
             if (!answer.Value.Current)
                 return TransferOutcome.Stale;
             if (SliceSums.From(record.Size, answer.Value.Sums, record.Checksum) is not { } known)

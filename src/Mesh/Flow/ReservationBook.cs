@@ -63,8 +63,8 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
     }
 
     /// <summary>Notes a reservation that a process of this host fills itself, under the id it chose.</summary>
-    /// <returns>False, and it is freed, when the process has ended, the id is taken or was abandoned before it came, or too
-    /// many are open.</returns>
+    /// <returns>False, and it is freed, when the process has ended, the id is taken or was abandoned before it came, or
+    /// too many are open.</returns>
     public bool TryAddOwned(ulong id, Reservation reservation, PutHead head, ClientProcess owner)
     {
         lock (_entries)
@@ -189,7 +189,8 @@ internal sealed class ReservationBook(ObjectStore store, MeshRuntime runtime) : 
     }
 
     private bool IsOver(Entry entry) =>
-        entry.Owner is null && (entry.From is { IsOpen: false } || runtime.Time.GetElapsedTime(entry.Since) > entry.Limit);
+        entry.Owner is null
+        && (entry.From is { IsOpen: false } || runtime.Time.GetElapsedTime(entry.Since) > entry.Limit);
 
     private sealed class Entry(Reservation reservation, PutHead head, long since, TimeSpan limit, PeerChannel? from,
         ClientProcess? owner = null)

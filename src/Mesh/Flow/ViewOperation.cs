@@ -46,7 +46,8 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
             Interlocked.Increment(ref _corrupt);
         }
 
-        return new MeshError(MeshErrorCode.NotFound, "view", "the object left its place while it was opened, three times");
+        return new MeshError(MeshErrorCode.NotFound, "view",
+            "the object left its place while it was opened, three times");
     }
 
     private static unsafe ulong SumOf(MappedView view) => ObjectSum.Of((byte*)view.Range.Address, view.Size);
@@ -94,7 +95,9 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
         return null;
     }
 
-    /// <summary>The memory of a node of this host that keeps objects in place for this process; null: there is none.</summary>
+    /// <summary>
+    /// The memory of a node of this host that keeps objects in place for this process; null: there is none.
+    /// </summary>
     private async ValueTask<ShmMapping?> HoldAsync(NodeRecord node, Deadline deadline, CancellationToken cancel)
     {
         if (plan.Shared is not { } shared
@@ -170,7 +173,9 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
             "no copy of this object is in memory that this process can map: views need a node of the same host");
     }
 
-    /// <summary>The view, which takes the caller's hold of the mapping over; null when the holder spoke nonsense.</summary>
+    /// <summary>
+    /// The view, which takes the caller's hold of the mapping over; null when the holder spoke nonsense.
+    /// </summary>
     private unsafe MappedView? MakeView(NodeRecord node, ShmMapping mapping, ulong id, ObjectRecord record,
         in Replica replica)
     {

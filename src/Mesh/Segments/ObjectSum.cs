@@ -19,7 +19,9 @@ internal static unsafe class ObjectSum
     /// <summary>Most slices of an object: of larger ones the slices are longer.</summary>
     public const int MostSlices = 16 * 1024;
 
-    /// <summary>Length of the slices of an object of <paramref name="size"/> bytes; the last one may be shorter.</summary>
+    /// <summary>
+    /// Length of the slices of an object of <paramref name="size"/> bytes; the last one may be shorter.
+    /// </summary>
     public static long SliceBytes(long size)
     {
         long slice = SmallestSlice;

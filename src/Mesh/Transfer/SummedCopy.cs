@@ -15,20 +15,23 @@ internal static unsafe class SummedCopy
     {
         for (long at = 0, step = 0; at < length || at == 0; at += step)
         {
-            step = Step(from, to, length, at, sums);
+            step = Step(from, to, length, at, length, sums);
             if (step == 0)
                 return;
         }
     }
 
-    /// <summary>Copies the piece at <paramref name="at"/>: one slice, or 1 MiB where no sums are wanted.</summary>
+    /// <summary>
+    /// Copies what is at <paramref name="at"/>: one slice, or, where no sums are wanted, 1 MiB or up to
+    /// <paramref name="end"/>.
+    /// </summary>
     /// <returns>Bytes copied.</returns>
-    public static long Step(byte* from, byte* to, long length, long at, SliceSums? sums)
+    public static long Step(byte* from, byte* to, long length, long at, long end, SliceSums? sums)
     {
         bool stream = length >= NativeCopy.Streaming;
         if (sums is null)
         {
-            long piece = Math.Min(Piece, length - at);
+            long piece = Math.Min(Piece, end - at);
             NativeCopy.Copy(from + at, to + at, piece, stream);
             return piece;
         }

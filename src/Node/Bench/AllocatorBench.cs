@@ -105,7 +105,9 @@ internal static class AllocatorBench
         };
     }
 
-    /// <summary>How full a segment is, in percent of its bytes, when it refuses a mixed size for the first time.</summary>
+    /// <summary>
+    /// How full a segment is, in percent of its bytes, when it refuses a mixed size for the first time.
+    /// </summary>
     private static double Fill(long length)
     {
         var allocator = new ExtentAllocator(length);

@@ -2,7 +2,9 @@
 
 namespace Mooncake.Mesh.Node.Bench;
 
-/// <summary>Medians of an alternating run: what was measured, its limit, and the median of the pairwise ratios.</summary>
+/// <summary>
+/// Medians of an alternating run: what was measured, its limit, and the median of the pairwise ratios.
+/// </summary>
 internal readonly record struct Pairs(double Value, double Limit, double Ratio);
 
 /// <summary>

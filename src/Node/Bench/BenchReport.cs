@@ -28,7 +28,10 @@ internal sealed class BenchReport(Terminal terminal, bool json)
 
         _rows.Add(row);
         if (!json)
-            terminal.WriteLine($"{row.Name,-44}{Text(row.Value),12}{Text(row.Limit),12}{Text(row.Ratio),9}  {row.Unit}");
+        {
+            terminal.WriteLine(
+                $"{row.Name,-44}{Text(row.Value),12}{Text(row.Limit),12}{Text(row.Ratio),9}  {row.Unit}");
+        }
     }
 
     /// <summary>Ends the report.</summary>

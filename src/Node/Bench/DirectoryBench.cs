@@ -51,7 +51,8 @@ internal static class DirectoryBench
         }
 
         Fill(fresh, Objects, Objects + (Objects / 2));
-        report.Add(new BenchRow("directory.bytes_per_object.refilled", (OffHeapBytes() - before) / (double)Objects, "B"));
+        report.Add(new BenchRow("directory.bytes_per_object.refilled",
+            (OffHeapBytes() - before) / (double)Objects, "B"));
     }
 
     /// <summary>Sets records of keys; the longest single call, in microseconds.</summary>
@@ -78,11 +79,14 @@ internal static class DirectoryBench
         return longest * 1e6 / Stopwatch.Frequency;
     }
 
-    /// <summary>A node in this process that takes a million objects: how long it stood still for a collection.</summary>
+    /// <summary>
+    /// A node in this process that takes a million objects: how long it stood still for a collection.
+    /// </summary>
     private static async Task NodeAsync(BenchReport report, BenchOptions options)
     {
         const long SegmentBytes = 5L << 30;
-        await using DevMesh mesh = await DevMesh.StartAsync(1, SegmentBytes, NullLoggerFactory.Instance, options.Cancel);
+        await using DevMesh mesh = await DevMesh.StartAsync(
+            1, SegmentBytes, NullLoggerFactory.Instance, options.Cancel);
         await using MeshClient client = MeshClient.For(mesh.Nodes[0]);
         using var pauses = new CollectionPauses();
         long start = Stopwatch.GetTimestamp();

@@ -7,8 +7,8 @@ using Mooncake.Mesh.Transfer;
 namespace Mooncake.Mesh.Node.Bench;
 
 /// <summary>
-/// "bench memory": the copies and sums that transfers within a host are made of, on one thread, both sides rotating over
-/// more memory than any cache holds. The limit is the runtime's own copy of the same bytes.
+/// "bench memory": the copies and sums that transfers within a host are made of, on one thread, both sides rotating
+/// over more memory than any cache holds. The limit is the runtime's own copy of the same bytes.
 /// </summary>
 internal static class MemoryBench
 {

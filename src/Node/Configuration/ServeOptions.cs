@@ -39,6 +39,17 @@ internal sealed record ServeOptions
     /// <summary>Memory this node contributes.</summary>
     public IReadOnlyList<SegmentSetting> Segments { get; set; } = [new SegmentSetting { Size = 256L << 20 }];
 
+    /// <summary>Which processes of this host may write into the memory themselves: off, user or group.</summary>
+    public string ClientWrites { get; set; } = "user";
+
+    /// <summary>Most bytes one such process has reserved; null: a quarter of the memory.</summary>
+    [JsonConverter(typeof(SizeConverter))]
+    public long? ClientReservedBytes { get; set; }
+
+    /// <summary>Most bytes one process of this host has in view; null: half of the memory.</summary>
+    [JsonConverter(typeof(SizeConverter))]
+    public long? ClientViewBytes { get; set; }
+
     /// <summary>Share of the ring.</summary>
     public int Weight { get; set; } = 100;
 
@@ -90,6 +101,11 @@ internal sealed record ServeOptions
         Rails = Rails,
         SocketPath = LocalSocket.PathOf(this),
         Segments = [.. Segments.Select(segment => segment.ToSegmentOptions())],
+        ClientWrites = Enum.TryParse(ClientWrites, ignoreCase: true, out ClientWrites writes)
+            ? writes
+            : (ClientWrites)(-1),
+        ClientReservedBytes = ClientReservedBytes,
+        ClientViewBytes = ClientViewBytes,
         Weight = Weight,
         Labels = Labels,
         LeaseTtl = LeaseTtl,

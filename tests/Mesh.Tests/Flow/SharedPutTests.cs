@@ -90,7 +90,8 @@ public sealed class SharedPutTests
         ulong name = await NameAsync(world, client);
         Assert.True((await ReserveAsync(world, client, name, 7, 128 << 10)).Succeeded);
         var seal = new SealRequest(7, 12345, [1, 2]);
-        var refused = await client.Operations.Context.Calls.SealAsync(world.Record, seal, Patient.Deadline!.Value, Cancel);
+        var refused = await client.Operations.Context.Calls.SealAsync(world.Record, seal,
+            Patient.Deadline!.Value, Cancel);
         Assert.Equal(MeshErrorCode.InvalidArgument, refused.Error?.Code);
         Assert.Equal((0, 0), (world.Store.Usage.Filling, world.Store.Usage.Live));
         Assert.Equal(0, world.Node.Holder.Processes.Usage.ReservedBytes);

@@ -24,7 +24,8 @@ public sealed class SlotTableTests
         {
             "one" => Members(("a", 100)),
             "three" => Members(("node-1", 100), ("node-2", 100), ("node-3", 100)),
-            _ => Members(("big", 400), ("gone", 0), ("leaving", 100), ("small", 1), ("x", 100), ("y", 100), ("é", 250)),
+            _ => Members(("big", 400), ("gone", 0), ("leaving", 100), ("small", 1), ("x", 100), ("y", 100),
+                ("é", 250)),
         };
         members = [.. members.Select(
             m => m.NodeId == "leaving" ? m with { Ring = m.Ring with { Leaving = true } } : m)];

@@ -51,7 +51,8 @@ internal sealed class TransferWorld : IAsyncDisposable
             SocketPath = Path.Combine(directory, "mesh.sock"),
             Segments = [new SegmentOptions { Length = segmentBytes, HugePages = false, PreTouch = false }],
         };
-        var node = await MeshNode.StartAsync(change?.Invoke(options) ?? options, new EmbeddedRegistry(registry, runtime), runtime, TestContext.Current.CancellationToken);
+        var node = await MeshNode.StartAsync(change?.Invoke(options) ?? options,
+            new EmbeddedRegistry(registry, runtime), runtime, TestContext.Current.CancellationToken);
         return node.Value;
     }
 

@@ -78,7 +78,8 @@ public abstract class TransportConformance : IAsyncLifetime
         byte[] value = new byte[(5 * Slice) + 77];
         new Random(5).NextBytes(value);
         var held = World.Hold(value);
-        foreach (var (from, length) in ((int, int)[])[(0, Slice), (Slice, Slice), (5 * Slice, 77), (4 * Slice, 77 + Slice)])
+        foreach (var (from, length) in
+            ((int, int)[])[(0, Slice), (Slice, Slice), (5 * Slice, 77), (4 * Slice, 77 + Slice)])
         {
             if (length > Transport.MaxBytes)
                 continue;
@@ -306,7 +307,14 @@ public abstract class TransportConformance : IAsyncLifetime
         value.AsSpan().Fill(7);
         var read = World.ReadOf(World.Hold(value));
         int done = 0;
-        var readers = Enumerable.Range(0, 3).Select(_ => Task.Run(async () =>
+        var readers = Enumerable.Range(0, 3).Select(_ => Task.Run(ReadOnAsync)).ToArray();
+        while (Volatile.Read(ref done) < 5 && !Array.Exists(readers, r => r.IsCompleted))
+            await Task.Yield();
+        World.Node.Abort();
+        await Task.WhenAll(readers);
+        Assert.True(done >= 5);
+
+        async Task ReadOnAsync()
         {
             using var destination = new GuardedMemory(size);
             while (true)
@@ -322,12 +330,7 @@ public abstract class TransportConformance : IAsyncLifetime
                 Assert.Equal(-1, destination.Bytes.IndexOfAnyExcept((byte)7));
                 Interlocked.Increment(ref done);
             }
-        })).ToArray();
-        while (Volatile.Read(ref done) < 5 && !Array.Exists(readers, r => r.IsCompleted))
-            await Task.Yield();
-        World.Node.Abort();
-        await Task.WhenAll(readers);
-        Assert.True(done >= 5);
+        }
     }
 
     private protected abstract ITransport Make(TransferWorld world);
@@ -375,34 +378,4 @@ public abstract class TransportConformance : IAsyncLifetime
             }
         }
     }
-}
-
-public sealed class SelfConformance : TransportConformance
-{
-    private protected override ITransport Make(TransferWorld world) =>
-        new SelfTransport(world.Node.NodeId, world.Store, world.Node.Holder.Book);
-}
-
-public sealed class ControlConformance : TransportConformance
-{
-    private protected override ITransport Make(TransferWorld world) => 
-        new ControlTransport(world.Calls(), 64 << 10, TimeProvider.System);
-}
-
-public sealed class TcpConformance : TransportConformance
-{
-    private protected override ITransport Make(TransferWorld world) => new TcpTransport(world.Dialer(sameHost: false));
-}
-
-/// <summary>The data lane over the Unix socket.</summary>
-public sealed class TcpOverUnixConformance : TransportConformance
-{
-    private protected override ITransport Make(TransferWorld world) => new TcpTransport(world.Dialer(), connections: 4);
-}
-
-public sealed class ShmConformance : TransportConformance
-{
-    private protected override bool KnowsLengths => false;
-
-    private protected override ITransport Make(TransferWorld world) => new ShmTransport(world.Dialer());
 }

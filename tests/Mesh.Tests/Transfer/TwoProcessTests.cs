@@ -45,7 +45,8 @@ public sealed class TwoProcessTests
         string? directory = Environment.GetEnvironmentVariable(DirectoryVariable);
         Assert.SkipWhen(directory is null, "started by the other tests alone");
         var runtime = new MeshRuntime { Network = new SocketNetwork() };
-        await using var client = new ClientPeer("default", [File.ReadAllText(Path.Combine(directory, "endpoint"))], null,
+        await using var client = new ClientPeer("default",
+            [File.ReadAllText(Path.Combine(directory, "endpoint"))], null,
             runtime, HostIdentity.BootId);
         Assert.Null(await client.ConnectAsync(Long, CancellationToken.None));
         var holder = client.Operations.Context.View.Members[0];

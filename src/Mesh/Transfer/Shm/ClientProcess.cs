@@ -16,6 +16,7 @@ internal sealed class ClientProcess(ulong token, int pid, bool mayWrite, ClientL
     private readonly Dictionary<ulong, ExtentPin> _views = [];
     private long _viewBytes;
     private long _reservedBytes;
+    private int _reservations;
     private bool _gone;
 
     /// <summary>What the process calls itself in its calls: random, so that no other can speak for it.</summary>
@@ -53,6 +54,12 @@ internal sealed class ClientProcess(ulong token, int pid, bool mayWrite, ClientL
         {
             if (_gone || !mayWrite)
                 return NotAllowed(ReserveStage);
+            if (_reservations >= ClientLimits.Reservations)
+            {
+                return new MeshError(MeshErrorCode.ClientLimit, ReserveStage,
+                    $"process {pid} has {_reservations} reservations open; the limit is {ClientLimits.Reservations}");
+            }
+
             if (bytes > limits.ReservedBytes - _reservedBytes)
             {
                 return new MeshError(MeshErrorCode.ClientLimit, ReserveStage,
@@ -61,6 +68,7 @@ internal sealed class ClientProcess(ulong token, int pid, bool mayWrite, ClientL
             }
 
             _reservedBytes += bytes;
+            _reservations++;
             return null;
         }
     }
@@ -69,7 +77,10 @@ internal sealed class ClientProcess(ulong token, int pid, bool mayWrite, ClientL
     public void Unreserve(long bytes)
     {
         lock (_gate)
+        {
             _reservedBytes -= bytes;
+            _reservations--;
+        }
     }
 
     /// <summary>Keeps a pin for a view until <see cref="CloseView"/> or the end of the process.</summary>
@@ -81,7 +92,8 @@ internal sealed class ClientProcess(ulong token, int pid, bool mayWrite, ClientL
         {
             refusal = _gone ? NotAllowed("view") : OverLimit(pin.Length);
             if (refusal is null && !_views.TryAdd(id, pin))
-                refusal = new MeshError(MeshErrorCode.InvalidArgument, "view", $"process {pid} has a view {id} already");
+                refusal = new MeshError(MeshErrorCode.InvalidArgument, "view",
+                    $"process {pid} has a view {id} already");
             if (refusal is null)
                 _viewBytes += pin.Length;
         }
@@ -114,7 +126,7 @@ internal sealed class ClientProcess(ulong token, int pid, bool mayWrite, ClientL
         ExtentPin[] pins;
         lock (_gate)
         {
-            if (_gone || (onlyIdle && (_views.Count > 0 || _reservedBytes > 0)))
+            if (_gone || (onlyIdle && (_views.Count > 0 || _reservations > 0)))
                 return false;
             Volatile.Write(ref _gone, true);
             pins = [.. _views.Values];

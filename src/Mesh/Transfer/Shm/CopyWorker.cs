@@ -27,8 +27,12 @@ internal sealed unsafe class CopyJob(ShmMapping mapping, in ShmCopy copy) : Tran
 internal readonly unsafe record struct ShmCopy(nint From, nint To, long Length, SliceSums? Sums, nint Word,
     ulong Generation)
 {
-    /// <summary>Copies the piece at <paramref name="at"/>; its length in bytes.</summary>
-    public long Step(long at) => SummedCopy.Step((byte*)From, (byte*)To, Length, at, Sums);
+    /// <summary>Copies the next bytes at <paramref name="at"/>, up to <paramref name="end"/>; how many.</summary>
+    public long Step(long at, long end) => SummedCopy.Step((byte*)From, (byte*)To, Length, at, end, Sums);
+
+    /// <summary>About <paramref name="bytes"/>, in whole slices where the copy is summed.</summary>
+    public long PieceOf(long bytes) =>
+        Sums is null ? bytes : Math.Max(1, bytes / Sums.SliceBytes) * Sums.SliceBytes;
 
     /// <summary>Copies in one go.</summary>
     public TransferOutcome Run()
@@ -54,7 +58,7 @@ internal sealed class CopyWorker : IJobWorker<CopyJob>, IStoppable
     public bool TryRun(CopyJob job, bool lastTry)
     {
         if (job.TryBegin(this))
-            job.Finish(CopyInPieces(job));
+            job.Finish(TeamCopy.Run(job.Copy, new JobStop(job, this)));
         return true;
     }
 
@@ -71,17 +75,10 @@ internal sealed class CopyWorker : IJobWorker<CopyJob>, IStoppable
     {
     }
 
-    private TransferOutcome CopyInPieces(CopyJob job)
+    private readonly struct JobStop(CopyJob job, CopyWorker worker) : IStopSign
     {
-        ref readonly var copy = ref job.Copy;
-        for (long at = 0; at < copy.Length; at += copy.Step(at))
-        {
-            if (job.IsStopped)
-                return TransferOutcome.Late;
-            if (_cut)
-                return TransferOutcome.Unreachable;
-        }
-
-        return copy.Verify();
+        public TransferOutcome Outcome => job.IsStopped
+            ? TransferOutcome.Late
+            : worker._cut ? TransferOutcome.Unreachable : TransferOutcome.Done;
     }
 }

@@ -84,7 +84,8 @@ internal sealed class ShmMapping(SocketConnection connection, ShmSegment[] segme
         long index = read.Offset / ExtentAllocator.Granule;
         if (read.Offset < 0 || read.Length < 0 || read.Skip < 0 || read.Offset % ExtentAllocator.Granule != 0
             || read.Skip > segment.Memory.Length - read.Length
-            || read.Offset > segment.Memory.Length - read.Length - read.Skip || index >= segment.Table.Length / sizeof(ulong))
+            || read.Offset > segment.Memory.Length - read.Length - read.Skip
+            || index >= segment.Table.Length / sizeof(ulong))
             return false;
         bytes = segment.Memory.Pointer + read.Offset + read.Skip;
         word = (ulong*)segment.Table.Pointer + index;

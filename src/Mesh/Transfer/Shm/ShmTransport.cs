@@ -8,12 +8,19 @@ namespace Mooncake.Mesh.Transfer.Shm;
 
 /// <summary>
 /// Reads from holders on this host: one copy out of their memory, mapped read-only, then the check of the generation
-/// word (rule A1). Writes into reservations of this process where the holder lets it. A holder whose memory cannot be had is remembered, and left to the next transport. Thread-safe.
+/// word (rule A1). Writes into reservations of this process where the holder lets it. A holder whose memory cannot be
+/// had is remembered, and left to the next transport. Thread-safe.
 /// </summary>
 internal sealed class ShmTransport : ITransport
 {
-    /// <summary>Copies from this size on do not run on the caller's thread, in bytes.</summary>
+    /// <summary>Copies up to this size run on the caller's thread, in bytes.</summary>
     public const long InlineLimit = 256 * 1024;
+
+    /// <summary>
+    /// So does one at a time of those up to this size, in bytes: to hand it to another thread and back costs up to a
+    /// tenth of it. Beside it the thread pool must have threads left. Benchmark: "mooncake-mesh bench transfer".
+    /// </summary>
+    public const long SoleInlineLimit = 16 << 20;
 
     private const int CopyThreads = 2;
     private const int MostWaiting = 4096;
@@ -27,6 +34,7 @@ internal sealed class ShmTransport : ITransport
     private readonly TimeProvider _time;
     private readonly ILogger _log;
     private readonly JobQueue<CopyJob> _copies;
+    private int _soleInline;
     private bool _closed;
 
     public ShmTransport(PeerDialer dialer)
@@ -153,18 +161,26 @@ internal sealed class ShmTransport : ITransport
     private Task<TransferOutcome> RunAsync(ShmMapping mapping, in ShmCopy copy, TimeSpan timeout,
         CancellationToken cancel)
     {
-        if (copy.Length >= InlineLimit)
+        if (copy.Length < InlineLimit)
         {
-            var job = new CopyJob(mapping, copy);
-            if (_copies.TryAdd(job))
-                return job.EndAsync(timeout, _time, cancel);
+            var outcome = copy.Run();
             mapping.Release();
-            return Outcomes.Unreachable;
+            return Outcomes.Of(outcome);
         }
 
-        var outcome = copy.Run();
+        if (copy.Length <= SoleInlineLimit && Interlocked.Exchange(ref _soleInline, 1) == 0)
+        {
+            var outcome = TeamCopy.Run(copy, new CallStop(_time, _time.GetTimestamp(), timeout, cancel));
+            Volatile.Write(ref _soleInline, 0);
+            mapping.Release();
+            return Outcomes.Of(outcome);
+        }
+
+        var job = new CopyJob(mapping, copy);
+        if (_copies.TryAdd(job))
+            return job.EndAsync(timeout, _time, cancel);
         mapping.Release();
-        return Outcomes.Of(outcome);
+        return Outcomes.Unreachable;
     }
 
     private unsafe Task<TransferOutcome> WriteAsync(ShmMapping mapping, in ExtentWrite write, NativeRange source,
@@ -287,6 +303,14 @@ internal sealed class ShmTransport : ITransport
 
     private bool IsPausing(Peer peer) =>
         peer.Mapping is null && peer.Pause > TimeSpan.Zero && _time.GetElapsedTime(peer.FailedAt) < peer.Pause;
+
+    private readonly struct CallStop(TimeProvider time, long start, TimeSpan timeout, CancellationToken cancel)
+        : IStopSign
+    {
+        public TransferOutcome Outcome => cancel.IsCancellationRequested || time.GetElapsedTime(start) >= timeout
+            ? TransferOutcome.Late
+            : TransferOutcome.Done;
+    }
 
     private sealed class Peer
     {

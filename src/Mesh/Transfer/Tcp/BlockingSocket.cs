@@ -48,6 +48,7 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
     public static BlockingSocket? Take(SocketConnection connection)
     {
         bool held = false;
+        connection.TakeOver();
         try
         {
             connection.Socket.SafeHandle.DangerousAddRef(ref held);

@@ -20,6 +20,10 @@ public sealed class SocketNetwork : IPeerNetwork
 
     private const string UnixPrefix = "unix:";
     private const int Backlog = 512;
+    private readonly PumpBudget _pumps = new();
+
+    /// <summary>Threads that receive for connections of this network.</summary>
+    internal PumpBudget Pumps => _pumps;
 
     /// <inheritdoc/>
     public Task<IPeerConnection> ConnectAsync(string endpoint, CancellationToken cancel) =>
@@ -51,7 +55,7 @@ public sealed class SocketNetwork : IPeerNetwork
                 await socket.ConnectAsync(targets[i], cancel);
                 if (targets[i] is IPEndPoint)
                     KeepAlive(socket);
-                return new SocketConnection(socket, endpoint);
+                return new SocketConnection(socket, endpoint, _pumps);
             }
             catch (Exception e)
             {
@@ -80,7 +84,7 @@ public sealed class SocketNetwork : IPeerNetwork
             else
                 socket.Bind(local);
             socket.Listen(Backlog);
-            return new SocketListener(socket, endpoint);
+            return new SocketListener(socket, endpoint, _pumps);
         }
         catch (Exception e) when (e is SocketException or IOException or FormatException or UnauthorizedAccessException
             or ArgumentException)
@@ -143,64 +147,16 @@ public sealed class SocketNetwork : IPeerNetwork
     }
 }
 
-/// <summary>A connected socket.</summary>
-internal sealed class SocketConnection(Socket socket, string remote) : IPeerConnection
-{
-    /// <summary>The socket itself, for the blocking threads of the data lane.</summary>
-    public Socket Socket => socket;
-
-    /// <inheritdoc/>
-    public string RemoteEndpoint => remote;
-
-    /// <inheritdoc/>
-    public async ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancel)
-    {
-        try
-        {
-            while (!bytes.IsEmpty)
-            {
-                int sent = await socket.SendAsync(bytes, SocketFlags.None, cancel);
-                bytes = bytes[sent..];
-            }
-        }
-        catch (SocketException e)
-        {
-            throw new PeerNetworkException(e.Message, e);
-        }
-    }
-
-    /// <inheritdoc/>
-    public async ValueTask<int> ReceiveAsync(Memory<byte> buffer, CancellationToken cancel)
-    {
-        try
-        {
-            return await socket.ReceiveAsync(buffer, SocketFlags.None, cancel);
-        }
-        catch (SocketException e)
-        {
-            throw new PeerNetworkException(e.Message, e);
-        }
-    }
-
-    /// <inheritdoc/>
-    public void Abort() => socket.Dispose();
-
-    /// <inheritdoc/>
-    public ValueTask DisposeAsync()
-    {
-        Abort();
-        return ValueTask.CompletedTask;
-    }
-}
-
 /// <summary>A listening socket.</summary>
 internal sealed class SocketListener : IPeerListener
 {
     private readonly Socket _socket;
+    private readonly PumpBudget _pumps;
 
-    public SocketListener(Socket socket, string endpoint)
+    public SocketListener(Socket socket, string endpoint, PumpBudget pumps)
     {
         _socket = socket;
+        _pumps = pumps;
         Endpoint = socket.LocalEndPoint is IPEndPoint local ? local.ToString() : endpoint;
     }
 
@@ -220,7 +176,7 @@ internal sealed class SocketListener : IPeerListener
                 SocketNetwork.KeepAlive(socket);
             }
 
-            return new SocketConnection(socket, socket.RemoteEndPoint?.ToString() ?? "");
+            return new SocketConnection(socket, socket.RemoteEndPoint?.ToString() ?? "", _pumps);
         }
         catch (SocketException e)
         {

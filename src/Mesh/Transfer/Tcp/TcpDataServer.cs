@@ -127,7 +127,8 @@ internal sealed class TcpDataServer : IAsyncDisposable
     /// <summary>Answers a request; false when the connection is to be closed.</summary>
     private bool TryAnswer(BlockingSocket socket, in DataRequest request)
     {
-        if (request.Length < 0 || request.Skip < 0 || request.Operation is not (DataOperation.Read or DataOperation.Write))
+        if (request.Length < 0 || request.Skip < 0
+            || request.Operation is not (DataOperation.Read or DataOperation.Write))
         {
             Interlocked.Increment(ref _garbage);
             if (_garbageGate.TryPass(out long more))
