@@ -25,8 +25,8 @@ public sealed record MeshClientOptions
     public ClusterSecret? Secret { get; init; }
 
     /// <summary>
-    /// Addresses of this host, one a network card and in the order in which nodes list theirs: large objects are read
-    /// by all of them. At most 8; none: the system chooses.
+    /// IP addresses of this host, one a network card: objects from 4 MiB on are read over all of them from nodes that
+    /// have rails. The first here reaches the first of a node, and so on. At most 8; none: the system chooses.
     /// </summary>
     public IReadOnlyList<string> Rails { get; init; } = [];
 

@@ -38,6 +38,7 @@ public sealed class MeshMetrics : IDisposable
                 _meter.CreateObservableCounter("mooncake_mesh_" + name, () => Counter(name));
         }
 
+        _meter.CreateObservableCounter("mooncake_mesh_rail_read_bytes", Rails, "By");
         Gauge("memory_capacity_bytes", "By", s => s.Memory.Capacity);
         Gauge("memory_live_bytes", "By", s => s.Memory.Live);
         Gauge("memory_filling_bytes", "By", s => s.Memory.Filling);
@@ -59,6 +60,12 @@ public sealed class MeshMetrics : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _meter.Dispose();
+
+    private IEnumerable<Measurement<long>> Rails()
+    {
+        foreach (var (rail, bytes) in _node.RailBytes())
+            yield return new Measurement<long>(bytes, _tag, new("rail", rail));
+    }
 
     private void Gauge(string name, string unit, Func<NodeStatus, long> read) =>
         _meter.CreateObservableGauge("mooncake_mesh_" + name,

@@ -210,11 +210,16 @@ public sealed class MeshNode : IAsyncDisposable
     /// <summary>What the node says of itself.</summary>
     public NodeStatus Status() => StatusOf.Node(this, _options, _incarnation, _health);
 
+    /// <summary>Bytes of large reads by each address of the setting "rails".</summary>
+    internal IEnumerable<(string Rail, long Bytes)> RailBytes() => _transports?.Rails?.Read() ?? [];
+
     internal void AddCounters(IDictionary<string, long> counters) =>
         StatusOf.Counters(counters, this, _transports, _operations);
 
     private async Task<MeshError?> StartAsync(CancellationToken cancel)
     {
+        if (RailAddresses.Elsewhere(_options.Rails, _runtime.Network) is { } elsewhere)
+            return elsewhere;
         var listeners = new List<IPeerListener>();
         try
         {

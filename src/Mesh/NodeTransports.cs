@@ -53,6 +53,9 @@ internal sealed class NodeTransports : IAsyncDisposable
     /// <summary>Serves the data lane; null where there is none.</summary>
     public TcpDataServer? DataServer => _tcpServer;
 
+    /// <summary>What the rails have done; null where there are none.</summary>
+    public RailCounters? Rails => _tcp?.RailCounters;
+
     /// <summary>The transports of a node, or of a client, which holds nothing.</summary>
     /// <param name="context">Calls, clock and network.</param>
     /// <param name="holder">The node's memory; null for a client.</param>

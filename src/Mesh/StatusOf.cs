@@ -93,6 +93,8 @@ internal static class StatusOf
             counters["corrupt_reads"] = operations.CorruptReads;
         }
 
+        counters["rail_retries"] = transports?.Rails?.Retries ?? 0;
+        counters["rail_pauses"] = transports?.Rails?.Pauses ?? 0;
         foreach (var (name, read, written) in transports?.Plan.Bytes() ?? [])
         {
             counters[$"transport_{name}_read_bytes"] = read;

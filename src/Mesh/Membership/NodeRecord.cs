@@ -32,8 +32,8 @@ public sealed record NodeRecord
     public IReadOnlyList<string> Endpoints { get; init; } = [];
 
     /// <summary>
-    /// host:port of each network card that data connections may come by, in the order of the cards; none: by the
-    /// endpoints alone.
+    /// IP:port of each network card that data connections may come by, in the order of the cards, at most 8; none: they
+    /// come by the endpoints alone.
     /// </summary>
     public IReadOnlyList<string> Rails { get; init; } = [];
 

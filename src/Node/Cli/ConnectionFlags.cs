@@ -28,6 +28,12 @@ internal sealed class ConnectionFlags
         DefaultValueFactory = _ => "default",
     };
 
+    private readonly Option<string?> _rails = new("--rails")
+    {
+        Description = "addresses of this host's network cards, for large gets",
+        HelpName = "IP,IP",
+    };
+
     private readonly Option<string?> _secretFile = Flags.SecretFile();
     private readonly TextOption<TimeSpan> _deadline = Flags.Duration("--deadline", "longest time for a call", "1s");
 
@@ -36,6 +42,7 @@ internal sealed class ConnectionFlags
         command.Options.Add(_node);
         command.Options.Add(_etcd);
         command.Options.Add(_cluster);
+        command.Options.Add(_rails);
         command.Options.Add(_secretFile);
         command.Options.Add(_deadline);
     }
@@ -69,6 +76,7 @@ internal sealed class ConnectionFlags
                 Cluster = parsed.GetValue(_cluster)!,
                 Nodes = nodes,
                 Etcd = etcd,
+                Rails = ServeSetting.Names(parsed.GetValue(_rails) ?? ""),
                 Secret = Flags.Secret(parsed, _secretFile),
                 Deadline = Deadline(parsed),
             },

@@ -24,7 +24,7 @@ internal sealed record ServeOptions
     /// <summary>The address that peers use, when it is not <see cref="Listen"/>.</summary>
     public string? Advertise { get; set; }
 
-    /// <summary>Addresses of this host's network cards, for large reads.</summary>
+    /// <summary>IP addresses of this host's network cards, for large reads.</summary>
     public IReadOnlyList<string> Rails { get; set; } = [];
 
     /// <summary>Unix socket for processes of this host; null: chosen in the runtime directory.</summary>

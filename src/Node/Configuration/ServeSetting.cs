@@ -23,7 +23,8 @@ internal sealed record ServeSetting(string Name, string Help, Func<ServeOptions,
         new("nodeId", "stable name of this node (default: the host name)", (o, v) => o with { NodeId = v }),
         new("listen", "address for peers and clients; port 0: any free port", (o, v) => o with { Listen = v }),
         new("advertise", "address that peers use, if not the one listened on", (o, v) => o with { Advertise = v }),
-        new("rails", "addresses of this host's network cards for large reads: IP,IP", (o, v) => o with { Rails = Names(v) }),
+        new("rails", "addresses of this host's network cards, for large reads: IP,IP",
+            (o, v) => o with { Rails = Names(v) }),
         new("socketPath", "Unix socket for processes of this host; \"\" for none", (o, v) => o with { SocketPath = v }),
         new("admin", "loopback address of health, status and metrics", (o, v) => o with { Admin = v }),
         new("etcd.endpoints", "etcd endpoints, separated by commas",
@@ -84,7 +85,8 @@ internal sealed record ServeSetting(string Name, string Help, Func<ServeOptions,
     private static IReadOnlyList<SegmentSetting> SegmentList(string text) =>
         [.. text.Split(';', StringSplitOptions.RemoveEmptyEntries).Select(SegmentSetting.Parse)];
 
-    private static string[] Names(string text) =>
+    /// <summary>What is between the commas.</summary>
+    internal static string[] Names(string text) =>
         text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
 
     private static Dictionary<string, string> LabelList(string text)

@@ -33,6 +33,16 @@ public sealed class TcpOverUnixConformance : TransportConformance
     private protected override ITransport Make(TransferWorld world) => new TcpTransport(world.Dialer(), connections: 4);
 }
 
+/// <summary>The data lane over tcp, by two rails.</summary>
+public sealed class TcpOverRailsConformance : TransportConformance
+{
+    private protected override MeshNodeOptions Options(MeshNodeOptions options) =>
+        options with { Rails = ["127.0.0.2", "127.0.0.3"] };
+
+    private protected override ITransport Make(TransferWorld world) =>
+        new TcpTransport(world.Dialer(sameHost: false), rails: ["127.0.0.4", "127.0.0.5"]);
+}
+
 /// <summary>Memory that both map.</summary>
 public sealed class ShmConformance : TransportConformance
 {

@@ -11,34 +11,42 @@ namespace Mooncake.Mesh.Tests.Transfer;
 internal sealed class FakeHolder : IAsyncDisposable
 {
     private readonly IPeerListener _listener;
+    private readonly IPeerListener[] _rails;
 
-    public FakeHolder()
+    /// <param name="time">Clock of the transports; null: the system's.</param>
+    /// <param name="rails">Addresses of the holder's rails.</param>
+    public FakeHolder(TimeProvider? time = null, params string[] rails)
     {
+        Runtime = new MeshRuntime { Network = new SocketNetwork(), Time = time ?? TimeProvider.System };
         _listener = Runtime.Network.Listen("127.0.0.1:0");
-        Record = new NodeRecord { NodeId = "fake", Incarnation = 77, Endpoints = [_listener.Endpoint] };
+        _rails = [.. rails.Select(rail => Runtime.Network.Listen(rail + ":0"))];
+        Record = new NodeRecord
+        {
+            NodeId = "fake",
+            Incarnation = 77,
+            Endpoints = [_listener.Endpoint],
+            Rails = [.. _rails.Select(rail => rail.Endpoint)],
+        };
     }
 
-    public MeshRuntime Runtime { get; } = new() { Network = new SocketNetwork() };
+    public MeshRuntime Runtime { get; }
 
     public NodeRecord Record { get; }
 
     public ExtentRead Read(long length) => new(Record, 0, 0, 1, length);
 
-    public TcpTransport Transport(int connections = 1) =>
+    public TcpTransport Transport(int connections = 1, IReadOnlyList<string>? rails = null) =>
         new(new PeerDialer(TransferWorld.Hello, new Handshake(null, Runtime), Runtime, "", TimeSpan.FromSeconds(60)),
-            connections);
+            connections, rails);
 
     /// <summary>Accepts a data connection and shakes hands.</summary>
-    public async Task<IPeerConnection> AcceptAsync()
-    {
-        var connection = await _listener.AcceptAsync(TestContext.Current.CancellationToken);
-        using var reader = new FrameReader(connection);
-        var hello = await new Handshake(null, Runtime).AcceptAsync(connection, reader,
-            offered => TransferWorld.Hello(offered.Lane, "") with { NodeId = "fake", Incarnation = 77 },
-            TestContext.Current.CancellationToken);
-        Assert.True(hello.Succeeded);
-        return connection;
-    }
+    public Task<IPeerConnection> AcceptAsync() => AcceptAsync(_listener);
+
+    /// <summary>Accepts a data connection of a rail and shakes hands.</summary>
+    public Task<IPeerConnection> AcceptAsync(int rail) => AcceptAsync(_rails[rail]);
+
+    /// <summary>Refuses connections of a rail from now on.</summary>
+    public ValueTask CloseAsync(int rail) => _rails[rail].DisposeAsync();
 
     public static async Task<DataRequest> RequestAsync(IPeerConnection connection)
     {
@@ -62,5 +70,21 @@ internal sealed class FakeHolder : IAsyncDisposable
         await connection.SendAsync(answer, TestContext.Current.CancellationToken);
     }
 
-    public ValueTask DisposeAsync() => _listener.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _listener.DisposeAsync();
+        foreach (var rail in _rails)
+            await rail.DisposeAsync();
+    }
+
+    private async Task<IPeerConnection> AcceptAsync(IPeerListener listener)
+    {
+        var connection = await listener.AcceptAsync(TestContext.Current.CancellationToken);
+        using var reader = new FrameReader(connection);
+        var hello = await new Handshake(null, Runtime).AcceptAsync(connection, reader,
+            offered => TransferWorld.Hello(offered.Lane, "") with { NodeId = "fake", Incarnation = 77 },
+            TestContext.Current.CancellationToken);
+        Assert.True(hello.Succeeded);
+        return connection;
+    }
 }

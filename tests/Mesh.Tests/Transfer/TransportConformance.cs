@@ -23,7 +23,7 @@ public abstract class TransportConformance : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        _world = await TransferWorld.StartAsync();
+        _world = await TransferWorld.StartAsync(change: Options);
         _transport = Make(_world);
     }
 
@@ -332,6 +332,9 @@ public abstract class TransportConformance : IAsyncLifetime
             }
         }
     }
+
+    /// <summary>What the holder is given beyond the usual.</summary>
+    private protected virtual MeshNodeOptions Options(MeshNodeOptions options) => options;
 
     private protected abstract ITransport Make(TransferWorld world);
 

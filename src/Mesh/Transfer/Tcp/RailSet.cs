@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
+using System.Net;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 
@@ -9,39 +10,58 @@ namespace Mooncake.Mesh.Transfer.Tcp;
 /// <summary>
 /// The rails to one peer. A large read is cut in slices, each of which goes where it will arrive first: where (bytes in
 /// flight + slice) / speed is least. A slice that failed is read again over another rail, once its own connection has
-/// let go of the memory (rule A4). Thread-safe.
+/// let go of the memory (rule A4). A rail that failed pauses, and carries slices again after a probe has got through;
+/// while all of them pause, the peer's endpoint carries the slices. Thread-safe.
 /// </summary>
 internal sealed class RailSet : IAsyncDisposable
 {
     /// <summary>Smallest read that is cut in slices, in bytes.</summary>
     public const long SmallestRead = 4 << 20;
 
-    /// <summary>Length of a slice, in bytes; longer where the object's checksum has longer ones.</summary>
-    private const long SliceBytes = 1 << 20;
+    /// <summary>Most addresses of a node or client.</summary>
+    public const int MostRails = 8;
 
-    /// <summary>Slices that wait at a rail for each of its connections, that under way included.</summary>
+    /// <summary>Most data connections to one peer by its rails together.</summary>
+    public const int MostConnections = 8;
+
+    /// <summary>Most reads at a time; further ones are not cut. So no rail ever has more waiting than it takes.</summary>
+    public const int MostReads = TcpTransport.MostWaiting / (MostOfARail * Depth);
+
+    /// <summary>Most connections of one rail.</summary>
+    private const int MostOfARail = 2;
+
+    /// <summary>
+    /// Slices of one read that are given to a rail for each of its connections: the one under way, and the next.
+    /// </summary>
     private const int Depth = 2;
 
-    /// <summary>Times a slice is tried in all.</summary>
-    private const int MostTries = 4;
-
-    /// <summary>So many times slower than expected, and the slack more, a slice is taken for stuck.</summary>
+    /// <summary>A slice that takes so many times longer than it should, and the slack more, is taken for stuck.</summary>
     private const double Stuck = 8;
 
     private static readonly TimeSpan Slack = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan ProbeLimit = TimeSpan.FromSeconds(2);
 
     private readonly Lock _lock = new();
     private readonly Rail[] _rails;
+    private readonly Rail _endpoint;
+    private readonly RailCounters _counters;
     private readonly TimeProvider _time;
     private readonly int _window;
-    private long _retries;
+    private int _reads;
 
-    /// <param name="rails">At least two.</param>
-    /// <param name="connections">Connections of each.</param>
+    /// <param name="queues">Connections of each rail, at least two, and which of our addresses each leaves by.</param>
+    /// <param name="endpoint">The connections that small reads take.</param>
+    /// <param name="connections">Connections of each rail.</param>
+    /// <param name="counters">What is counted.</param>
     /// <param name="time">Clock.</param>
-    public RailSet(Rail[] rails, int connections, TimeProvider time)
+    public RailSet(IReadOnlyList<(JobQueue<TcpJob> Queue, int Card)> queues, JobQueue<TcpJob> endpoint, int connections,
+        RailCounters counters, TimeProvider time)
     {
-        _rails = rails;
+        _rails = new Rail[queues.Count];
+        for (int i = 0; i < _rails.Length; i++)
+            _rails[i] = new Rail(i, queues[i].Card, queues[i].Queue, time);
+        _endpoint = new Rail(_rails.Length, counters.Cards, endpoint, time);
+        _counters = counters;
         _time = time;
         _window = connections * Depth;
     }
@@ -49,27 +69,33 @@ internal sealed class RailSet : IAsyncDisposable
     /// <summary>The rails.</summary>
     public IReadOnlyList<Rail> Rails => _rails;
 
-    /// <summary>Slices that failed on one rail and were read again.</summary>
-    public long Retries => Volatile.Read(ref _retries);
-
     /// <summary>Whether the threads of all rails are gone.</summary>
     public bool HasEnded => Array.TrueForAll(_rails, static rail => rail.Queue.HasEnded);
 
     /// <summary>
-    /// The pairs of addresses to reach a peer by, at most <see cref="TcpTransport.MostConnections"/>: the addresses of
-    /// both sides in the order they are given, the shorter list over again. Less than two: there are no rails.
+    /// The pairs of addresses to reach a peer by: the addresses of both sides in the order they are given, the shorter
+    /// list over again; a pair of an IPv4 and an IPv6 address is none. Less than two: there are no rails.
     /// </summary>
-    public static RailPair[] Pairs(IReadOnlyList<string> ours, NodeRecord node)
+    public static (RailPair Pair, int Card)[] Pairs(IReadOnlyList<string> ours, NodeRecord node)
     {
-        var theirs = node.Rails.Count > 0 ? node.Rails : node.Endpoints;
-        if (theirs.Count == 0)
+        // The record is another's: it may hold more than is legal, and what is no address.
+        int theirs = Math.Min(node.Rails.Count, MostRails);
+        if (ours.Count == 0 || theirs == 0)
             return [];
-        int count = Math.Min(Math.Max(ours.Count, node.Rails.Count), TcpTransport.MostConnections);
-        var pairs = new RailPair[count];
-        for (int i = 0; i < count; i++)
-            pairs[i] = new RailPair(ours.Count > 0 ? ours[i % ours.Count] : "", theirs[i % theirs.Count]);
-        return pairs;
+        var pairs = new List<(RailPair, int)>();
+        for (int i = 0; i < Math.Max(ours.Count, theirs); i++)
+        {
+            var pair = new RailPair(ours[i % ours.Count], node.Rails[i % theirs]);
+            if (IPEndPoint.TryParse(pair.To ?? "", out var to) && to.Port != 0
+                && to.AddressFamily == IPAddress.Parse(pair.From).AddressFamily)
+                pairs.Add((pair, i % ours.Count));
+        }
+
+        return pairs.Count < 2 ? [] : [.. pairs];
     }
+
+    /// <summary>Connections of each of so many rails.</summary>
+    public static int ConnectionsOf(int rails) => Math.Clamp(MostConnections / rails, 1, MostOfARail);
 
     /// <summary>Takes no more reads; those under way go on.</summary>
     public void Retire()
@@ -85,166 +111,163 @@ internal sealed class RailSet : IAsyncDisposable
             await rail.Queue.DisposeAsync();
     }
 
-    /// <summary>Reads over all rails.</summary>
+    /// <summary>Whether one more read may be cut; it must be followed by <see cref="ReadAsync"/>.</summary>
+    public bool TryEnter()
+    {
+        if (Interlocked.Increment(ref _reads) <= MostReads)
+            return true;
+        Interlocked.Decrement(ref _reads);
+        return false;
+    }
+
+    /// <summary>Reads over all rails, after <see cref="TryEnter"/>.</summary>
     public async Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
         CancellationToken cancel)
     {
-        var run = new Run(read, destination.Address, SliceOf(read.Sums), new Limit(_time, timeout, cancel));
+        var run = new RailRead(read, destination.Address, _rails.Length + 1, _time, timeout);
         var tasks = new List<Task<TransferOutcome>>(_rails.Length * _window);
         var slices = new List<Given>(_rails.Length * _window);
         var outcome = TransferOutcome.Done;
         while (true)
         {
             while (outcome == TransferOutcome.Done && run.TryPeek(out int index)
-                && Pick(run.LengthOf(index)) is { } rail)
-                Give(run, run.Next(), rail, tasks, slices);
+                && Pick(run, run.LengthOf(index), out var given))
+            {
+                tasks.Add(Start(run, given, out var started, cancel));
+                slices.Add(started);
+            }
+
             if (tasks.Count == 0)
                 break;
 
             // Every task ends only when its thread has let go of the memory: so none is left behind.
             var ended = await Task.WhenAny(tasks);
             int at = tasks.IndexOf(ended);
-            var given = slices[at];
+            var result = Note(run, slices[at], await ended, cancel);
             tasks.RemoveAt(at);
             slices.RemoveAt(at);
-            var result = Note(run, given, await ended);
             if (outcome == TransferOutcome.Done)
                 outcome = result;
         }
 
+        Interlocked.Decrement(ref _reads);
         return outcome == TransferOutcome.Done && !run.IsWhole ? TransferOutcome.Unreachable : outcome;
     }
 
-    private static long SliceOf(SliceSums? sums) => Math.Max(SliceBytes, sums?.SliceBytes ?? 0);
+    /// <summary>The rail on which a slice arrives first; null: all pause.</summary>
+    internal static Rail? First(ReadOnlySpan<Rail> rails, long bytes)
+    {
+        double fastest = 1;
+        foreach (var rail in rails)
+            fastest = Math.Max(fastest, rail.Speed);
+        Rail? best = null;
+        double least = double.MaxValue;
+        foreach (var rail in rails)
+        {
+            double cost = (rail.InFlight + bytes) / rail.SpeedOr(fastest);
+            if (!rail.IsPausing && cost < least)
+                (best, least) = (rail, cost);
+        }
 
-    /// <summary>The rail on which a slice arrives first; null: each is full or pauses.</summary>
-    private Rail? Pick(long bytes)
+        return best;
+    }
+
+    /// <summary>Gives a slice to the rail on which it arrives first; false: that one is full, or all pause.</summary>
+    private bool Pick(RailRead run, long bytes, out Given given)
     {
         lock (_lock)
         {
-            double fastest = 1;
-            foreach (var rail in _rails)
-                fastest = Math.Max(fastest, rail.Speed);
-            Rail? best = null;
-            double least = double.MaxValue;
             foreach (var rail in _rails)
             {
-                if (rail.IsPausing || rail.Slices >= _window)
-                    continue;
-                // One that was never measured is taken for as fast as the others, or it would never be.
-                double cost = (rail.InFlight + bytes) / (rail.Speed > 0 ? rail.Speed : fastest);
-                if (cost < least)
-                    (best, least) = (rail, cost);
+                if (rail.TryBeginProbe())
+                    _ = ProbeAsync(rail);
             }
 
-            best?.Begin(bytes);
-            return best;
+            var best = First(_rails, bytes);
+            // Its pause ends by itself: there is nothing left to try first.
+            if (_endpoint.TryBeginProbe())
+                _endpoint.Probed(true);
+            if (best is null && !_endpoint.IsPausing)
+                best = _endpoint;
+            // A full one that is still the first to be done is waited for: a slow one would hold the read up.
+            if (best is not null && run.UnderWay(best) >= _window)
+                best = null;
+            given = best is null ? default : new Given(best, best.Begin(bytes), best.Failures, _time.GetTimestamp());
+            return best is not null;
         }
     }
 
-    private void Give(Run run, int index, Rail rail, List<Task<TransferOutcome>> tasks, List<Given> slices)
+    private Task<TransferOutcome> Start(RailRead run, Given given, out Given started, CancellationToken cancel)
     {
-        long length = run.LengthOf(index);
-        var sums = run.SumsOf(index);
-        var job = new TcpJob(run.RequestOf(index), new NativeRange(run.AddressOf(index), length), sums);
-        long ahead = rail.InFlight;
-        slices.Add(new Given(rail, index, sums, ahead, _time.GetTimestamp()));
-        // A card that has gone dead breaks no connection: the slice must not wait for it until the read is late.
-        var left = run.Limit.Left;
-        var patience = rail.Speed > 0 ? Slack + TimeSpan.FromSeconds(Stuck * ahead / rail.Speed) : left / 2;
-        tasks.Add(rail.Queue.TryAdd(job)
-            ? job.EndAsync(patience < left ? patience : left, _time, run.Limit.Cancel)
-            : Outcomes.Unreachable);
+        var (index, lastTry) = run.Give(given.Rail);
+        var job = run.JobOf(index, out var sums);
+        started = given with { Index = index, Sums = sums };
+        return given.Rail.Queue.TryAdd(job)
+            ? job.EndAsync(PatienceWith(given, run.Left, lastTry), _time, cancel)
+            : Outcomes.Unreachable;
     }
 
-    private TransferOutcome Note(Run run, in Given given, TransferOutcome outcome)
+    /// <summary>
+    /// How long a slice may take: a card that has gone dead breaks no connection, and the slice must not wait for it
+    /// until the whole read is late.
+    /// </summary>
+    private TimeSpan PatienceWith(in Given given, TimeSpan left, bool lastTry)
     {
+        if (lastTry || given.Rail == _endpoint)
+            return left;
+        if (given.Rail.Speed <= 0)
+            return left / 2;
+        var patience = Slack + TimeSpan.FromSeconds(Math.Min(Stuck * given.Ahead / given.Rail.Speed, 3600));
+        return patience < left / 2 ? patience : left / 2;
+    }
+
+    private TransferOutcome Note(RailRead run, in Given given, TransferOutcome outcome, CancellationToken cancel)
+    {
+        var rail = given.Rail;
         long bytes = run.LengthOf(given.Index);
-        if (outcome == TransferOutcome.Late && !run.Limit.IsOver)
+        // A slice that ran out of patience, while the read has time: its rail has failed.
+        if (outcome == TransferOutcome.Late && run.Left > TimeSpan.Zero && !cancel.IsCancellationRequested)
             outcome = TransferOutcome.Unreachable;
+        bool pauses = false;
         lock (_lock)
         {
             if (outcome == TransferOutcome.Done)
-                given.Rail.Arrived(bytes, given.Ahead, _time.GetElapsedTime(given.Since));
+                rail.Arrived(bytes, given.Ahead, _time.GetElapsedTime(given.Since));
             else if (outcome == TransferOutcome.Unreachable)
-                given.Rail.Failed(bytes);
+                pauses = rail.Failed(bytes, given.Failures);
             else
-                given.Rail.End(bytes);
+                rail.End(bytes);
         }
 
+        if (pauses)
+            _counters.Paused();
         if (outcome == TransferOutcome.Done)
-            run.Arrived(given.Index, given.Sums);
-        if (outcome != TransferOutcome.Unreachable || !run.TryAgain(given.Index))
+        {
+            run.Arrived(rail, given.Index, given.Sums);
+            _counters.Arrived(rail.Card, bytes);
+        }
+
+        if (outcome != TransferOutcome.Unreachable || !run.TryAgain(rail, given.Index))
             return outcome;
-        Interlocked.Increment(ref _retries);
+        _counters.Retried();
         return TransferOutcome.Done;
     }
 
+    /// <summary>
+    /// Asks for nothing over a rail whose pause is over. No get waits for it, and it touches no caller's memory.
+    /// </summary>
+    private async Task ProbeAsync(Rail rail)
+    {
+        var probe = new TcpJob(new DataRequest(DataOperation.Read, 0, 0, 0, 0, 0), default, null);
+        var outcome = rail.Queue.TryAdd(probe)
+            ? await probe.EndAsync(ProbeLimit, _time, CancellationToken.None)
+            : TransferOutcome.Unreachable;
+        // No extent has the generation 0: an answer says just that.
+        lock (_lock)
+            rail.Probed(outcome is TransferOutcome.Stale or TransferOutcome.Done);
+    }
+
     /// <summary>A slice that was given to a rail.</summary>
-    private readonly record struct Given(Rail Rail, int Index, SliceSums? Sums, long Ahead, long Since);
-
-    /// <summary>When a read has to end.</summary>
-    private readonly struct Limit(TimeProvider time, TimeSpan timeout, CancellationToken cancel)
-    {
-        private readonly long _start = time.GetTimestamp();
-
-        public TimeSpan Left => timeout - time.GetElapsedTime(_start);
-
-        public CancellationToken Cancel => cancel;
-
-        public bool IsOver => cancel.IsCancellationRequested || Left <= TimeSpan.Zero;
-    }
-
-    /// <summary>One read and which of its slices are still to be had. Used by one thread at a time.</summary>
-    private sealed class Run(ExtentRead read, nint address, long sliceBytes, Limit limit)
-    {
-        private readonly byte[] _tries = new byte[(read.Length + sliceBytes - 1) / sliceBytes];
-        private readonly Stack<int> _again = new();
-        private int _next;
-        private int _arrived;
-
-        public Limit Limit => limit;
-
-        public bool IsWhole => _arrived == _tries.Length;
-
-        public long LengthOf(int index) => Math.Min(sliceBytes, read.Length - (index * sliceBytes));
-
-        public nint AddressOf(int index) => (nint)(address + (index * sliceBytes));
-
-        public bool TryPeek(out int index)
-        {
-            if (_again.TryPeek(out index))
-                return true;
-            index = _next;
-            return _next < _tries.Length;
-        }
-
-        public int Next()
-        {
-            int index = _again.TryPop(out int again) ? again : _next++;
-            _tries[index]++;
-            return index;
-        }
-
-        public bool TryAgain(int index)
-        {
-            if (_tries[index] >= MostTries)
-                return false;
-            _again.Push(index);
-            return true;
-        }
-
-        public DataRequest RequestOf(int index) => new(DataOperation.Read, read.SegmentId, 0, read.Offset,
-            read.Generation, LengthOf(index), read.Skip + (index * sliceBytes));
-
-        public SliceSums? SumsOf(int index) => read.Sums is { } sums
-            ? new SliceSums(sums.ObjectSize, (sums.First * sums.SliceBytes) + (index * sliceBytes), LengthOf(index))
-            : null;
-
-        public void Arrived(int index, SliceSums? sums)
-        {
-            _arrived++;
-            sums?.Values.CopyTo(read.Sums!.Values, index * (sliceBytes / sums.SliceBytes));
-        }
-    }
+    private readonly record struct Given(Rail Rail, long Ahead, int Failures, long Since, int Index = 0,
+        SliceSums? Sums = null);
 }

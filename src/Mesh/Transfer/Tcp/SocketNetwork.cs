@@ -68,6 +68,21 @@ public sealed class SocketNetwork : IPeerNetwork
         }
     }
 
+    /// <summary>Whether an address is one of this host, now.</summary>
+    internal static bool IsHere(IPAddress address)
+    {
+        try
+        {
+            using var socket = new Socket(address.AddressFamily, SocketType.Dgram, ProtocolType.Udp);
+            socket.Bind(new IPEndPoint(address, 0));
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
+    }
+
     /// <inheritdoc/>
     public IPeerListener Listen(string endpoint)
     {

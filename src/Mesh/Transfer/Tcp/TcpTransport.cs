@@ -36,8 +36,12 @@ internal sealed class TcpTransport : ITransport
         ArgumentOutOfRangeException.ThrowIfGreaterThan(connections, MostConnections);
         _dialer = dialer;
         _rails = rails ?? [];
+        RailCounters = new RailCounters(_rails);
         _bounds = new JobQueueBounds(connections, MostWaiting, IdleLimit);
     }
+
+    /// <summary>What the rails of all peers have done.</summary>
+    public RailCounters RailCounters { get; }
 
     /// <inheritdoc/>
     public string Name => "tcp";
@@ -57,17 +61,28 @@ internal sealed class TcpTransport : ITransport
     {
         if (read.Length < 0 || read.Length > destination.Length)
             return Outcomes.Stale;
-        return read.Length >= RailSet.SmallestRead && PeerOf(read.Node)?.Rails is { } rails
-            ? ReadByRailsAsync(rails, read, destination, timeout, cancel)
-            : RunAsync(read.Node, JobOf(read, destination), timeout, cancel);
+        if (cancel.IsCancellationRequested)
+            return Outcomes.Late;
+        if (PeerOf(read.Node) is not { } peer)
+            return Outcomes.Unreachable;
+        if (read.Length >= RailSet.SmallestRead && peer.Rails is { } rails && rails.TryEnter())
+            return rails.ReadAsync(read, destination, timeout, cancel);
+        var request = new DataRequest(DataOperation.Read, read.SegmentId, 0, read.Offset, read.Generation, read.Length,
+            read.Skip);
+        return RunAsync(peer, new TcpJob(request, destination with { Length = read.Length }, read.Sums), timeout,
+            cancel);
     }
 
     /// <inheritdoc/>
     public Task<TransferOutcome> WriteAsync(ExtentWrite write, NativeRange source, TimeSpan timeout,
         CancellationToken cancel)
     {
+        if (cancel.IsCancellationRequested)
+            return Outcomes.Late;
         var request = new DataRequest(DataOperation.Write, 0, 0, 0, write.ReservationId, source.Length);
-        return RunAsync(write.Node, new TcpJob(request, source, write.Sums), timeout, cancel);
+        return PeerOf(write.Node) is { } peer
+            ? RunAsync(peer, new TcpJob(request, source, write.Sums), timeout, cancel)
+            : Outcomes.Unreachable;
     }
 
     /// <summary>Lets go of peers, and former lives of peers, that are not in the view.</summary>
@@ -109,33 +124,8 @@ internal sealed class TcpTransport : ITransport
         }
     }
 
-    private async Task<TransferOutcome> ReadByRailsAsync(RailSet rails, ExtentRead read, NativeRange destination,
-        TimeSpan timeout, CancellationToken cancel)
-    {
-        long start = _dialer.Runtime.Time.GetTimestamp();
-        var outcome = await rails.ReadAsync(read, destination, timeout, cancel);
-        // Where no rail gets through, the endpoint that everybody is told may.
-        return outcome != TransferOutcome.Unreachable
-            ? outcome
-            : await RunAsync(read.Node, JobOf(read, destination), timeout - _dialer.Runtime.Time.GetElapsedTime(start),
-                cancel);
-    }
-
-    private static TcpJob JobOf(in ExtentRead read, NativeRange destination)
-    {
-        var request = new DataRequest(DataOperation.Read, read.SegmentId, 0, read.Offset, read.Generation, read.Length,
-            read.Skip);
-        return new TcpJob(request, destination with { Length = read.Length }, read.Sums);
-    }
-
-    private Task<TransferOutcome> RunAsync(NodeRecord node, TcpJob job, TimeSpan timeout, CancellationToken cancel)
-    {
-        if (cancel.IsCancellationRequested)
-            return Outcomes.Late;
-        return PeerOf(node) is { } peer && peer.Queue.TryAdd(job)
-            ? job.EndAsync(timeout, _dialer.Runtime.Time, cancel)
-            : Outcomes.Unreachable;
-    }
+    private Task<TransferOutcome> RunAsync(Peer peer, TcpJob job, TimeSpan timeout, CancellationToken cancel) =>
+        peer.Queue.TryAdd(job) ? job.EndAsync(timeout, _dialer.Runtime.Time, cancel) : Outcomes.Unreachable;
 
     private Peer? PeerOf(NodeRecord node)
     {
@@ -150,22 +140,22 @@ internal sealed class TcpTransport : ITransport
     private Peer NewPeer(NodeRecord node)
     {
         var time = _dialer.Runtime.Time;
-        var peer = new Peer(new JobQueue<TcpJob>("mesh-tcp", _bounds, time, () => new TcpWorker(_dialer, node)),
-            _dialer.IsLocal(node) ? null : RailsTo(node, time));
+        var queue = new JobQueue<TcpJob>("mesh-tcp", _bounds, time, () => new TcpWorker(_dialer, node));
+        var peer = new Peer(queue, _dialer.IsLocal(node) ? null : RailsTo(node, queue, time));
         _peers.Add(node.Incarnation, peer);
         return peer;
     }
 
-    private RailSet? RailsTo(NodeRecord node, TimeProvider time)
+    private RailSet? RailsTo(NodeRecord node, JobQueue<TcpJob> endpoint, TimeProvider time)
     {
         var pairs = RailSet.Pairs(_rails, node);
-        if (pairs.Length < 2)
+        if (pairs.Length == 0)
             return null;
-        int connections = MostConnections / pairs.Length;
+        int connections = RailSet.ConnectionsOf(pairs.Length);
         var bounds = new JobQueueBounds(connections, MostWaiting, IdleLimit);
-        return new RailSet(Array.ConvertAll(pairs, pair => new Rail(pair,
-            new JobQueue<TcpJob>("mesh-rail", bounds, time, () => new TcpWorker(_dialer, node, pair)), time)),
-            connections, time);
+        var queues = Array.ConvertAll(pairs, rail => (
+            new JobQueue<TcpJob>("mesh-rail", bounds, time, () => new TcpWorker(_dialer, node, rail.Pair)), rail.Card));
+        return new RailSet(queues, endpoint, connections, RailCounters, time);
     }
 
     /// <summary>What leads to one peer.</summary>
