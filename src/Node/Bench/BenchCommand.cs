@@ -21,6 +21,8 @@ internal static class BenchCommand
             (report, options) => TransferBench.RunAsync(report, options)));
         command.Subcommands.Add(Part(terminal, "store", "Small gets and puts, exists, locate, start.",
             (report, options) => StoreBench.RunAsync(report, options)));
+        command.Subcommands.Add(Part(terminal, "rails", "A large get over two shaped links and over one; needs root.",
+            (report, options) => RailsBench.RunAsync(report, options)));
         return command;
     }
 

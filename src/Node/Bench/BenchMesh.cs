@@ -16,11 +16,13 @@ internal sealed class BenchMesh : IAsyncDisposable
     private static readonly TimeSpan EtcdLimit = TimeSpan.FromSeconds(30);
     private readonly List<PeerProcess> _processes = [];
     private readonly string _folder = System.IO.Directory.CreateTempSubdirectory("mesh-bench-").FullName;
-    private readonly string _cluster = $"bench-{Environment.ProcessId}";
 
     private BenchMesh()
     {
     }
+
+    /// <summary>Name of the mesh.</summary>
+    internal string Cluster { get; } = $"bench-{Environment.ProcessId}";
 
     /// <summary>Endpoints of etcd.</summary>
     internal string Etcd { get; private set; } = "";
@@ -57,7 +59,7 @@ internal sealed class BenchMesh : IAsyncDisposable
     {
         MeshResult<MeshClient> client = await MeshClient.TryConnectAsync(new MeshClientOptions
         {
-            Cluster = _cluster,
+            Cluster = Cluster,
             Nodes = Endpoints,
             SameHost = !overTcp,
         });
@@ -77,7 +79,7 @@ internal sealed class BenchMesh : IAsyncDisposable
     {
         string[] arguments =
         [
-            "serve", "--json", "--node-id", NodeId(number), "--cluster", _cluster, "--etcd-endpoints", Etcd,
+            "serve", "--json", "--node-id", NodeId(number), "--cluster", Cluster, "--etcd-endpoints", Etcd,
             "--segments", $"{segmentSize}", "--runtime-directory", Path.Combine(_folder, NodeId(number)),
             "--log-level", "error", .. flags,
         ];

@@ -13,10 +13,12 @@ internal static class BenchPeers
     internal static Command Create(Terminal terminal)
     {
         Argument<string> role = new("role");
-        var command = new Command(Command, "The other side of a measurement; started by 'bench'.") { role };
+        Argument<string[]> more = new("more");
+        var command = new Command(Command, "The other side of a measurement; started by 'bench'.") { role, more };
         command.Hidden = true;
         command.SetAction(async (parsed, _) =>
         {
+            string[] words = parsed.GetValue(more) ?? [];
             switch (parsed.GetValue(role))
             {
                 case "echo":
@@ -24,6 +26,12 @@ internal static class BenchPeers
                     return ExitCode.Ok;
                 case "raw":
                     RawPeer.Serve(terminal.WriteLine);
+                    return ExitCode.Ok;
+                case RailPeers.ServerRole when words.Length == 1:
+                    await RailPeers.ServeAsync(words[0], Console.In, terminal.WriteLine);
+                    return ExitCode.Ok;
+                case RailPeers.ClientRole when words.Length == 3:
+                    await RailPeers.GetAsync(words[0], words[1], words[2], Console.In, terminal.WriteLine);
                     return ExitCode.Ok;
                 default:
                     MeshCommand.Complain(terminal, "bench", $"no role '{parsed.GetValue(role)}'");
