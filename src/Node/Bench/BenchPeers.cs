@@ -27,8 +27,8 @@ internal static class BenchPeers
                 case "raw":
                     RawPeer.Serve(terminal.WriteLine);
                     return ExitCode.Ok;
-                case RailPeers.ServerRole when words.Length == 1:
-                    await RailPeers.ServeAsync(words[0], Console.In, terminal.WriteLine);
+                case RailPeers.ServerRole when words.Length is 1 or 2:
+                    await RailPeers.ServeAsync(words[0], words.ElementAtOrDefault(1), Console.In, terminal.WriteLine);
                     return ExitCode.Ok;
                 case RailPeers.ClientRole when words.Length == 3:
                     await RailPeers.GetAsync(words[0], words[1], words[2], Console.In, terminal.WriteLine);

@@ -5,8 +5,8 @@ using System.Diagnostics;
 namespace Mooncake.Mesh.Node.Bench;
 
 /// <summary>
-/// Two network namespaces, joined by two links that are shaped to a rate in both directions. Whatever runs in them is
-/// ended, and they are removed, at dispose.
+/// Two network namespaces, joined by two links that are shaped to a rate in both directions. At dispose whatever runs in
+/// them is ended, and they are removed, with the temporary files of what ran in them.
 /// </summary>
 internal sealed class RailNetwork : IAsyncDisposable
 {
@@ -16,6 +16,7 @@ internal sealed class RailNetwork : IAsyncDisposable
     private static readonly string[] Folders = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
     private readonly string _ip;
     private readonly string _tc;
+    private readonly string _folder = System.IO.Directory.CreateTempSubdirectory("mesh-rails-").FullName;
     private readonly List<string> _made = [];
 
     private RailNetwork(string ip, string tc)
@@ -58,7 +59,8 @@ internal sealed class RailNetwork : IAsyncDisposable
     }
 
     /// <summary>What starts a program in a namespace: the program and its arguments follow.</summary>
-    internal string[] Within(string space) => [_ip, "netns", "exec", space];
+    internal string[] Within(string space) =>
+        [_ip, "netns", "exec", space, "env", "TMPDIR=" + _folder];
 
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
@@ -74,6 +76,7 @@ internal sealed class RailNetwork : IAsyncDisposable
         foreach (string space in _made)
             await RunAsync(_ip, ["netns", "del", space], CancellationToken.None);
         _made.Clear();
+        System.IO.Directory.Delete(_folder, recursive: true);
     }
 
     private async Task MakeAsync(string rate, CancellationToken cancel)

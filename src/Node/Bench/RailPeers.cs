@@ -25,13 +25,20 @@ internal static class RailPeers
     /// <summary>
     /// Serves an object from addresses given as "IP,IP", and says "ENDPOINT CLUSTER"; ends with its input.
     /// </summary>
-    internal static async Task ServeAsync(string rails, TextReader input, Action<string> say)
+    /// <param name="rails">The addresses.</param>
+    /// <param name="file">File that holds the object, up to <see cref="ObjectBytes"/>; null: it is made up.</param>
+    /// <param name="input">Ends the serving.</param>
+    /// <param name="say">Takes the line.</param>
+    internal static async Task ServeAsync(string rails, string? file, TextReader input, Action<string> say)
     {
         await using BenchMesh mesh = await BenchMesh.StartAsync(null, 1, ObjectBytes + (64 << 20),
             "--listen", $"{rails.Split(',')[0]}:0", "--insecure", "true", "--rails", rails);
-        using (var memory = new BenchMemory(ObjectBytes))
+        using (var memory = new BenchMemory(file is null ? ObjectBytes : new FileInfo(file).Length))
         {
-            MemoryBench.Fill(memory.Range);
+            if (file is null)
+                MemoryBench.Fill(memory.Range);
+            else
+                Read(file, memory.Range);
             await using MeshClient client = await mesh.ConnectAsync();
             MeshResult<PutOutcome> put = await client.TryPutAsync(new MeshKey(Key), memory.Range,
                 new PutOptions { Deadline = Limit });
@@ -73,6 +80,12 @@ internal static class RailPeers
             ? $"error {error.Code}: {error.Message}"
             : string.Create(CultureInfo.InvariantCulture, $"{milliseconds:0.000} {got.Value} ")
                 + Convert.ToHexString(SHA256.HashData(BytesOf(memory with { Length = got.Value })));
+    }
+
+    private static void Read(string file, NativeRange memory)
+    {
+        using FileStream stream = File.OpenRead(file);
+        stream.ReadExactly(BytesOf(memory));
     }
 
     private static unsafe Span<byte> BytesOf(NativeRange range) => new((void*)range.Address, (int)range.Length);

@@ -34,6 +34,18 @@ public sealed class TcpRailTests
     }
 
     [Fact]
+    public async Task A_rail_that_is_no_address_of_this_host_is_refused_by_name()
+    {
+        // TEST-NET-1, which no host has.
+        var runtime = new MeshRuntime { Network = new SocketNetwork() };
+        var options = new MeshNodeOptions { NodeId = "n", Insecure = true, Rails = ["127.0.0.2", "192.0.2.1"] };
+        var registry = new EmbeddedRegistryStore(TimeProvider.System, RandomSource.System);
+        var started = await MeshNode.StartAsync(options, new EmbeddedRegistry(registry, runtime), runtime, Cancel);
+        Assert.Equal("config:rails", started.Error!.Stage);
+        Assert.Equal("rails: '192.0.2.1' is no address of this host", started.Error.Message);
+    }
+
+    [Fact]
     public async Task Connections_are_bound_to_our_address_and_bounded()
     {
         await using var holder = new FakeHolder(null, Theirs);

@@ -20,6 +20,7 @@ public sealed class ServeOptionsLoaderTests
               "segments": [ { "size": "64MiB", "location": "cpu:1", "hugePages": false }, { "size": 4096 }, ],
               "labels": { "zone": "a" },
               "grace": "500ms",
+              "rails": [ "10.0.0.7", "10.1.0.7" ],
               "eviction_high_watermark_ratio": 0.9,
             }
             """).Value;
@@ -30,6 +31,7 @@ public sealed class ServeOptionsLoaderTests
         Assert.Equal(("cpu:1", false, true),
             (options.Segments[0].Location, options.Segments[0].HugePages, options.Segments[0].PreTouch));
         Assert.Equal("a", options.Labels["zone"]);
+        Assert.Equal(["10.0.0.7", "10.1.0.7"], options.Rails);
         Assert.Equal(TimeSpan.FromMilliseconds(500), options.Grace);
         Assert.Equal(0.9, options.EvictionHighWatermarkRatio);
         Assert.Equal("127.0.0.1:0", options.Listen);

@@ -45,6 +45,25 @@ public sealed class ServeOptionsValidatorTests
         Assert.Empty(Validate(options with { Advertise = "10.0.0.1:7300" }));
     }
 
+    [Theory]
+    [InlineData("rails has 9 addresses; the limit is 8", "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4",
+        "127.0.0.5", "127.0.0.6", "127.0.0.7", "127.0.0.8", "127.0.0.9")]
+    [InlineData("rails: 'eth0' is no IP address of one network card", "127.0.0.1", "eth0")]
+    [InlineData("rails: '0.0.0.0' is no IP address of one network card", "0.0.0.0")]
+    [InlineData("rails: '127.1' is no IP address of one network card", "127.1")]
+    [InlineData("rails: '127.0.0.1:7300' is no IP address of one network card", "127.0.0.1:7300")]
+    [InlineData("rails: '127.0.0.2' is named twice", "127.0.0.2", "::1", "127.0.0.2")]
+    public void Rails_that_cannot_be_are_refused_by_name(string error, params string[] rails) =>
+        Assert.Equal(error, Assert.Single(Validate(Good with { Rails = rails })));
+
+    [Fact]
+    public void Rails_beyond_loopback_need_a_secret_or_insecure()
+    {
+        ServeOptions options = Good with { Rails = ["10.0.0.7", "127.0.0.2"] };
+        Assert.StartsWith("rails: '10.0.0.7' is beyond loopback", Assert.Single(Validate(options)));
+        Assert.Empty(Validate(options with { Insecure = true }));
+    }
+
     [Fact]
     public void The_admin_port_stays_on_loopback_even_when_insecure() =>
         Assert.StartsWith("admin: ", Assert.Single(Validate(Good with { Admin = "0.0.0.0:9300", Insecure = true })));
