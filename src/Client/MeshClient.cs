@@ -75,9 +75,6 @@ public sealed class MeshClient : IAsyncDisposable
             seeds.Add(seed.Value.ToString());
         }
 
-        if ((RailAddresses.Check(options.Rails, beyondLoopback: true).FirstOrDefault()
-            ?? RailAddresses.Elsewhere(options.Rails, runtime.Network)) is { } fault)
-            return fault;
         IMeshRegistry? registry = null;
         if (options.Etcd is not null)
         {

@@ -19,6 +19,7 @@ internal sealed class ClientPeer : IAsyncDisposable
 
     private readonly MeshRuntime _runtime;
     private readonly string _cluster;
+    private readonly IReadOnlyList<string> _rails;
     private readonly IReadOnlyList<string> _seeds;
     private readonly IMeshRegistry? _registry;
     private readonly string _bootId;
@@ -44,6 +45,7 @@ internal sealed class ClientPeer : IAsyncDisposable
         string bootId, ClusterSecret? secret = null, IReadOnlyList<string>? rails = null)
     {
         _cluster = cluster;
+        _rails = rails ?? [];
         _seeds = seeds;
         _registry = registry;
         _runtime = runtime;
@@ -56,17 +58,20 @@ internal sealed class ClientPeer : IAsyncDisposable
         _calls = new MeshCalls(_links, _handler, "");
         _views = new ViewTracker(runtime, () => Volatile.Read(ref _view), Adopt) { Calls = _calls };
         var context = new FlowContext(runtime, _views, _calls, "");
-        _transports = NodeTransports.Create(context, null, _bootId, HelloFor, _handshake, rails ?? []);
+        _transports = NodeTransports.Create(context, null, _bootId, HelloFor, _handshake, _rails);
         Operations = new MeshOperations(context, _transports.Plan, _bootId, null);
     }
 
     public MeshOperations Operations { get; }
 
     /// <summary>
-    /// Learns a first view, then follows; an error when nobody answers within <paramref name="limit"/>.
+    /// Learns a first view, then follows; an error when nobody answers within <paramref name="limit"/>, or when the
+    /// rails cannot be.
     /// </summary>
     public async Task<MeshError?> ConnectAsync(TimeSpan limit, CancellationToken cancel)
     {
+        if (RailAddresses.FaultOf(_rails, _runtime.Network) is { } fault)
+            return fault;
         var deadline = new Deadline(_runtime.Time, limit);
         MeshError? last = null;
         do

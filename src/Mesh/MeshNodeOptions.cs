@@ -22,8 +22,8 @@ public sealed record MeshNodeOptions
     public string? Advertise { get; init; }
 
     /// <summary>
-    /// IP addresses of this host, one a network card: large objects are read over all of them, by this node and from it.
-    /// The first here reaches the first of a peer, and so on. At most 8; none: the system chooses.
+    /// IP addresses of this host, one a network card: large objects are read over all of them, by this node and from
+    /// it. The first here reaches the first of a peer, and so on. At most 8; none: the system chooses.
     /// </summary>
     public IReadOnlyList<string> Rails { get; init; } = [];
 

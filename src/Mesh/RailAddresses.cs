@@ -33,6 +33,10 @@ internal static class RailAddresses
         }
     }
 
+    /// <summary>The first fault of a client's rails, which listens on none; null: they are good.</summary>
+    public static MeshError? FaultOf(IReadOnlyList<string> rails, IPeerNetwork network) =>
+        Check(rails, beyondLoopback: true).FirstOrDefault() ?? Elsewhere(rails, network);
+
     /// <summary>The fault of an address that no card of this host has; null: each is here.</summary>
     public static MeshError? Elsewhere(IReadOnlyList<string> rails, IPeerNetwork network)
     {

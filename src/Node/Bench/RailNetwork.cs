@@ -5,8 +5,8 @@ using System.Diagnostics;
 namespace Mooncake.Mesh.Node.Bench;
 
 /// <summary>
-/// Two network namespaces, joined by two links that are shaped to a rate in both directions. At dispose whatever runs in
-/// them is ended, and they are removed, with the temporary files of what ran in them.
+/// Two network namespaces, joined by two links that are shaped to a rate in both directions. At dispose whatever runs
+/// in them is ended, and they are removed, with the temporary files of what ran in them.
 /// </summary>
 internal sealed class RailNetwork : IAsyncDisposable
 {

@@ -17,7 +17,7 @@ internal sealed class RailRead
     /// <summary>Times a slice is tried in all.</summary>
     public const int MostTries = 4;
 
-    /// <summary>A read is cut in about so many slices: each costs an allocation or two and a change of threads.</summary>
+    /// <summary>A read is cut in about so many slices: each costs a few allocations and a change of threads.</summary>
     private const long AboutSlices = 256;
 
     private readonly ExtentRead _read;

@@ -24,7 +24,9 @@ internal sealed class RailSet : IAsyncDisposable
     /// <summary>Most data connections to one peer by its rails together.</summary>
     public const int MostConnections = 8;
 
-    /// <summary>Most reads at a time; further ones are not cut. So no rail ever has more waiting than it takes.</summary>
+    /// <summary>
+    /// Most reads at a time; further ones are not cut. So no rail ever has more waiting than it takes.
+    /// </summary>
     public const int MostReads = TcpTransport.MostWaiting / (MostOfARail * Depth);
 
     /// <summary>Most connections of one rail.</summary>
@@ -35,7 +37,7 @@ internal sealed class RailSet : IAsyncDisposable
     /// </summary>
     private const int Depth = 2;
 
-    /// <summary>A slice that takes so many times longer than it should, and the slack more, is taken for stuck.</summary>
+    /// <summary>A slice that takes so many times longer than it should, and the slack more, is stuck.</summary>
     private const double Stuck = 8;
 
     private static readonly TimeSpan Slack = TimeSpan.FromMilliseconds(500);
