@@ -91,8 +91,7 @@ internal sealed class BenchMesh : IAsyncDisposable
 
     private async Task<string> StartEtcdAsync()
     {
-        string program = FindEtcd() ?? throw new MeshException(new MeshError(MeshErrorCode.System, "bench",
-            "no etcd in PATH: install etcd-server, or name a running one by --etcd ENDPOINTS"));
+        string program = EtcdProgram();
         int client = FreePort();
         int peer = FreePort();
         string peerUrl = $"http://127.0.0.1:{peer}";
@@ -118,6 +117,11 @@ internal sealed class BenchMesh : IAsyncDisposable
 
         return $"127.0.0.1:{client}";
     }
+
+    /// <summary>Path of etcd.</summary>
+    /// <exception cref="MeshException">There is none.</exception>
+    internal static string EtcdProgram() => FindEtcd() ?? throw new MeshException(new MeshError(MeshErrorCode.System,
+        "bench", "no etcd in PATH: install etcd-server, or name a running one by --etcd ENDPOINTS"));
 
     private static string? FindEtcd()
     {

@@ -15,6 +15,13 @@ internal static class RailsBench
 
     internal static async Task RunAsync(BenchReport report, BenchOptions options)
     {
+        if (options.Etcd is not null)
+        {
+            throw new MeshException(new MeshError(MeshErrorCode.InvalidArgument, "bench",
+                $"--etcd is '{options.Etcd}': 'bench rails' starts its own etcd within the namespace"));
+        }
+
+        BenchMesh.EtcdProgram();
         await using RailNetwork network = await RailNetwork.StartAsync(Rate, options.Cancel);
         var (server, ready) = await PeerProcess.StartWithinAsync(network.Within(network.Server), options.Cancel,
             BenchPeers.Command, RailPeers.ServerRole, string.Join(',', RailNetwork.ServerAddresses));
