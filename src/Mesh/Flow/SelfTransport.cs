@@ -46,7 +46,7 @@ internal sealed class SelfTransport(string nodeId, ObjectStore store, Reservatio
         bool fits = source.Length == reservation.Size;
         if (fits)
         {
-            SummedCopy.Run((byte*)source.Address, reservation.Pointer, source.Length, write.Sums);
+            ReservedBytes.Fill(reservation, (byte*)source.Address, write.Sums);
             reservation.Sums = write.Sums;
         }
 
