@@ -13,6 +13,7 @@ internal sealed class RailNetwork : IAsyncDisposable
     /// <summary>Links between the two.</summary>
     internal const int Links = 2;
 
+    private const int MostTries = 5;
     private static readonly string[] Folders = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
     private readonly string _ip;
     private readonly string _tc;
@@ -66,25 +67,35 @@ internal sealed class RailNetwork : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         foreach (string space in _made)
-        {
-            var (_, pids, _) = await RunAsync(_ip, ["netns", "pids", space], CancellationToken.None);
-            foreach (string pid in pids.Split('\n', StringSplitOptions.RemoveEmptyEntries))
-                Kill(int.Parse(pid, System.Globalization.CultureInfo.InvariantCulture));
-        }
-
-        // A namespace that still has links takes them with it.
-        foreach (string space in _made)
-            await RunAsync(_ip, ["netns", "del", space], CancellationToken.None);
+            await RemoveAsync(space);
         _made.Clear();
         System.IO.Directory.Delete(_folder, recursive: true);
+    }
+
+    /// <summary>Ends what runs in a namespace, and removes it and its links.</summary>
+    private async Task RemoveAsync(string space)
+    {
+        for (int i = 0; i < MostTries && File.Exists("/run/netns/" + space); i++)
+        {
+            // A ctrl-C is for the whole group of processes: it may have ended an "ip" of ours in the middle.
+            var (code, pids, _) = await RunAsync(_ip, ["netns", "pids", space], CancellationToken.None);
+            if (code != 0)
+                continue;
+            foreach (string pid in pids.Split('\n', StringSplitOptions.RemoveEmptyEntries))
+                Kill(int.Parse(pid, System.Globalization.CultureInfo.InvariantCulture));
+            await RunAsync(_ip, ["netns", "del", space], CancellationToken.None);
+        }
+
+        if (File.Exists("/run/netns/" + space))
+            throw Fault($"the namespace {space} is still there; remove it by 'ip netns del {space}'");
     }
 
     private async Task MakeAsync(string rate, CancellationToken cancel)
     {
         foreach (string space in (string[])[Server, Client])
         {
-            await IpAsync(cancel, "netns", "add", space);
             _made.Add(space);
+            await IpAsync(cancel, "netns", "add", space);
             await IpAsync(cancel, "-n", space, "link", "set", "lo", "up");
         }
 
