@@ -50,6 +50,33 @@ public sealed class MeshCommandTests
     }
 
     [Theory]
+    [InlineData("status")]
+    [InlineData("put")]
+    [InlineData("rm")]
+    [InlineData("replay")]
+    public async Task Help_of_client_commands_has_the_etcd_flags_of_serve(string command)
+    {
+        await _terminal.RunAsync(command, "--help");
+        Assert.All(["--etcd-user", "--etcd-password-file", "--etcd-ca", "--etcd-cert", "--etcd-key"],
+            flag => Assert.Contains($"{flag} <", _terminal.Output));
+    }
+
+    [Theory]
+    [InlineData("--node needs no etcd", "--node", "a:1", "--etcd-user", "u")]
+    [InlineData("needs either a password or a password file", "--etcd", "a:1", "--etcd-user", "u")]
+    [InlineData("a password is given without a user", "--etcd", "a:1", "--etcd-password-file", "/nonexistent/p")]
+    [InlineData("are not https", "--etcd", "http://a:1", "--etcd-ca", "/nonexistent/ca")]
+    [InlineData("both its certificate file and its key file", "--etcd", "https://a:1", "--etcd-cert", "/nonexistent/c")]
+    [InlineData("/nonexistent/ca", "--etcd", "https://a:1", "--etcd-ca", "/nonexistent/ca")]
+    [InlineData("/nonexistent/p", "--etcd", "a:1", "--etcd-user", "u", "--etcd-password-file", "/nonexistent/p")]
+    public async Task Wrong_etcd_flags_say_what_is_wrong(string reason, params string[] flags)
+    {
+        Assert.Equal(ExitCode.Usage, await _terminal.RunAsync(["get", "k", .. flags]));
+        AssertOneLine();
+        Assert.Contains(reason, _terminal.Error);
+    }
+
+    [Theory]
     [InlineData("fly")]
     [InlineData("get")]
     [InlineData("get", "k", "--node")]
