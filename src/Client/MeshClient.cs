@@ -72,6 +72,12 @@ public sealed class MeshClient : IAsyncDisposable
             var seed = PeerEndpoint.Parse("node", node);
             if (!seed.Succeeded)
                 return seed.Error!;
+            if (seed.Value.Port == 0)
+            {
+                return new MeshError(MeshErrorCode.InvalidArgument, "config:node",
+                    $"node '{node}' has no port; write HOST:PORT");
+            }
+
             seeds.Add(seed.Value.ToString());
         }
 

@@ -103,6 +103,28 @@ public sealed class MeshCommandTests
         AssertOneLine();
     }
 
+    [Theory]
+    [InlineData("'fly' is no command", "fly")]
+    [InlineData("name a command", "bench")]
+    [InlineData("'nothing' is no command", "bench", "nothing")]
+    [InlineData("'--bogus' is no flag", "ls", "--bogus", "--node", "a:1")]
+    [InlineData("'--bogus' is no flag", "get", "--bogus", "--node", "a:1")]
+    [InlineData("'-x' is no flag", "rm", "k", "-x", "--node", "a:1")]
+    [InlineData("'--nod' is no flag", "get", "k", "--nod", "a:1")]
+    [InlineData("has no port", "get", "k", "--node", "127.0.0.1")]
+    public async Task What_was_mistyped_is_named(string reason, params string[] args)
+    {
+        Assert.Equal(ExitCode.Usage, await _terminal.RunAsync(args));
+        AssertOneLine();
+        Assert.Contains(reason, _terminal.Error);
+    }
+
+    [Theory]
+    [InlineData("get", "--node", "127.0.0.1:1", "--", "--bogus")]
+    [InlineData("put", "k", "-", "--node", "127.0.0.1:1")]
+    public async Task Names_that_look_like_flags_can_be_written(params string[] args) =>
+        Assert.Equal(ExitCode.Refused, await _terminal.RunAsync(args));
+
     [Fact]
     public async Task An_unreachable_mesh_is_one_line_and_exit_code_1()
     {
@@ -141,7 +163,7 @@ public sealed class MeshCommandTests
     public void Json_leaves_have_their_paths()
     {
         using var json = JsonDocument.Parse("""{"a":{"b":[1,{"c":"x"}]},"d":true}""");
-        Assert.Equal([("a.b[0]", "1"), ("a.b[1].c", "x"), ("d", "True")],
+        Assert.Equal([("a.b[0]", "1"), ("a.b[1].c", "x"), ("d", "true")],
             StatusCommand.Flatten("", json.RootElement));
     }
 
