@@ -21,6 +21,13 @@ public readonly struct MeshKey : IEquatable<MeshKey>
         Hash = HashOf(bytes);
     }
 
+    /// <summary>A key whose hash is known.</summary>
+    internal MeshKey(byte[] bytes, ulong hash)
+    {
+        Bytes = bytes;
+        Hash = hash;
+    }
+
     /// <summary>Names the UTF-8 bytes of <paramref name="text"/>.</summary>
     public MeshKey(string text)
         : this(Encoding.UTF8.GetBytes(text ?? throw new ArgumentNullException(nameof(text))))

@@ -4,6 +4,7 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Segments;
 
 namespace Mooncake.Mesh.Directory;
 
@@ -22,9 +23,9 @@ internal sealed unsafe class DirectoryTable : IDisposable
     /// <summary>
     /// Larger tables come from the C library and are given back to it: nothing reads them without a lock.
     /// </summary>
-    private const int FewCells = RecordArena.MostBytes / sizeof(ulong);
+    private const int FewCells = NativeArena.MostBytes / sizeof(ulong);
     private readonly object[] _locks = new object[LockCount];
-    private readonly RecordArena _arena = new();
+    private readonly NativeArena _arena = new();
     private readonly int _shift;
     private readonly SlotHead* _slots;
     private long _records;

@@ -144,7 +144,7 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
         if (!store.TryPin(request.SegmentId, request.Offset, request.Generation, out var pin))
             return new SumsAnswer(false, []);
         using (pin)
-            return new SumsAnswer(true, pin.Held.Sums ?? [pin.Held.Checksum]);
+            return new SumsAnswer(true, pin.Sums());
     }
 
     private void Close(ClientProcess process, ulong[] views)

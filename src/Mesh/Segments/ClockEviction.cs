@@ -8,25 +8,25 @@ namespace Mooncake.Mesh.Segments;
 /// CLOCK: objects in insertion order, the hand at the oldest; a refused one goes to the back. The reference bits of a
 /// textbook CLOCK are the owners' marks, so without refusals this is FIFO. One instance serves one store.
 /// </summary>
-public sealed class ClockEviction : IEvictionPolicy
+internal sealed unsafe class ClockEviction : IEvictionPolicy
 {
     private readonly HeldQueue _queue = new();
 
     /// <inheritdoc/>
-    public void Added(HeldObject held) => _queue.Append(held);
+    public void Added(HeldCell* held) => _queue.Append(held);
 
     /// <inheritdoc/>
-    public void Removed(HeldObject held) => _queue.Unlink(held);
+    public void Removed(HeldCell* held) => _queue.Unlink(held);
 
     /// <inheritdoc/>
-    public HeldObject? Next()
+    public HeldCell* Next()
     {
-        HeldObject? next = _queue.Oldest;
+        HeldCell* next = _queue.Oldest;
         if (next is not null)
             _queue.Unlink(next);
         return next;
     }
 
     /// <inheritdoc/>
-    public void Refused(HeldObject held) => _queue.Append(held);
+    public void Refused(HeldCell* held) => _queue.Append(held);
 }

@@ -13,15 +13,19 @@ public sealed unsafe class ExtentPin : IDisposable
     private readonly byte* _pointer;
     private ObjectStore? _store;
 
-    internal ExtentPin(ObjectStore store, HeldObject held, byte* pointer)
+    private readonly HeldCell* _held;
+
+    internal ExtentPin(ObjectStore store, HeldCell* held, byte* pointer)
     {
         _store = store;
         _pointer = pointer;
-        Held = held;
+        _held = held;
+        Length = held->Extent.Length;
+        Checksum = held->Checksum;
     }
 
-    /// <summary>The object whose bytes these are.</summary>
-    public HeldObject Held { get; }
+    /// <summary>Checksum of the object.</summary>
+    public ulong Checksum { get; }
 
     /// <summary>The first byte; only for reading.</summary>
     /// <exception cref="ObjectDisposedException">The pin has ended.</exception>
@@ -35,8 +39,16 @@ public sealed unsafe class ExtentPin : IDisposable
     }
 
     /// <summary>Size of the object in bytes.</summary>
-    public long Length => Held.Size;
+    public long Length { get; }
+
+    /// <summary>The sums of the object's slices; of one with a single slice, its checksum.</summary>
+    /// <exception cref="ObjectDisposedException">The pin has ended.</exception>
+    internal ulong[] Sums()
+    {
+        ObjectDisposedException.ThrowIf(Volatile.Read(ref _store) is null, this);
+        return _held->Sums is null ? [Checksum] : new ReadOnlySpan<ulong>(_held->Sums, _held->SumCount).ToArray();
+    }
 
     /// <inheritdoc/>
-    public void Dispose() => Interlocked.Exchange(ref _store, null)?.Unpin(Held);
+    public void Dispose() => Interlocked.Exchange(ref _store, null)?.Unpin(_held);
 }

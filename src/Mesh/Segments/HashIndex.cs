@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
-
 using System.Numerics;
+using System.Runtime.InteropServices;
 
 namespace Mooncake.Mesh.Segments;
 
 /// <summary>
 /// Committed objects by key, ordered by key hash: up to 65,536 buckets by the top bits (as slots are), each a sorted
-/// array, so that a lookup is a short binary search and a slot's objects lie together. Not thread-safe.
+/// array, so that a lookup is a short binary search and a slot's objects lie together. Off the heap. Not thread-safe.
 /// </summary>
-internal sealed class HashIndex
+internal sealed unsafe class HashIndex
 {
     private const int MaxBits = 16;
     private const int FirstBucketSize = 4;
 
-    private readonly Bucket[] _buckets;
+    private readonly NativeArena _arena = new();
+    private readonly Bucket* _buckets;
     private readonly int _shift;
 
     /// <summary>An empty index for about <paramref name="expected"/> objects, or more.</summary>
@@ -23,56 +24,75 @@ internal sealed class HashIndex
     {
         int bits = Math.Clamp(BitOperations.Log2((ulong)Math.Max(1, expected)), 1, MaxBits);
         _shift = 64 - bits;
-        _buckets = new Bucket[1 << bits];
+        _buckets = (Bucket*)NativeMemory.AllocZeroed((nuint)1 << bits, (nuint)sizeof(Bucket));
     }
+
+    ~HashIndex() => NativeMemory.Free(_buckets);
 
     /// <summary>Number of objects.</summary>
     public int Count { get; private set; }
 
     /// <summary>The object under <paramref name="key"/>, or null.</summary>
-    public HeldObject? Find(in MeshKey key)
+    public HeldCell* Find(in MeshKey key)
     {
-        ref Bucket bucket = ref _buckets[key.Hash >> _shift];
-        int at = bucket.Place(key.Hash);
-        return bucket.Holds(ref at, key) ? bucket.Objects[at] : null;
+        Bucket* bucket = _buckets + (key.Hash >> _shift);
+        for (int at = bucket->Place(key.Hash); at < bucket->Count && bucket->Entries[at].Hash == key.Hash; at++)
+        {
+            if (bucket->Entries[at].Cell->IsOf(key))
+                return bucket->Entries[at].Cell;
+        }
+
+        return null;
     }
 
-    /// <summary>Puts <paramref name="held"/> under its key, where nothing is.</summary>
-    public void Add(HeldObject held)
+    /// <summary>Puts <paramref name="cell"/> under its key, where nothing is.</summary>
+    public void Add(HeldCell* cell)
     {
-        ref Bucket bucket = ref _buckets[held.Key.Hash >> _shift];
-        bucket.Insert(bucket.Place(held.Key.Hash), held);
+        Bucket* bucket = _buckets + (cell->Hash >> _shift);
+        if (bucket->Count == bucket->Size)
+            Grow(bucket);
+        int at = bucket->Place(cell->Hash);
+        var entries = new Span<Entry>(bucket->Entries, bucket->Count + 1);
+        entries[at..^1].CopyTo(entries[(at + 1)..]);
+        entries[at] = new Entry { Hash = cell->Hash, Cell = cell };
+        bucket->Count++;
         Count++;
     }
 
-    /// <summary>Takes <paramref name="held"/> from its key.</summary>
-    public void Remove(HeldObject held)
+    /// <summary>Takes <paramref name="cell"/> from its key.</summary>
+    public void Remove(HeldCell* cell)
     {
-        ref Bucket bucket = ref _buckets[held.Key.Hash >> _shift];
-        int at = bucket.Place(held.Key.Hash);
-        if (!bucket.Holds(ref at, held.Key))
+        Bucket* bucket = _buckets + (cell->Hash >> _shift);
+        var entries = new Span<Entry>(bucket->Entries, bucket->Count);
+        int at = bucket->Place(cell->Hash);
+        while (at < entries.Length && entries[at].Cell != cell)
+            at++;
+        if (at == entries.Length)
             return;
-        bucket.RemoveAt(at);
+        entries[(at + 1)..].CopyTo(entries[at..]);
+        bucket->Count--;
         Count--;
     }
 
     /// <summary>Appends objects with hashes in the range, by hash; stops at a change of hash from max on.</summary>
     /// <returns>How many were appended.</returns>
-    public int List(ulong from, ulong toInclusive, int max, List<HeldObject> into)
+    public int List(ulong from, ulong toInclusive, int max, List<nint> into)
     {
         int before = into.Count;
         if (from > toInclusive)
             return 0;
         int last = (int)(toInclusive >> _shift);
+        ulong previous = 0;
         for (int index = (int)(from >> _shift); index <= last; index++)
         {
-            ref Bucket bucket = ref _buckets[index];
-            for (int at = bucket.Place(from); at < bucket.Count && bucket.Hashes[at] <= toInclusive; at++)
+            Bucket* bucket = _buckets + index;
+            for (int at = bucket->Place(from); at < bucket->Count && bucket->Entries[at].Hash <= toInclusive; at++)
             {
                 // Pages are cut between hashes: the next one starts at the last hash + 1.
-                if (into.Count - before >= max && into[^1].Key.Hash != bucket.Hashes[at])
+                if (into.Count - before >= max && previous != bucket->Entries[at].Hash)
                     return into.Count - before;
-                into.Add(bucket.Objects[at]);
+                previous = bucket->Entries[at].Hash;
+                into.Add((nint)bucket->Entries[at].Cell);
             }
 
             if (into.Count - before >= max)
@@ -82,11 +102,31 @@ internal sealed class HashIndex
         return into.Count - before;
     }
 
+    private void Grow(Bucket* bucket)
+    {
+        int size = bucket->Size == 0 ? FirstBucketSize : bucket->Size + Math.Max(FirstBucketSize, bucket->Size / 2);
+        var entries = (Entry*)_arena.Take(checked(size * sizeof(Entry)));
+        if (bucket->Size > 0)
+        {
+            new Span<Entry>(bucket->Entries, bucket->Count).CopyTo(new Span<Entry>(entries, size));
+            _arena.Give(bucket->Entries, bucket->Size * sizeof(Entry));
+        }
+
+        bucket->Entries = entries;
+        bucket->Size = size;
+    }
+
+    private struct Entry
+    {
+        public ulong Hash;
+        public HeldCell* Cell;
+    }
+
     private struct Bucket
     {
-        public ulong[] Hashes;
-        public HeldObject[] Objects;
+        public Entry* Entries;
         public int Count;
+        public int Size;
 
         /// <summary>The first place with this hash or a greater one.</summary>
         public readonly int Place(ulong hash)
@@ -96,49 +136,13 @@ internal sealed class HashIndex
             while (low < high)
             {
                 int middle = (low + high) >>> 1;
-                if (Hashes[middle] < hash)
+                if (Entries[middle].Hash < hash)
                     low = middle + 1;
                 else
                     high = middle;
             }
 
             return low;
-        }
-
-        /// <summary>Moves <paramref name="at"/> over keys of the same hash to this key.</summary>
-        public readonly bool Holds(ref int at, in MeshKey key)
-        {
-            for (; at < Count && Hashes[at] == key.Hash; at++)
-            {
-                if (Objects[at].Key.Equals(key))
-                    return true;
-            }
-
-            return false;
-        }
-
-        public void Insert(int at, HeldObject held)
-        {
-            if (Hashes is null || Count == Hashes.Length)
-            {
-                int size = Hashes is null ? FirstBucketSize : Count + Math.Max(FirstBucketSize, Count / 2);
-                Array.Resize(ref Hashes, size);
-                Array.Resize(ref Objects, size);
-            }
-
-            Array.Copy(Hashes, at, Hashes, at + 1, Count - at);
-            Array.Copy(Objects, at, Objects, at + 1, Count - at);
-            Hashes[at] = held.Key.Hash;
-            Objects[at] = held;
-            Count++;
-        }
-
-        public void RemoveAt(int at)
-        {
-            Count--;
-            Array.Copy(Hashes, at + 1, Hashes, at, Count - at);
-            Array.Copy(Objects, at + 1, Objects, at, Count - at);
-            Objects[Count] = null!;
         }
     }
 }

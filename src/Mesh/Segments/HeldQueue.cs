@@ -7,41 +7,42 @@ using System.Diagnostics;
 namespace Mooncake.Mesh.Segments;
 
 /// <summary>Objects in the order they came, linked through themselves; an object is in one queue at a time.</summary>
-internal sealed class HeldQueue
+internal sealed unsafe class HeldQueue
 {
-    private HeldObject? _newest;
+    private HeldCell* _newest;
 
     /// <summary>The one that has waited longest, or null.</summary>
-    public HeldObject? Oldest { get; private set; }
+    public HeldCell* Oldest { get; private set; }
 
     /// <summary>Adds one at the back.</summary>
-    public void Append(HeldObject held)
+    public void Append(HeldCell* held)
     {
-        ArgumentNullException.ThrowIfNull(held);
-        Debug.Assert(!held.Links.Queued, "an object is in the queue once");
-        held.Links = new EvictionLinks { Before = _newest, Queued = true };
+        Debug.Assert(!held->Queued, "an object is in the queue once");
+        held->Before = _newest;
+        held->After = null;
+        held->Queued = true;
         if (_newest is null)
             Oldest = held;
         else
-            _newest.Links.After = held;
+            _newest->After = held;
         _newest = held;
     }
 
     /// <summary>Takes one out, wherever it stands; without effect on one that is in no queue.</summary>
-    public void Unlink(HeldObject held)
+    public void Unlink(HeldCell* held)
     {
-        ArgumentNullException.ThrowIfNull(held);
-        if (!held.Links.Queued)
+        if (!held->Queued)
             return;
-        (HeldObject? before, HeldObject? after) = (held.Links.Before, held.Links.After);
-        if (before is null)
-            Oldest = after;
+        if (held->Before is null)
+            Oldest = held->After;
         else
-            before.Links.After = after;
-        if (after is null)
-            _newest = before;
+            held->Before->After = held->After;
+        if (held->After is null)
+            _newest = held->Before;
         else
-            after.Links.Before = before;
-        held.Links = default;
+            held->After->Before = held->Before;
+        held->Before = null;
+        held->After = null;
+        held->Queued = false;
     }
 }

@@ -2,18 +2,16 @@
 
 // On the data path.
 
-using System.Diagnostics.CodeAnalysis;
-
 namespace Mooncake.Mesh.Segments;
 
 /// <summary>
 /// The complete objects of a store and what happens to them: sealed, committed under a key, numbered, given up. Every
 /// call is made under the lock of the store.
 /// </summary>
-internal sealed class HeldTable(SegmentSet segments, VictimOrder victims, long hardLimit)
+internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims, HeldCells cells, long hardLimit)
 {
     private readonly HashIndex _index = new(segments.Capacity / ExtentAllocator.Granule);
-    private readonly List<HeldObject> _page = [];
+    private readonly List<nint> _page = [];
 
     /// <summary>Committed objects.</summary>
     public int Count => _index.Count;
@@ -34,21 +32,36 @@ internal sealed class HeldTable(SegmentSet segments, VictimOrder victims, long h
     public long Cleared { get; private set; }
 
     /// <summary>The committed object under a key, or null.</summary>
-    public HeldObject? Find(in MeshKey key) => _index.Find(key);
+    public HeldCell* Find(in MeshKey key) => _index.Find(key);
 
-    /// <summary>The committed object under a key, if it is this one.</summary>
-    public bool TryFind(in MeshKey key, ulong objectId, [NotNullWhen(true)] out HeldObject? held)
+    /// <summary>The committed object under a key, if it is this one; else null.</summary>
+    public HeldCell* Find(in MeshKey key, ulong objectId)
     {
-        held = _index.Find(key);
-        if (held is not null && held.ObjectId == objectId)
-            return true;
-        held = null;
-        return false;
+        HeldCell* held = _index.Find(key);
+        return held is not null && held->ObjectId == objectId ? held : null;
     }
 
     /// <summary>See <see cref="ObjectStore.ListRange"/>.</summary>
-    public int List(ulong from, ulong toInclusive, int max, List<HeldObject> into) =>
-        _index.List(from, toInclusive, max, into);
+    public int List(ulong from, ulong toInclusive, int max, List<HeldObject> into)
+    {
+        _page.Clear();
+        int found = _index.List(from, toInclusive, max, _page);
+        foreach (nint held in _page)
+            into.Add(cells.Read((HeldCell*)held));
+        return found;
+    }
+
+    /// <summary>See <see cref="ObjectStore.ProposeVictims"/>.</summary>
+    public void Propose(long bytes, List<HeldObject> into)
+    {
+        _page.Clear();
+        victims.Propose(bytes, Count, _page);
+        foreach (nint held in _page)
+            into.Add(cells.Read((HeldCell*)held));
+    }
+
+    /// <summary>An object as its caller sees it.</summary>
+    public HeldObject Read(HeldCell* held) => cells.Read(held);
 
     /// <summary>Takes hard-pinned bytes; false when they would be more than the limit.</summary>
     public bool TryTakeHard(ObjectPin pin, long occupied)
@@ -67,22 +80,26 @@ internal sealed class HeldTable(SegmentSet segments, VictimOrder victims, long h
     /// <summary>A reservation has become a complete object, which is invisible yet.</summary>
     public HeldObject Seal(Reservation reservation, ulong checksum)
     {
-        var held = new HeldObject(reservation.Key, reservation.ObjectId, checksum, reservation.Extent,
-            reservation.Attributes, reservation.Sums);
-        Live += held.Occupied;
-        segments.All[held.Extent.SegmentId].Live.Add(held.Extent.Offset, held);
-        return held;
+        HeldCell* held = cells.Make(reservation, checksum);
+        Live += held->Occupied;
+        segments.All[held->Extent.SegmentId].Live.Set(held->Extent.Offset, held);
+        return cells.Read(held);
     }
 
     /// <summary>Makes a sealed object visible under its key; see <see cref="ObjectStore.TryCommit"/>.</summary>
-    public CommitOutcome Commit(HeldObject held, in CommitAs record)
+    public CommitOutcome Commit(HeldObject item, in CommitAs record)
     {
-        if (held.State != HeldState.Sealed)
-            return held.State == HeldState.Committed ? CommitOutcome.Visible : CommitOutcome.Superseded;
+        HeldCell* held = HeldCells.Of(item);
+        if (held is null || held->State != HeldState.Sealed)
+        {
+            return held is not null && held->State == HeldState.Committed
+                ? CommitOutcome.Visible : CommitOutcome.Superseded;
+        }
+
         if (record.Cleared < Cleared)
             return CommitOutcome.Cleared;
-        HeldObject? present = _index.Find(held.Key);
-        if (present is not null && present.Version >= record.Version)
+        HeldCell* present = _index.Find(item.Key);
+        if (present is not null && present->Version >= record.Version)
         {
             Leave(held);
             return CommitOutcome.Superseded;
@@ -90,11 +107,9 @@ internal sealed class HeldTable(SegmentSet segments, VictimOrder victims, long h
 
         if (present is not null)
             Leave(present);
-        held.Version = record.Version;
-        held.Cleared = record.Cleared;
-        if (record.ObjectId != 0)
-            held.ObjectId = record.ObjectId;
-        held.State = HeldState.Committed;
+        item.Committed(record);
+        (held->Version, held->Cleared, held->ObjectId) = (item.Version, item.Cleared, item.ObjectId);
+        held->State = HeldState.Committed;
         _index.Add(held);
         victims.Added(held);
         return CommitOutcome.Visible;
@@ -103,12 +118,13 @@ internal sealed class HeldTable(SegmentSet segments, VictimOrder victims, long h
     /// <summary>Pins a committed object at least this hard; see <see cref="ObjectStore.Pin"/>.</summary>
     public MeshResult<bool> Pin(in MeshKey key, ulong objectId, ObjectPin pin)
     {
-        if (!TryFind(key, objectId, out HeldObject? held))
+        HeldCell* held = Find(key, objectId);
+        if (held is null)
             return false;
-        if (pin < held.Pin || pin is ObjectPin.None || (pin == ObjectPin.Hard && held.Pin == ObjectPin.Hard))
+        if (pin < held->Pin || pin is ObjectPin.None || (pin == ObjectPin.Hard && held->Pin == ObjectPin.Hard))
             return true;
-        if (!TryTakeHard(pin, held.Occupied))
-            return HardFull("pin", held.Occupied);
+        if (!TryTakeHard(pin, held->Occupied))
+            return HardFull("pin", held->Occupied);
         victims.Pin(held, pin);
         return true;
     }
@@ -125,59 +141,63 @@ internal sealed class HeldTable(SegmentSet segments, VictimOrder victims, long h
     {
         _page.Clear();
         int found = _index.List(from, ulong.MaxValue, max, _page);
-        foreach (HeldObject held in _page)
+        ulong last = found == 0 ? 0 : ((HeldCell*)_page[^1])->Hash;
+        foreach (nint held in _page)
         {
-            if (held.Cleared < Cleared)
-                Leave(held);
+            if (((HeldCell*)held)->Cleared < Cleared)
+                Leave((HeldCell*)held);
         }
 
-        return found < max || _page[^1].Key.Hash == ulong.MaxValue ? null : _page[^1].Key.Hash + 1;
+        return found < max || last == ulong.MaxValue ? null : last + 1;
     }
 
     /// <summary>Drops every object of a group that is not hard-pinned; they are appended.</summary>
     public void DropGroup(string name, List<HeldObject> dropped)
     {
-        int first = dropped.Count;
-        victims.ListGroup(name, dropped);
-        for (int i = first; i < dropped.Count; i++)
-            Leave(dropped[i]);
+        _page.Clear();
+        victims.ListGroup(name, _page);
+        foreach (nint held in _page)
+        {
+            dropped.Add(cells.Read((HeldCell*)held));
+            Leave((HeldCell*)held);
+        }
     }
 
     /// <summary>A sealed or committed object leaves: first the word, then the key, the extent once unpinned.</summary>
-    public void Leave(HeldObject held)
+    public void Leave(HeldCell* held)
     {
-        segments.Invalidate(held.Extent);
-        segments.All[held.Extent.SegmentId].Live.Remove(held.Extent.Offset);
-        if (held.State == HeldState.Committed)
+        segments.Invalidate(held->Extent);
+        segments.All[held->Extent.SegmentId].Live.Set(held->Extent.Offset, null);
+        if (held->State == HeldState.Committed)
         {
             _index.Remove(held);
             victims.Removed(held);
         }
 
-        held.Proposed = false;
-        GiveHard(held.Pin, held.Occupied);
-        Live -= held.Occupied;
-        if (held.Pins > 0)
+        held->Proposed = false;
+        GiveHard(held->Pin, held->Occupied);
+        Live -= held->Occupied;
+        if (held->Pins > 0)
         {
-            held.State = HeldState.Zombie;
-            Zombie += held.Occupied;
+            held->State = HeldState.Zombie;
+            Zombie += held->Occupied;
         }
         else
         {
-            held.State = HeldState.Gone;
-            segments.Release(held.Extent);
+            segments.Release(held->Extent);
+            cells.Free(held);
         }
     }
 
     /// <summary>A reader's pin has ended.</summary>
-    public void Unpin(HeldObject held)
+    public void Unpin(HeldCell* held)
     {
-        held.Pins--;
-        if (held.Pins > 0 || held.State != HeldState.Zombie)
+        held->Pins--;
+        if (held->Pins > 0 || held->State != HeldState.Zombie)
             return;
-        held.State = HeldState.Gone;
-        Zombie -= held.Occupied;
-        segments.Release(held.Extent);
+        Zombie -= held->Occupied;
+        segments.Release(held->Extent);
+        cells.Free(held);
     }
 }
 

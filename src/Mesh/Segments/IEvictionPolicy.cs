@@ -8,17 +8,17 @@ namespace Mooncake.Mesh.Segments;
 /// The order in which a holder proposes victims. Heat is not its business: the owner of a key refuses what was
 /// located since the last proposal. Called under the lock of its store, which it must not call back.
 /// </summary>
-public interface IEvictionPolicy
+internal unsafe interface IEvictionPolicy
 {
     /// <summary>An object was committed.</summary>
-    void Added(HeldObject held);
+    void Added(HeldCell* held);
 
     /// <summary>An object left its key, whether it was proposed or not.</summary>
-    void Removed(HeldObject held);
+    void Removed(HeldCell* held);
 
     /// <summary>Takes the next victim out of the order; null when there is none.</summary>
-    HeldObject? Next();
+    HeldCell* Next();
 
     /// <summary>A victim from <see cref="Next"/> stays after all.</summary>
-    void Refused(HeldObject held);
+    void Refused(HeldCell* held);
 }

@@ -10,7 +10,7 @@ namespace Mooncake.Mesh.Segments;
 /// The holder's object table over its segments. An object goes: reserved (filling), sealed (complete, invisible),
 /// committed (visible under its key, may be evicted), then gone, or a zombie while it is pinned. Thread-safe.
 /// </summary>
-public sealed class ObjectStore : IDisposable
+public sealed unsafe class ObjectStore : IDisposable
 {
     private const string Stage = "reserve";
 
@@ -23,11 +23,12 @@ public sealed class ObjectStore : IDisposable
     private long _users;
     private bool _closed;
 
-    private ObjectStore(SegmentSet segments, VictimOrder victims, double hardPinRatio)
+    private ObjectStore(SegmentSet segments, IEvictionPolicy policy, TimeProvider time, double hardPinRatio)
     {
+        var groups = new HeldGroups();
         _segments = segments;
-        _victims = victims;
-        _held = new HeldTable(segments, victims, (long)(segments.Capacity * hardPinRatio));
+        _victims = new VictimOrder(policy, groups, time);
+        _held = new HeldTable(segments, _victims, new HeldCells(groups), (long)(segments.Capacity * hardPinRatio));
     }
 
     /// <summary>The segments, by id.</summary>
@@ -71,7 +72,7 @@ public sealed class ObjectStore : IDisposable
     /// <param name="policy">The order of victims, for this store alone; <see cref="ClockEviction"/> by default.</param>
     /// <param name="hardPinRatio">The share of the memory that may be hard-pinned, 0 to 1.</param>
     /// <returns>The store; InvalidArgument or System at "config:segments"; System at "memory".</returns>
-    public static MeshResult<ObjectStore> Create(IReadOnlyList<SegmentOptions> options, MeshRuntime runtime,
+    internal static MeshResult<ObjectStore> Create(IReadOnlyList<SegmentOptions> options, MeshRuntime runtime,
         IEvictionPolicy? policy = null, double hardPinRatio = 0.5)
     {
         ArgumentNullException.ThrowIfNull(options);
@@ -79,8 +80,8 @@ public sealed class ObjectStore : IDisposable
         MeshResult<SegmentSet> segments = SegmentSet.Create(options, runtime.Random);
         if (segments.Error is { } error)
             return error;
-        var victims = new VictimOrder(policy ?? new ClockEviction(), runtime.Time);
-        return new ObjectStore(segments.Value, victims, Math.Clamp(hardPinRatio, 0, 1));
+        return new ObjectStore(segments.Value, policy ?? new ClockEviction(), runtime.Time,
+            Math.Clamp(hardPinRatio, 0, 1));
     }
 
     /// <summary>
@@ -113,10 +114,7 @@ public sealed class ObjectStore : IDisposable
             {
                 _filling += occupied;
                 _users++;
-                unsafe
-                {
-                    return new Reservation(key, objectId, extent, PointerTo(extent), attributes);
-                }
+                return new Reservation(key, objectId, extent, PointerTo(extent), attributes);
             }
 
             _held.GiveHard(attributes.Pin, occupied);
@@ -170,8 +168,9 @@ public sealed class ObjectStore : IDisposable
         ArgumentNullException.ThrowIfNull(held);
         lock (_gate)
         {
-            if (held.State == HeldState.Sealed)
-                _held.Leave(held);
+            HeldCell* cell = HeldCells.Of(held);
+            if (cell is not null && cell->State == HeldState.Sealed)
+                _held.Leave(cell);
         }
     }
 
@@ -188,8 +187,9 @@ public sealed class ObjectStore : IDisposable
         {
             if (!_closed)
                 return _held.Commit(held, record);
-            if (held.State == HeldState.Sealed)
-                _held.Leave(held);
+            HeldCell* cell = HeldCells.Of(held);
+            if (cell is not null && cell->State == HeldState.Sealed)
+                _held.Leave(cell);
             return CommitOutcome.Superseded;
         }
     }
@@ -203,7 +203,11 @@ public sealed class ObjectStore : IDisposable
     public bool TryFind(in MeshKey key, [NotNullWhen(true)] out HeldObject? held)
     {
         lock (_gate)
-            held = _closed ? null : _held.Find(key);
+        {
+            HeldCell* cell = _closed ? null : _held.Find(key);
+            held = cell is null ? null : _held.Read(cell);
+        }
+
         return held is not null;
     }
 
@@ -216,7 +220,8 @@ public sealed class ObjectStore : IDisposable
     {
         lock (_gate)
         {
-            if (!_held.TryFind(key, objectId, out HeldObject? held))
+            HeldCell* held = _held.Find(key, objectId);
+            if (held is null)
                 return false;
             _held.Leave(held);
             return true;
@@ -229,9 +234,10 @@ public sealed class ObjectStore : IDisposable
     {
         lock (_gate)
         {
-            if (!_held.TryFind(key, objectId, out HeldObject? held) || held.Version >= version)
+            HeldCell* held = _held.Find(key, objectId);
+            if (held is null || held->Version >= version)
                 return false;
-            held.Version = version;
+            held->Version = version;
             return true;
         }
     }
@@ -246,17 +252,13 @@ public sealed class ObjectStore : IDisposable
         Segment segment = Segments[segmentId];
         lock (_gate)
         {
-            if (_closed
-                || !segment.Live.TryGetValue(offset, out HeldObject? held)
-                || held.Extent.Generation != generation
+            HeldCell* held = _closed ? null : segment.Live.Find(offset);
+            if (held is null || held->Extent.Generation != generation
                 || segment.Generations.Read(offset) != generation)
                 return false;
-            held.Pins++;
+            held->Pins++;
             _users++;
-            unsafe
-            {
-                pin = new ExtentPin(this, held, PointerTo(held.Extent));
-            }
+            pin = new ExtentPin(this, held, PointerTo(held->Extent));
 
             return true;
         }
@@ -284,7 +286,7 @@ public sealed class ObjectStore : IDisposable
     {
         ArgumentNullException.ThrowIfNull(into);
         lock (_gate)
-            _victims.Propose(bytes, _held.Count, into);
+            _held.Propose(bytes, into);
     }
 
     /// <summary>The owner keeps a proposed victim: it goes to the back. Without effect on any other object.</summary>
@@ -293,8 +295,9 @@ public sealed class ObjectStore : IDisposable
         ArgumentNullException.ThrowIfNull(held);
         lock (_gate)
         {
-            if (held.Proposed && held.State == HeldState.Committed)
-                _victims.Refused(held);
+            HeldCell* cell = HeldCells.Of(held);
+            if (cell is not null && cell->Proposed && cell->State == HeldState.Committed)
+                _victims.Refused(cell);
         }
     }
 
@@ -352,7 +355,7 @@ public sealed class ObjectStore : IDisposable
     }
 
     /// <summary>Ends a pin.</summary>
-    internal void Unpin(HeldObject held)
+    internal void Unpin(HeldCell* held)
     {
         lock (_gate)
         {
@@ -389,5 +392,5 @@ public sealed class ObjectStore : IDisposable
             _segments.Dispose();
     }
 
-    private unsafe byte* PointerTo(in Extent extent) => Segments[extent.SegmentId].Memory.Pointer + extent.Offset;
+    private byte* PointerTo(in Extent extent) => Segments[extent.SegmentId].Memory.Pointer + extent.Offset;
 }

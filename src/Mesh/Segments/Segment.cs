@@ -12,6 +12,7 @@ public sealed class Segment : IDisposable
         Memory = memory;
         Generations = generations;
         Allocator = new ExtentAllocator(memory.Length);
+        Live = new HeldMap(memory.Length);
     }
 
     /// <summary>Number within the node, from 0.</summary>
@@ -33,7 +34,7 @@ public sealed class Segment : IDisposable
     internal ExtentAllocator Allocator { get; }
 
     /// <summary>Sealed and committed objects by offset; only under the lock of the store.</summary>
-    internal Dictionary<long, HeldObject> Live { get; } = [];
+    internal HeldMap Live { get; }
 
     /// <summary>Bytes of normal memory this segment will take once touched.</summary>
     internal long Promised => (Memory.HugePages ? 0 : Memory.Length) + Generations.Memory.Length;
@@ -43,6 +44,7 @@ public sealed class Segment : IDisposable
     {
         Memory.Dispose();
         Generations.Dispose();
+        Live.Dispose();
     }
 
     /// <summary>Allocates a segment.</summary>

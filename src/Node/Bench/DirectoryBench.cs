@@ -102,6 +102,8 @@ internal static class DirectoryBench
             MeshResult<PutOutcome>[] results =
                 await client.TryPutBatchAsync(keys, values[..keys.Count], null, options.Cancel);
             stored += results.Count(result => result.Succeeded);
+            if (Array.Find(results, result => !result.Succeeded).Error is { } error)
+                throw new InvalidOperationException($"a put failed: {error}");
             keys.Clear();
         }
 

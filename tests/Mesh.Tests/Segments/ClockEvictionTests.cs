@@ -36,23 +36,24 @@ public sealed class ClockEvictionTests
     }
 
     [Fact]
-    public void The_queue_keeps_its_order_when_objects_leave_from_anywhere()
+    public unsafe void The_queue_keeps_its_order_when_objects_leave_from_anywhere()
     {
         using ObjectStore store = Create(8 * Granule);
         var clock = new ClockEviction();
-        HeldObject[] held = [.. Enumerable.Range(0, 5).Select(i => Sealed(store, $"{i}", 1, 1))];
-        foreach (HeldObject one in held)
+        HeldObject[] objects = [.. Enumerable.Range(0, 5).Select(i => Sealed(store, $"{i}", 1, 1))];
+        HeldCell*[] held = [objects[0].Cell, objects[1].Cell, objects[2].Cell, objects[3].Cell, objects[4].Cell];
+        foreach (HeldCell* one in held)
             clock.Added(one);
         clock.Removed(held[0]);
         clock.Removed(held[2]);
         clock.Removed(held[4]);
         clock.Removed(held[4]);
-        Assert.Same(held[1], clock.Next());
+        Assert.True(held[1] == clock.Next());
         clock.Refused(held[1]);
-        Assert.Same(held[3], clock.Next());
+        Assert.True(held[3] == clock.Next());
         clock.Removed(held[3]);
-        Assert.Same(held[1], clock.Next());
-        Assert.Null(clock.Next());
+        Assert.True(held[1] == clock.Next());
+        Assert.True(clock.Next() is null);
     }
 
     private static double HitRatio(List<string> trace, IEvictionPolicy policy, bool marking)
@@ -138,22 +139,22 @@ public sealed class ClockEvictionTests
         return chosen;
     }
 
-    private sealed class NewestFirst : IEvictionPolicy
+    private sealed unsafe class NewestFirst : IEvictionPolicy
     {
-        private readonly LinkedList<HeldObject> _order = new();
+        private readonly LinkedList<nint> _order = new();
 
-        public void Added(HeldObject held) => _order.AddLast(held);
+        public void Added(HeldCell* held) => _order.AddLast((nint)held);
 
-        public void Removed(HeldObject held) => _order.Remove(held);
+        public void Removed(HeldCell* held) => _order.Remove((nint)held);
 
-        public HeldObject? Next()
+        public HeldCell* Next()
         {
-            HeldObject? next = _order.Last?.Value;
-            if (next is not null)
+            nint next = _order.Last?.Value ?? 0;
+            if (next != 0)
                 _order.RemoveLast();
-            return next;
+            return (HeldCell*)next;
         }
 
-        public void Refused(HeldObject held) => _order.AddFirst(held);
+        public void Refused(HeldCell* held) => _order.AddFirst((nint)held);
     }
 }

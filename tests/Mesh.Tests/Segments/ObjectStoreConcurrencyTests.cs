@@ -40,7 +40,7 @@ public sealed class ObjectStoreConcurrencyTests
 
     private static unsafe void Work(ObjectStore store, Random random, Func<long> nextVersion)
     {
-        var pins = new List<ExtentPin>();
+        var pins = new List<(ulong ObjectId, ExtentPin Pin)>();
         var victims = new List<HeldObject>();
         for (int step = 0; step < Steps; step++)
         {
@@ -55,13 +55,12 @@ public sealed class ObjectStoreConcurrencyTests
                 if (random.Next(2) == 0)
                     store.Drop(key, held.ObjectId);
                 else if (store.TryPin(extent.SegmentId, extent.Offset, extent.Generation, out ExtentPin? pin))
-                    pins.Add(pin);
+                    pins.Add((held.ObjectId, pin));
             }
 
             if (pins.Count > 3)
             {
-                ExtentPin pin = pins[0];
-                ulong expected = pin.Held.ObjectId;
+                (ulong expected, ExtentPin pin) = pins[0];
                 foreach (ulong word in new ReadOnlySpan<ulong>(pin.Pointer, (int)(pin.Length / 8)))
                     Assert.Equal(expected, word);
                 pin.Dispose();
@@ -71,7 +70,7 @@ public sealed class ObjectStoreConcurrencyTests
             AddsUp(store);
         }
 
-        foreach (ExtentPin pin in pins)
+        foreach ((ulong _, ExtentPin pin) in pins)
             pin.Dispose();
     }
 

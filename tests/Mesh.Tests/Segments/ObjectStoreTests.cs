@@ -20,7 +20,7 @@ public sealed class ObjectStoreTests
         Assert.False(store.TryFind(key, out _));
         Assert.True(store.Commit(held, Version(1)));
         Assert.True(store.TryFind(key, out HeldObject? found));
-        Assert.Same(held, found);
+        Assert.Equal(held, found);
         Assert.Equal((9ul, 5_000L, 77ul, Version(1)), (found.ObjectId, found.Size, found.Checksum, found.Version));
         Assert.True(store.TryPin(0, held.Extent.Offset, held.Extent.Generation, out ExtentPin? pin));
         using (pin)
@@ -137,11 +137,11 @@ public sealed class ObjectStoreTests
         Assert.False(store.Commit(equal, Version(2)));
         Assert.False(store.Commit(equal, Version(9)));
         Assert.True(store.TryFind(second.Key, out HeldObject? found));
-        Assert.Same(second, found);
+        Assert.Equal(second, found);
         HeldObject third = Committed(store, "a", 3, 1, version: 3);
         Assert.True(store.Commit(third, Version(3)));
         Assert.True(store.TryFind(second.Key, out found));
-        Assert.Same(third, found);
+        Assert.Equal(third, found);
         Assert.False(store.Drop(second.Key, 2));
         Assert.Equal((Granule, 1L), (store.Usage.Live, store.Usage.Objects));
         Assert.Throws<ArgumentException>(() => store.Commit(third, default));
@@ -157,7 +157,8 @@ public sealed class ObjectStoreTests
         Assert.False(store.SetVersion(held.Key, 2, Version(6)));
         Assert.False(store.SetVersion(new MeshKey("b"), 1, Version(6)));
         Assert.True(store.SetVersion(held.Key, 1, Version(6)));
-        Assert.Equal(Version(6), held.Version);
+        Assert.True(store.TryFind(held.Key, out HeldObject? found));
+        Assert.Equal(Version(6), found.Version);
     }
 
     [Fact]

@@ -4,7 +4,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
-namespace Mooncake.Mesh.Directory;
+namespace Mooncake.Mesh.Segments;
 
 /// <summary>
 /// Memory for many small pieces, off the garbage-collected heap: pieces of one size are handed out again, chunks are
@@ -12,9 +12,9 @@ namespace Mooncake.Mesh.Directory;
 /// stays readable until the arena is collected, so that a reader without a lock at worst reads what is old.
 /// Thread-safe.
 /// </summary>
-internal sealed unsafe partial class RecordArena
+internal sealed unsafe partial class NativeArena
 {
-    /// <summary>Larger pieces come from the C library, and are given back to it.</summary>
+    /// <summary>Larger pieces come one by one from the C library, and are given back to it.</summary>
     public const int MostBytes = 1024;
 
     private const int Unit = 8;
@@ -26,15 +26,22 @@ internal sealed unsafe partial class RecordArena
     private readonly Lock _lock = new();
     private readonly nint[] _free = new nint[(MostBytes / Unit) + 1];
     private readonly List<nint> _chunks = [];
+    private Large* _large;
     private byte* _next;
     private byte* _end;
     private int _chunk = FirstChunk;
     private long _bytes;
 
-    ~RecordArena()
+    ~NativeArena()
     {
         foreach (nint chunk in _chunks)
             NativeMemory.AlignedFree((void*)chunk);
+        while (_large is not null)
+        {
+            Large* next = _large->Next;
+            NativeMemory.Free(_large);
+            _large = next;
+        }
     }
 
     /// <summary>Bytes handed out now.</summary>
@@ -46,7 +53,7 @@ internal sealed unsafe partial class RecordArena
         int rounded = Rounded(bytes);
         Interlocked.Add(ref _bytes, rounded);
         if (rounded > MostBytes)
-            return (byte*)NativeMemory.Alloc((nuint)rounded);
+            return TakeLarge(rounded);
         lock (_lock)
         {
             nint free = _free[rounded / Unit];
@@ -71,7 +78,7 @@ internal sealed unsafe partial class RecordArena
         Interlocked.Add(ref _bytes, -rounded);
         if (rounded > MostBytes)
         {
-            NativeMemory.Free(piece);
+            GiveLarge((Large*)piece - 1);
             return;
         }
 
@@ -84,6 +91,35 @@ internal sealed unsafe partial class RecordArena
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int Rounded(int bytes) => (bytes + Unit - 1) & ~(Unit - 1);
+
+    private byte* TakeLarge(int bytes)
+    {
+        var large = (Large*)NativeMemory.Alloc((nuint)(sizeof(Large) + bytes));
+        lock (_lock)
+        {
+            *large = new Large { Next = _large };
+            if (_large is not null)
+                _large->Before = large;
+            _large = large;
+        }
+
+        return (byte*)(large + 1);
+    }
+
+    private void GiveLarge(Large* large)
+    {
+        lock (_lock)
+        {
+            if (large->Before is null)
+                _large = large->Next;
+            else
+                large->Before->Next = large->Next;
+            if (large->Next is not null)
+                large->Next->Before = large->Before;
+        }
+
+        NativeMemory.Free(large);
+    }
 
     private void NewChunk()
     {
@@ -101,4 +137,11 @@ internal sealed unsafe partial class RecordArena
     /// <summary>madvise(2); where it refuses, ordinary pages do as well.</summary>
     [LibraryImport("libc", EntryPoint = "madvise")]
     private static partial int Advise(void* address, nuint length, int advice);
+
+    /// <summary>What stands before a large piece.</summary>
+    private struct Large
+    {
+        public Large* Before;
+        public Large* Next;
+    }
 }
