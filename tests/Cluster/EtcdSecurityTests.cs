@@ -92,8 +92,8 @@ public sealed class EtcdSecurityTests : IDisposable
         var anonymous = await MeshCommandLine.RunAsync(status);
         var known = await MeshCommandLine.RunAsync(
             [.. status, "--etcd-user", "mesh", "--etcd-password-file", passwordFile]);
-        Assert.Contains("denied", anonymous.Error, StringComparison.Ordinal);
-        Assert.DoesNotContain("denied", known.Error, StringComparison.Ordinal);
+        Assert.Contains("user name is empty", anonymous.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("user name is empty", known.Error, StringComparison.Ordinal);
         Assert.Equal(RegistryFailure.Denied, await FailureAsync(good with { PasswordFile = null, Password = "no" }));
         Assert.Equal(RegistryFailure.Denied, await FailureAsync(good with { Cluster = "other" }));
         Assert.Equal(RegistryFailure.Denied, await FailureAsync(good with { User = null, PasswordFile = null }));

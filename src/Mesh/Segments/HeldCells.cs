@@ -6,8 +6,8 @@ namespace Mooncake.Mesh.Segments;
 /// <summary>Makes and frees the cells of a store, with what hangs on them. Only under the lock of the store.</summary>
 internal sealed unsafe class HeldCells(HeldGroups groups)
 {
-    // Cells have an arena of their own, so that a freed one is never anything but a cell: a HeldObject of the past finds
-    // there another word than its own.
+    // Cells have an arena of their own, so that a freed one is never anything but a cell: a HeldObject of the past
+    // finds there another word than its own.
     private readonly NativeArena _cells = new();
     private readonly NativeArena _bytes = new();
 
