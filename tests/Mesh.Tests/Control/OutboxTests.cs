@@ -283,7 +283,7 @@ public sealed class OutboxTests : IDisposable
         held.SetException(new PeerNetworkException("broken"));
         foreach (var call in calls)
             Assert.Equal(MeshErrorCode.Unavailable, (await call).Error?.Code);
-        await channel.Closed;
+        await channel.Closed.WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
         Assert.True(_connection.Aborted);
         Assert.Equal(MeshErrorCode.Unavailable, (await channel.CallAsync<AbandonRequest, Done>(
             new AbandonRequest(1), TimeSpan.FromMinutes(1), CancellationToken.None)).Error?.Code);
@@ -301,7 +301,7 @@ public sealed class OutboxTests : IDisposable
             frame.Return();
         }
 
-        await channel.Closed;
+        await channel.Closed.WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
         Assert.True(_connection.Aborted);
     }
 
