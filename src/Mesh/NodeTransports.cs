@@ -42,7 +42,11 @@ internal sealed class NodeTransports : IAsyncDisposable
             }
         }
 
-        Plan = new TransferPlan(transports, context.Runtime.Time) { Shared = _shm };
+        Plan = new TransferPlan(transports, context.Runtime.Time)
+        {
+            Shared = _shm,
+            ExtentLists = new ExtentLists(context.Calls),
+        };
     }
 
     public TransferPlan Plan { get; }

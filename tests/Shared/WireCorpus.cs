@@ -107,7 +107,7 @@ internal static class WireCorpus
         Of(MessageType.Answer, new MatchPage([Key, new MeshKey("y")], 6)),
         Of(MessageType.Answer, new ViewAnswer(true)),
         Of(MessageType.Answer, new ViewKeyAnswer(Located(), 0)),
-        Of(MessageType.Answer, new SumsAnswer(true, [1, ulong.MaxValue])),
+        Of(MessageType.Answer, new SumsAnswer(true, [1, ulong.MaxValue], [new ExtentOnWire(1, 1L << 45, 1 << 16, 3)])),
         Of(MessageType.Answer, new RemoveAllAnswer(4, 3, 2)),
         Of(MessageType.Answer, new ReserveAnswer(ulong.MaxValue)),
         Of(MessageType.Answer, new ClearAnswer(1)),

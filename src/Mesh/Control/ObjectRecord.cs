@@ -9,7 +9,17 @@ namespace Mooncake.Mesh.Control;
 /// <param name="SegmentId">Number of the segment within the holder.</param>
 /// <param name="Offset">Offset of the extent, in bytes.</param>
 /// <param name="Generation">The extent's generation word while it holds this object.</param>
-internal readonly record struct Replica(ulong Incarnation, int SegmentId, long Offset, ulong Generation);
+internal readonly record struct Replica(ulong Incarnation, int SegmentId, long Offset, ulong Generation)
+{
+    /// <summary>
+    /// Set in <see cref="SegmentId"/> of a replica in several extents: the rest of it names the first one, and the
+    /// holder is asked for the others.
+    /// </summary>
+    public const int Scattered = 1 << 20;
+
+    /// <summary>Whether it is in several extents.</summary>
+    public bool IsScattered => (SegmentId & Scattered) != 0;
+}
 
 /// <summary>What the owners know of a key: an object and its replicas, or a tombstone.</summary>
 internal sealed record ObjectRecord : IWireMessage<ObjectRecord>

@@ -154,7 +154,8 @@ internal readonly record struct ViewKeyAnswer(LocateAnswer Located, int Replica)
 }
 
 /// <summary>
-/// Rank 0: the sums of the slices of an object, while its extent's word equals <paramref name="Generation"/>.
+/// Rank 0: the sums of the slices of an object, and its extents if there are several, while the first one's word equals
+/// <paramref name="Generation"/>.
 /// </summary>
 internal readonly record struct SumsRequest(int SegmentId, long Offset, ulong Generation)
     : IWireRequest<SumsRequest, SumsAnswer>
@@ -179,20 +180,59 @@ internal readonly record struct SumsRequest(int SegmentId, long Offset, ulong Ge
 }
 
 /// <summary>The sums, or that the extent no longer holds the object.</summary>
-internal readonly record struct SumsAnswer(bool Current, ulong[] Sums) : IWireMessage<SumsAnswer>
+/// <param name="Current">Whether it does.</param>
+/// <param name="Sums">The sums.</param>
+/// <param name="Extents">Where its bytes are, in order; empty: in the one extent.</param>
+internal readonly record struct SumsAnswer(bool Current, ulong[] Sums, ExtentOnWire[] Extents)
+    : IWireMessage<SumsAnswer>
 {
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(2);
+        writer.WriteArrayHeader(3);
         writer.Write(Current);
         SliceSumsOnWire.Write(ref writer, Sums);
+        writer.WriteArrayHeader(Extents.Length);
+        foreach (var extent in Extents)
+        {
+            writer.WriteArrayHeader(4);
+            writer.Write(extent.SegmentId);
+            writer.Write(extent.Offset);
+            writer.Write(extent.Length);
+            writer.Write(extent.Generation);
+        }
     }
 
     public static SumsAnswer Read(ref MessagePackReader reader)
     {
         int count = Wire.Enter(ref reader, 2);
-        var answer = new SumsAnswer(reader.ReadBoolean(), SliceSumsOnWire.Read(ref reader));
-        Wire.Leave(ref reader, count, 2);
+        var answer = new SumsAnswer(reader.ReadBoolean(), SliceSumsOnWire.Read(ref reader),
+            count > 2 ? ReadExtents(ref reader) : []);
+        Wire.Leave(ref reader, count, Math.Min(count, 3));
         return answer;
     }
+
+    private static ExtentOnWire[] ReadExtents(ref MessagePackReader reader)
+    {
+        var extents = new ExtentOnWire[Wire.ReadCount(ref reader, ExtentOnWire.Most)];
+        for (int i = 0; i < extents.Length; i++)
+        {
+            int fields = Wire.Enter(ref reader, 4);
+            extents[i] = new ExtentOnWire(reader.ReadInt32(), reader.ReadInt64(), reader.ReadInt64(),
+                reader.ReadUInt64());
+            Wire.Leave(ref reader, fields, 4);
+        }
+
+        return extents;
+    }
+}
+
+/// <summary>One extent of an object in several.</summary>
+/// <param name="SegmentId">Its segment.</param>
+/// <param name="Offset">Where it starts, in bytes.</param>
+/// <param name="Length">Bytes of the object in it.</param>
+/// <param name="Generation">Its word.</param>
+internal readonly record struct ExtentOnWire(int SegmentId, long Offset, long Length, ulong Generation)
+{
+    /// <summary>Most extents of an object.</summary>
+    public const int Most = 64;
 }

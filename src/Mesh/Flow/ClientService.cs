@@ -60,9 +60,18 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
             return reservation.Error!;
         }
 
+        if (reservation.Value.IsScattered)
+        {
+            // The process is told of one range only; the holder itself fills several.
+            holder.Store.Abort(reservation.Value);
+            process.Unreserve(request.Head.Size);
+            return new MeshError(MeshErrorCode.NoSpace, ClientProcess.ReserveStage,
+                $"no single hole for {request.Head.Size} bytes");
+        }
+
         if (!holder.Book.TryAddOwned(request.ReservationId, reservation.Value, request.Head, process))
             return new MeshError(MeshErrorCode.Cancelled, "reserve", "the reservation was given up before it was made");
-        var extent = reservation.Value.Extent;
+        var extent = reservation.Value.Extents[0];
         return new ReserveAnswer(request.ReservationId, extent.SegmentId, extent.Offset);
     }
 
@@ -108,20 +117,11 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
     }
 
     private static unsafe void CopyIn(ReadOnlySpan<byte> value, Reservation reservation) =>
-        value.CopyTo(new Span<byte>(reservation.Pointer, value.Length));
+        value.CopyTo(new Span<byte>(reservation.PointerTo(0), value.Length));
 
     /// <summary>The sums that were made while the bytes came, or else now.</summary>
-    private static unsafe SliceSums SumsOf(Reservation reservation)
-    {
-        if (reservation.Sums is null)
-        {
-            var sums = new SliceSums(reservation.Size);
-            sums.Take(reservation.Pointer);
-            reservation.Sums = sums;
-        }
-
-        return reservation.Sums;
-    }
+    private static SliceSums SumsOf(Reservation reservation) =>
+        reservation.Sums ??= ReservedBytes.Sum(reservation);
 
     private async Task<MeshResult<Reservation>> BeginAsync(PutHead head, Deadline deadline, CancellationToken cancel)
     {

@@ -142,9 +142,18 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
     public SumsAnswer Sums(in SumsRequest request)
     {
         if (!store.TryPin(request.SegmentId, request.Offset, request.Generation, out var pin))
-            return new SumsAnswer(false, []);
+            return new SumsAnswer(false, [], []);
         using (pin)
-            return new SumsAnswer(true, pin.Sums());
+        {
+            var extents = new ExtentOnWire[pin.Extents().Length];
+            for (int i = 0; i < extents.Length; i++)
+            {
+                var extent = pin.Extents()[i];
+                extents[i] = new ExtentOnWire(extent.SegmentId, extent.Offset, extent.Length, extent.Generation);
+            }
+
+            return new SumsAnswer(true, pin.Sums(), extents);
+        }
     }
 
     private void Close(ClientProcess process, ulong[] views)
@@ -162,8 +171,13 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
         Size = held.Size,
         Checksum = held.Checksum,
         Cleared = held.Cleared,
-        Replicas = [new Replica(incarnation, held.Extent.SegmentId, held.Extent.Offset, held.Extent.Generation)],
+        Replicas = [ReplicaOf(held, incarnation)],
     };
+
+    /// <summary>Where an object is, as records say it.</summary>
+    public static Replica ReplicaOf(HeldObject held, ulong incarnation) => new(incarnation,
+        held.Extent.SegmentId | (held.IsScattered ? Replica.Scattered : 0), held.Extent.Offset,
+        held.Extent.Generation);
 
     private static bool Wanted(in HolderListRequest request, in MeshKey key, int shift)
     {

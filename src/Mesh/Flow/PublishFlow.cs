@@ -352,7 +352,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         Size = held.Size,
         Checksum = held.Checksum,
         Cleared = store.Cleared,
-        Replicas = [new Replica(incarnation, held.Extent.SegmentId, held.Extent.Offset, held.Extent.Generation)],
+        Replicas = [HolderService.ReplicaOf(held, incarnation)],
     };
 
     private sealed class Publishing(HeldObject held, PutHead head)

@@ -115,8 +115,8 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
         else if ((sums = _cache.Find(replica)) is null)
         {
             var answer = await context.Calls.SumsAsync(read.Node,
-                new SumsRequest(replica.SegmentId, replica.Offset, replica.Generation), deadline.AtMost(deadline.Left),
-                cancel);
+                new SumsRequest(replica.SegmentId & ~Replica.Scattered, replica.Offset, replica.Generation),
+                deadline.AtMost(deadline.Left), cancel);
             if (!answer.Succeeded)
                 return deadline.Passed || cancel.IsCancellationRequested 
                     ? TransferOutcome.Late

@@ -50,13 +50,21 @@ internal sealed class SelfTransport(string nodeId, ObjectStore store, Reservatio
     {
         if (book.BeginWrite(write.ReservationId) is not { } reservation)
             return TransferOutcome.Stale;
-        var outcome = source.Length == reservation.Size
-            ? Copy(source.Address, (nint)reservation.Pointer, source.Length, write.Sums, stop)
+        var outcome = source.Length == reservation.Size ? Fill(reservation, source, write.Sums, stop)
             : TransferOutcome.Stale;
         if (outcome == TransferOutcome.Done)
             reservation.Sums = write.Sums;
         book.EndWrite(write.ReservationId);
         return outcome;
+    }
+
+    private static unsafe TransferOutcome Fill(Reservation reservation, NativeRange source, SliceSums? sums,
+        in CallStop stop)
+    {
+        if (!reservation.IsScattered)
+            return Copy(source.Address, (nint)reservation.PointerTo(0), source.Length, sums, stop);
+        ReservedBytes.Fill(reservation, (byte*)source.Address, sums);
+        return TransferOutcome.Done;
     }
 
     /// <summary>No word to verify afterwards: the pin, or the reservation, holds the bytes in place.</summary>

@@ -142,8 +142,12 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
         CancellationToken cancel)
     {
         bool here = false;
+        bool scattered = false;
         foreach (var (node, replica) in plan.Nearest(record.Replicas, context))
         {
+            scattered |= replica.IsScattered;
+            if (replica.IsScattered)
+                continue;
             if (own is not null && context.Calls.IsSelf(node))
             {
                 here = true;
@@ -169,8 +173,11 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
                 return answer.Error;
         }
 
-        return here ? (Opened?)null : new MeshError(MeshErrorCode.Unavailable, "view",
-            "no copy of this object is in memory that this process can map: views need a node of the same host");
+        if (here)
+            return (Opened?)null;
+        return new MeshError(MeshErrorCode.Unavailable, "view", scattered
+            ? "this object is in several extents, which no view can show as one; get it instead"
+            : "no copy of this object is in memory that this process can map: views need a node of the same host");
     }
 
     /// <summary>

@@ -15,12 +15,12 @@ public sealed unsafe class ExtentPin : IDisposable
 
     private readonly HeldCell* _held;
 
-    internal ExtentPin(ObjectStore store, HeldCell* held, byte* pointer)
+    internal ExtentPin(ObjectStore store, HeldCell* held, in Extent extent, byte* pointer)
     {
         _store = store;
         _pointer = pointer;
         _held = held;
-        Length = held->Extent.Length;
+        Length = extent.Length;
         Checksum = held->Checksum;
     }
 
@@ -38,7 +38,7 @@ public sealed unsafe class ExtentPin : IDisposable
         }
     }
 
-    /// <summary>Size of the object in bytes.</summary>
+    /// <summary>Bytes of the object in this extent.</summary>
     public long Length { get; }
 
     /// <summary>The sums of the object's slices; of one with a single slice, its checksum.</summary>
@@ -47,6 +47,14 @@ public sealed unsafe class ExtentPin : IDisposable
     {
         ObjectDisposedException.ThrowIf(Volatile.Read(ref _store) is null, this);
         return _held->Sums is null ? [Checksum] : new ReadOnlySpan<ulong>(_held->Sums, _held->SumCount).ToArray();
+    }
+
+    /// <summary>All extents of the object, when there are several; none otherwise.</summary>
+    /// <exception cref="ObjectDisposedException">The pin has ended.</exception>
+    internal ReadOnlySpan<Extent> Extents()
+    {
+        ObjectDisposedException.ThrowIf(Volatile.Read(ref _store) is null, this);
+        return _held->Extents is null ? [] : new(_held->Extents, _held->ExtentCount);
     }
 
     /// <inheritdoc/>

@@ -22,8 +22,16 @@ internal unsafe struct HeldCell
     /// <summary>Checksum of all its bytes.</summary>
     public ulong Checksum;
 
-    /// <summary>Where its bytes are. Its word is never given out again, so it tells cells apart too.</summary>
+    /// <summary>
+    /// Where its bytes are, or the first of them. Its word is never given out again, so it tells cells apart too.
+    /// </summary>
     public Extent Extent;
+
+    /// <summary>All its extents, the first included; null when there is but one.</summary>
+    public Extent* Extents;
+
+    /// <summary>Size in bytes.</summary>
+    public long Size;
 
     /// <summary>The version of its record; none until committed.</summary>
     public RecordVersion Version;
@@ -45,6 +53,9 @@ internal unsafe struct HeldCell
 
     /// <summary>Length of the key, in bytes.</summary>
     public int KeyLength;
+
+    /// <summary>How many extents there are.</summary>
+    public int ExtentCount;
 
     /// <summary>How many sums there are.</summary>
     public int SumCount;
@@ -81,7 +92,11 @@ internal unsafe struct HeldCell
     }
 
     /// <summary>What it occupies, in bytes.</summary>
-    public readonly long Occupied => ExtentAllocator.Rounded(Extent.Length);
+    public readonly long Occupied => ExtentAllocator.Rounded(Size);
+
+    /// <summary>Its extents in order.</summary>
+    public static ReadOnlySpan<Extent> ExtentsOf(HeldCell* cell) =>
+        cell->Extents is null ? new(&cell->Extent, 1) : new(cell->Extents, cell->ExtentCount);
 
     /// <summary>Whether it is the object of that key.</summary>
     public readonly bool IsOf(in MeshKey key) =>

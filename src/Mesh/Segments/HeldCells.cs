@@ -6,8 +6,8 @@ namespace Mooncake.Mesh.Segments;
 /// <summary>Makes and frees the cells of a store, with what hangs on them. Only under the lock of the store.</summary>
 internal sealed unsafe class HeldCells(HeldGroups groups)
 {
-    // Cells have an arena of their own, so that a freed one is never anything but a cell: a HeldObject of the past
-    // finds there another word than its own.
+    // Cells have an arena of their own, so that a freed one is never anything but a cell: in it a HeldObject of the
+    // past finds another word than its own.
     private readonly NativeArena _cells = new();
     private readonly NativeArena _bytes = new();
 
@@ -21,7 +21,9 @@ internal sealed unsafe class HeldCells(HeldGroups groups)
             KeyLength = reservation.Key.Bytes.Length,
             ObjectId = reservation.ObjectId,
             Checksum = checksum,
-            Extent = reservation.Extent,
+            Extent = reservation.Extents[0],
+            ExtentCount = reservation.Extents.Count,
+            Size = reservation.Size,
             State = HeldState.Sealed,
             Asked = (byte)reservation.Attributes.Pin,
             Pin = reservation.Attributes.Pin,
@@ -29,6 +31,13 @@ internal sealed unsafe class HeldCells(HeldGroups groups)
         };
         cell->Key = _bytes.Take(cell->KeyLength);
         reservation.Key.Bytes.CopyTo(new Span<byte>(cell->Key, cell->KeyLength));
+        if (reservation.IsScattered)
+        {
+            cell->Extents = (Extent*)_bytes.Take(cell->ExtentCount * sizeof(Extent));
+            for (int i = 0; i < cell->ExtentCount; i++)
+                cell->Extents[i] = reservation.Extents[i];
+        }
+
         if (reservation.Sums is not { Values.Length: > 1 } sums)
             return cell;
         cell->SumCount = sums.Values.Length;
@@ -45,6 +54,8 @@ internal sealed unsafe class HeldCells(HeldGroups groups)
         _bytes.Give(cell->Key, cell->KeyLength);
         if (cell->Sums is not null)
             _bytes.Give(cell->Sums, cell->SumCount * sizeof(ulong));
+        if (cell->Extents is not null)
+            _bytes.Give(cell->Extents, cell->ExtentCount * sizeof(Extent));
         _cells.Give(cell, sizeof(HeldCell));
     }
 

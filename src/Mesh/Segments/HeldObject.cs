@@ -16,6 +16,8 @@ public sealed unsafe class HeldObject : IEquatable<HeldObject>
         ObjectId = cell->ObjectId;
         Checksum = cell->Checksum;
         Extent = cell->Extent;
+        Size = cell->Size;
+        IsScattered = cell->Extents is not null;
         Version = cell->Version;
         Cleared = cell->Cleared;
     }
@@ -36,13 +38,16 @@ public sealed unsafe class HeldObject : IEquatable<HeldObject>
     public long Cleared { get; private set; }
 
     /// <summary>Size in bytes.</summary>
-    public long Size => Extent.Length;
+    public long Size { get; }
 
     /// <summary>Checksum of all its bytes, as given at <see cref="ObjectStore.Seal"/>.</summary>
     public ulong Checksum { get; }
 
-    /// <summary>Where its bytes are; true as long as the generation word says so.</summary>
+    /// <summary>Where its bytes are, or the first of them; true as long as the generation word says so.</summary>
     public Extent Extent { get; }
+
+    /// <summary>Whether its bytes are in several extents.</summary>
+    public bool IsScattered { get; }
 
     /// <summary>The version of its record; none until committed.</summary>
     public RecordVersion Version { get; private set; }

@@ -82,7 +82,8 @@ internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims,
     {
         HeldCell* held = cells.Make(reservation, checksum);
         Live += held->Occupied;
-        segments.All[held->Extent.SegmentId].Live.Set(held->Extent.Offset, held);
+        foreach (ref readonly Extent extent in HeldCell.ExtentsOf(held))
+            segments.All[extent.SegmentId].Live.Set(extent.Offset, held);
         return cells.Read(held);
     }
 
@@ -166,8 +167,12 @@ internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims,
     /// <summary>A sealed or committed object leaves: first the word, then the key, the extent once unpinned.</summary>
     public void Leave(HeldCell* held)
     {
-        segments.Invalidate(held->Extent);
-        segments.All[held->Extent.SegmentId].Live.Set(held->Extent.Offset, null);
+        foreach (ref readonly Extent extent in HeldCell.ExtentsOf(held))
+        {
+            segments.Invalidate(extent);
+            segments.All[extent.SegmentId].Live.Set(extent.Offset, null);
+        }
+
         if (held->State == HeldState.Committed)
         {
             _index.Remove(held);
@@ -184,9 +189,24 @@ internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims,
         }
         else
         {
-            segments.Release(held->Extent);
-            cells.Free(held);
+            Free(held);
         }
+    }
+
+    /// <summary>Frees a sealed object; without effect on any other.</summary>
+    public void Discard(HeldObject item)
+    {
+        HeldCell* held = HeldCells.Of(item);
+        if (held is not null && held->State == HeldState.Sealed)
+            Leave(held);
+    }
+
+    /// <summary>A proposed victim stays; without effect on any other object.</summary>
+    public void Refused(HeldObject item)
+    {
+        HeldCell* held = HeldCells.Of(item);
+        if (held is not null && held->Proposed && held->State == HeldState.Committed)
+            victims.Refused(held);
     }
 
     /// <summary>A reader's pin has ended.</summary>
@@ -196,7 +216,13 @@ internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims,
         if (held->Pins > 0 || held->State != HeldState.Zombie)
             return;
         Zombie -= held->Occupied;
-        segments.Release(held->Extent);
+        Free(held);
+    }
+
+    private void Free(HeldCell* held)
+    {
+        foreach (ref readonly Extent extent in HeldCell.ExtentsOf(held))
+            segments.Release(extent);
         cells.Free(held);
     }
 }

@@ -17,7 +17,6 @@ public sealed unsafe class ObjectStore : IDisposable
     private readonly Lock _gate = new();
     private readonly SegmentSet _segments;
     private readonly HeldTable _held;
-    private readonly VictimOrder _victims;
     private readonly CancellationTokenSource _closing = new();
     private long _filling;
     private long _users;
@@ -27,8 +26,8 @@ public sealed unsafe class ObjectStore : IDisposable
     {
         var groups = new HeldGroups();
         _segments = segments;
-        _victims = new VictimOrder(policy, groups, time);
-        _held = new HeldTable(segments, _victims, new HeldCells(groups), (long)(segments.Capacity * hardPinRatio));
+        var victims = new VictimOrder(policy, groups, time);
+        _held = new HeldTable(segments, victims, new HeldCells(groups), (long)(segments.Capacity * hardPinRatio));
     }
 
     /// <summary>The segments, by id.</summary>
@@ -110,19 +109,20 @@ public sealed unsafe class ObjectStore : IDisposable
                 return new MeshError(MeshErrorCode.Closed, Stage, "the store is closed");
             if (!_held.TryTakeHard(attributes.Pin, occupied))
                 return _held.HardFull(Stage, occupied);
-            if (_segments.TryAllocate(size, out Extent extent))
+            if (_segments.TryAllocate(size, out Extent[]? extents, out largest))
             {
                 _filling += occupied;
                 _users++;
-                return new Reservation(key, objectId, extent, PointerTo(extent), attributes);
+                nint[] pointers = Array.ConvertAll(extents, extent => (nint)PointerTo(extent));
+                return new Reservation(key, objectId, size, extents, pointers, attributes);
             }
 
             _held.GiveHard(attributes.Pin, occupied);
-            largest = _segments.LargestFree;
         }
 
         return new MeshError(MeshErrorCode.NoSpace, Stage,
-            $"no hole for {size} bytes; the largest free hole has {largest} bytes");
+            $"no room for {size} bytes; the largest size with room now is {largest} bytes, in up to "
+            + $"{ScatteredExtents.Most} extents");
     }
 
     /// <summary>The bytes of a reservation are complete; the object is invisible before <see cref="Commit"/>.</summary>
@@ -156,8 +156,12 @@ public sealed unsafe class ObjectStore : IDisposable
             if (!End(reservation))
                 return;
             _held.GiveHard(reservation.Attributes.Pin, ExtentAllocator.Rounded(reservation.Size));
-            _segments.Invalidate(reservation.Extent);
-            _segments.Release(reservation.Extent);
+            foreach (Extent extent in reservation.Extents)
+            {
+                _segments.Invalidate(extent);
+                _segments.Release(extent);
+            }
+
             Left();
         }
     }
@@ -167,11 +171,7 @@ public sealed unsafe class ObjectStore : IDisposable
     {
         ArgumentNullException.ThrowIfNull(held);
         lock (_gate)
-        {
-            HeldCell* cell = HeldCells.Of(held);
-            if (cell is not null && cell->State == HeldState.Sealed)
-                _held.Leave(cell);
-        }
+            _held.Discard(held);
     }
 
     /// <summary>
@@ -187,9 +187,7 @@ public sealed unsafe class ObjectStore : IDisposable
         {
             if (!_closed)
                 return _held.Commit(held, record);
-            HeldCell* cell = HeldCells.Of(held);
-            if (cell is not null && cell->State == HeldState.Sealed)
-                _held.Leave(cell);
+            _held.Discard(held);
             return CommitOutcome.Superseded;
         }
     }
@@ -253,12 +251,18 @@ public sealed unsafe class ObjectStore : IDisposable
         lock (_gate)
         {
             HeldCell* held = _closed ? null : segment.Live.Find(offset);
-            if (held is null || held->Extent.Generation != generation
-                || segment.Generations.Read(offset) != generation)
+            if (held is null || segment.Generations.Read(offset) != generation)
+                return false;
+            foreach (ref readonly Extent extent in HeldCell.ExtentsOf(held))
+            {
+                if (extent.Generation == generation)
+                    pin = new ExtentPin(this, held, extent, PointerTo(extent));
+            }
+
+            if (pin is null)
                 return false;
             held->Pins++;
             _users++;
-            pin = new ExtentPin(this, held, PointerTo(held->Extent));
 
             return true;
         }
@@ -294,11 +298,7 @@ public sealed unsafe class ObjectStore : IDisposable
     {
         ArgumentNullException.ThrowIfNull(held);
         lock (_gate)
-        {
-            HeldCell* cell = HeldCells.Of(held);
-            if (cell is not null && cell->Proposed && cell->State == HeldState.Committed)
-                _victims.Refused(cell);
-        }
+            _held.Refused(held);
     }
 
     /// <summary>Drops every object of a group that is not hard-pinned; they are appended.</summary>
@@ -379,9 +379,9 @@ public sealed unsafe class ObjectStore : IDisposable
             return new MeshError(MeshErrorCode.InvalidArgument, Stage, "objectId is 0; 0 means none");
         if (size < 0)
             return new MeshError(MeshErrorCode.InvalidArgument, Stage, $"size is {size} bytes; the least is 0");
-        return _segments.Capacity == 0 || size <= _segments.LargestSegment ? null : new MeshError(
+        return _segments.Capacity == 0 || size <= _segments.LargestObject ? null : new MeshError(
             MeshErrorCode.InvalidArgument, Stage,
-            $"size is {size} bytes; the limit is {_segments.LargestSegment} bytes, the largest segment");
+            $"size is {size} bytes; the limit is {_segments.LargestObject} bytes, all that its segments can hold");
     }
 
     /// <summary>A pin or a reservation has ended; the last one of a closed store takes the memory along.</summary>

@@ -119,6 +119,14 @@ public sealed class SliceSums
         return sums.Checksum == checksum ? sums : null;
     }
 
+    /// <summary>Sums to be filled of a part of these: of whole slices, or to the end.</summary>
+    /// <param name="from">Where it starts within the object, in bytes.</param>
+    /// <param name="length">Its length in bytes.</param>
+    public SliceSums PartOf(long from, long length) => new(ObjectSize, from, length);
+
+    /// <summary>Takes the sums of a part over.</summary>
+    public void Take(SliceSums part) => part.Values.CopyTo(Values, part.First - First);
+
     /// <summary>Length of the slice with this index among these, in bytes.</summary>
     public long LengthOf(int index) => Math.Min(SliceBytes, Length - (index * SliceBytes));
 

@@ -10,12 +10,16 @@ namespace Mooncake.Mesh.Segments;
 /// </summary>
 public sealed class Reservation
 {
-    internal unsafe Reservation(MeshKey key, ulong objectId, Extent extent, byte* pointer, HeldAttributes attributes)
+    private readonly nint[] _pointers;
+
+    internal Reservation(MeshKey key, ulong objectId, long size, Extent[] extents, nint[] pointers,
+        HeldAttributes attributes)
     {
         Key = key;
         ObjectId = objectId;
-        Extent = extent;
-        Pointer = pointer;
+        Size = size;
+        Extents = extents;
+        _pointers = pointers;
         Attributes = attributes;
     }
 
@@ -26,16 +30,22 @@ public sealed class Reservation
     public ulong ObjectId { get; }
 
     /// <summary>Size in bytes.</summary>
-    public long Size => Extent.Length;
+    public long Size { get; }
 
     /// <summary>What its put asks for.</summary>
     public HeldAttributes Attributes { get; }
 
-    /// <summary>Where the bytes go.</summary>
-    public Extent Extent { get; }
+    /// <summary>
+    /// Where the bytes go, in order: one extent, or several where no single hole was large enough. All but the last
+    /// have whole slices of the object.
+    /// </summary>
+    public IReadOnlyList<Extent> Extents { get; }
 
-    /// <summary>The first byte to fill; not to be used once the reservation has ended.</summary>
-    public unsafe byte* Pointer { get; }
+    /// <summary>Whether there are several.</summary>
+    public bool IsScattered => Extents.Count > 1;
+
+    /// <summary>The first byte of an extent to fill; not to be used once the reservation has ended.</summary>
+    public unsafe byte* PointerTo(int extent) => (byte*)_pointers[extent];
 
     /// <summary>Sums of its bytes, when all of them came and were summed on the way; null otherwise.</summary>
     internal SliceSums? Sums { get; set; }

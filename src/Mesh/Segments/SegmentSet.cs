@@ -2,6 +2,8 @@
 
 // On the data path.
 
+using System.Diagnostics.CodeAnalysis;
+
 namespace Mooncake.Mesh.Segments;
 
 /// <summary>All segments of a store: made and closed together. Extents are taken under the lock of the store.</summary>
@@ -19,8 +21,9 @@ internal sealed class SegmentSet : IDisposable
         foreach (Segment segment in all)
         {
             Capacity += segment.Length;
-            LargestSegment = Math.Max(LargestSegment, segment.Length);
         }
+
+        LargestObject = ScatteredExtents.Largest(all);
     }
 
     /// <summary>The segments, by id.</summary>
@@ -29,8 +32,8 @@ internal sealed class SegmentSet : IDisposable
     /// <summary>Bytes in all.</summary>
     public long Capacity { get; }
 
-    /// <summary>Bytes of the largest: no larger object can ever be held.</summary>
-    public long LargestSegment { get; }
+    /// <summary>Size of the largest object that can ever be held, in bytes.</summary>
+    public long LargestObject { get; }
 
     /// <summary>Free bytes in all.</summary>
     public long Free
@@ -92,8 +95,32 @@ internal sealed class SegmentSet : IDisposable
         return new SegmentSet([.. made]);
     }
 
-    /// <summary>Takes an extent in the segment with most free bytes among those with a hole for it.</summary>
-    public bool TryAllocate(long size, out Extent extent)
+    /// <summary>
+    /// Takes one extent, in the segment with most free bytes among those with a hole for it, or, when there is none,
+    /// several.
+    /// </summary>
+    /// <param name="size">Size of the object in bytes.</param>
+    /// <param name="extents">The extents.</param>
+    /// <param name="largest">When it fails: the largest size that could be taken now.</param>
+    public bool TryAllocate(long size, [NotNullWhen(true)] out Extent[]? extents, out long largest)
+    {
+        largest = 0;
+        if (TryTake(size, out Extent whole))
+        {
+            extents = [Named(whole)];
+            return true;
+        }
+
+        extents = ScatteredExtents.TryTake(this, size, out largest);
+        if (extents is null)
+            return false;
+        for (int i = 0; i < extents.Length; i++)
+            extents[i] = Named(extents[i]);
+        return true;
+    }
+
+    /// <summary>Takes a range; its word is that of before.</summary>
+    public bool TryTake(long size, out Extent extent)
     {
         Segment? best = null;
         long needed = ExtentAllocator.Rounded(size);
@@ -107,9 +134,12 @@ internal sealed class SegmentSet : IDisposable
         extent = default;
         if (best is null || !best.Allocator.TryAllocate(size, out long offset))
             return false;
-        extent = new Extent(best.Id, offset, size, best.Generations.Advance(offset));
+        extent = new Extent(best.Id, offset, size, 0);
         return true;
     }
+
+    private Extent Named(in Extent extent) =>
+        extent with { Generation = _all[extent.SegmentId].Generations.Advance(extent.Offset) };
 
     /// <summary>The word of an extent becomes a new one: readers see it. Comes before <see cref="Release"/>.</summary>
     public void Invalidate(in Extent extent)

@@ -44,7 +44,7 @@ public readonly record struct NativeRange(nint Address, long Length)
 
 /// <summary>Bytes of one extent at one holder.</summary>
 /// <param name="Node">The holder.</param>
-/// <param name="SegmentId">Its segment.</param>
+/// <param name="SegmentId">Its segment; for a plan, with the mark of a replica in several extents.</param>
 /// <param name="Offset">Where the extent starts, in bytes.</param>
 /// <param name="Generation">The word that proves the extent still holds the object.</param>
 /// <param name="Length">Bytes to read.</param>

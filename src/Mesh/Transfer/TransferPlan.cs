@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
+using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Transfer.Shm;
 
 namespace Mooncake.Mesh.Transfer;
@@ -19,6 +20,9 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvi
     /// <summary>The transports, best first.</summary>
     public IReadOnlyList<ITransport> Transports => transports;
 
+    /// <summary>Where extents of objects in several are asked for; null: such objects cannot be read.</summary>
+    internal IExtentLists? ExtentLists { get; init; }
+
     /// <summary>Shared memory with nodes of this host, or null.</summary>
     internal ShmTransport? Shared { get; init; }
 
@@ -36,6 +40,14 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvi
     public async Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
         CancellationToken cancel)
     {
+        if ((read.SegmentId & Replica.Scattered) != 0)
+        {
+            return ExtentLists is null
+                ? TransferOutcome.Unreachable
+                : await new ScatteredReads(this, ExtentLists, time).RunAsync(read,
+                    read.SegmentId & ~Replica.Scattered, destination, timeout, cancel);
+        }
+
         long start = time.GetTimestamp();
         for (int i = 0; i < transports.Count; i++)
         {

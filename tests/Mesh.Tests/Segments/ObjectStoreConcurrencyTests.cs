@@ -97,7 +97,7 @@ public sealed class ObjectStoreConcurrencyTests
         }
 
         Reservation reservation = result.Value;
-        new Span<ulong>(reservation.Pointer, (int)(size / 8)).Fill(objectId);
+        new Span<ulong>(reservation.PointerTo(0), (int)(size / 8)).Fill(objectId);
         int fate = random.Next(10);
         if (fate == 0)
         {
@@ -146,7 +146,7 @@ public sealed class ObjectStoreConcurrencyTests
         }
 
         Reservation reservation = store.Reserve(key, 1, 8).Value;
-        *(ulong*)reservation.Pointer = 1;
+        *(ulong*)reservation.PointerTo(0) = 1;
         Assert.True(store.Commit(store.Seal(reservation, 0), version));
     }
 }

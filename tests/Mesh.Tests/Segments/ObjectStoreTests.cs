@@ -13,7 +13,7 @@ public sealed class ObjectStoreTests
         using ObjectStore store = Create(4 * Granule);
         var key = new MeshKey("a");
         Reservation reservation = store.Reserve(key, 9, 5_000).Value;
-        new Span<byte>(reservation.Pointer, 5_000).Fill(0x5a);
+        new Span<byte>(reservation.PointerTo(0), 5_000).Fill(0x5a);
         Assert.Equal(2 * Granule, store.Usage.Filling);
         HeldObject held = store.Seal(reservation, checksum: 77);
         Assert.Equal((0, 2 * Granule), (store.Usage.Filling, store.Usage.Live));
@@ -36,10 +36,11 @@ public sealed class ObjectStoreTests
         Committed(store, "a", 1, 3 * Granule);
         MeshError full = store.Reserve(new MeshKey("b"), 1, 3 * Granule).Error!;
         Assert.Equal(MeshErrorCode.NoSpace, full.Code);
-        Assert.Equal("no hole for 12288 bytes; the largest free hole has 8192 bytes", full.Message);
+        Assert.Equal("no room for 12288 bytes; the largest size with room now is 8192 bytes, in up to 64 extents",
+            full.Message);
         MeshError never = store.Reserve(new MeshKey("b"), 1, (4 * Granule) + 1).Error!;
         Assert.Equal(MeshErrorCode.InvalidArgument, never.Code);
-        Assert.Equal("size is 16385 bytes; the limit is 16384 bytes, the largest segment", never.Message);
+        Assert.Equal("size is 16385 bytes; the limit is 16384 bytes, all that its segments can hold", never.Message);
         Assert.Equal(MeshErrorCode.InvalidArgument, store.Reserve(new MeshKey("b"), 1, -1).Error!.Code);
         Assert.Equal(MeshErrorCode.InvalidArgument, store.Reserve(new MeshKey("b"), 0, 1).Error!.Code);
         Assert.Equal(MeshErrorCode.InvalidKey, store.Reserve(default, 1, 1).Error!.Code);
@@ -73,7 +74,7 @@ public sealed class ObjectStoreTests
         for (ulong id = 1; id <= 300; id++)
         {
             Reservation reservation = store.Reserve(new MeshKey("a"), id, 10).Value;
-            Extent extent = reservation.Extent;
+            Extent extent = reservation.Extents[0];
             Assert.True(words.Add(extent.Generation));
             Assert.Equal(extent.Generation, store.Segments[0].Generations.Read(0));
             if (id % 3 == 0)
@@ -241,7 +242,7 @@ public sealed class ObjectStoreTests
         Assert.False(store.TryFind(held.Key, out _));
         Assert.False(store.TryPin(0, held.Extent.Offset, held.Extent.Generation, out _));
         Assert.Equal(MeshErrorCode.Closed, store.Reserve(new MeshKey("c"), 1, 1).Error!.Code);
-        *reservation.Pointer = *pin.Pointer;
+        *reservation.PointerTo(0) = *pin.Pointer;
         pin.Dispose();
         Assert.False(store.Segments[0].Memory.Pointer is null);
         HeldObject late = store.Seal(reservation, 0);

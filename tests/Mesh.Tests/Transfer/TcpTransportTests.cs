@@ -136,5 +136,5 @@ public sealed class TcpTransportTests
     }
 
     private static unsafe byte LastOf(Reservation reservation, int count) =>
-        Volatile.Read(ref reservation.Pointer[count - 1]);
+        Volatile.Read(ref reservation.PointerTo(0)[count - 1]);
 }

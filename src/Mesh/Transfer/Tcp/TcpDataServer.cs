@@ -163,7 +163,7 @@ internal sealed class TcpDataServer : IAsyncDisposable
         bool fits = reservation.Size == request.Length;
         reservation.Sums = null;
         var sums = fits ? new SliceSums(request.Length) : null;
-        bool whole = sums is not null && socket.Receive(reservation.Pointer, request.Length, sums) == request.Length;
+        bool whole = sums is not null && IsReceived(socket, reservation, sums);
         if (whole)
             reservation.Sums = sums;
 
@@ -172,6 +172,24 @@ internal sealed class TcpDataServer : IAsyncDisposable
         if (!fits)
             return Refuse(socket, request);
         return whole && TryReply(socket, request, DataStatus.Done);
+    }
+
+    /// <summary>Receives all bytes of a reservation, extent by extent.</summary>
+    private static unsafe bool IsReceived(BlockingSocket socket, Reservation reservation, SliceSums sums)
+    {
+        if (!reservation.IsScattered)
+            return socket.Receive(reservation.PointerTo(0), reservation.Size, sums) == reservation.Size;
+        long at = 0;
+        for (int i = 0; i < reservation.Extents.Count; i++)
+        {
+            var part = sums.PartOf(at, reservation.Extents[i].Length);
+            if (socket.Receive(reservation.PointerTo(i), part.Length, part) != part.Length)
+                return false;
+            sums.Take(part);
+            at += part.Length;
+        }
+
+        return true;
     }
 
     /// <summary>Says no to a write; its bytes are on their way and are thrown away.</summary>
