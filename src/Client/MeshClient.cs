@@ -66,15 +66,9 @@ public sealed class MeshClient : IAsyncDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         var runtime = new MeshRuntime { Network = new SocketNetwork(), Log = options.Log };
-        var seeds = new List<string>();
-        foreach (string node in options.Nodes)
-        {
-            var seed = PeerEndpoint.Parse("node", node);
-            if (!seed.Succeeded)
-                return seed.Error!;
-            seeds.Add(seed.Value.ToString());
-        }
-
+        MeshResult<string[]> seeds = options.Seeds();
+        if (seeds.Error is { } wrong)
+            return wrong;
         IMeshRegistry? registry = null;
         if (options.Etcd is not null)
         {
@@ -85,7 +79,7 @@ public sealed class MeshClient : IAsyncDisposable
             registry = created.Value;
         }
 
-        var peer = new ClientPeer(options.Cluster, seeds, registry, runtime,
+        var peer = new ClientPeer(options.Cluster, seeds.Value, registry, runtime,
             options.SameHost ? HostIdentity.BootId : "", options.Secret, options.Rails);
         if (await peer.ConnectAsync(options.ConnectTimeout, cancel) is { } error)
         {

@@ -43,4 +43,25 @@ public sealed record MeshClientOptions
 
     /// <summary>Where log lines go.</summary>
     public ILoggerFactory Log { get; init; } = NullLoggerFactory.Instance;
+
+    /// <summary>The nodes, checked: InvalidArgument for one that is no address, or has no port.</summary>
+    internal MeshResult<string[]> Seeds()
+    {
+        string[] seeds = new string[Nodes.Count];
+        for (int i = 0; i < seeds.Length; i++)
+        {
+            var seed = PeerEndpoint.Parse("node", Nodes[i]);
+            if (!seed.Succeeded)
+                return seed.Error!;
+            if (seed.Value.Port == 0)
+            {
+                return new MeshError(MeshErrorCode.InvalidArgument, "config:node",
+                    $"node '{Nodes[i]}' has no port; write HOST:PORT");
+            }
+
+            seeds[i] = seed.Value.ToString();
+        }
+
+        return seeds;
+    }
 }

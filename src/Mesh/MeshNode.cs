@@ -256,6 +256,8 @@ public sealed class MeshNode : IAsyncDisposable
         await JoinRingAsync(cancel);
         _operations = new MeshOperations(_context, _transports.Plan, _bootId, _holder.Store);
         _holder.Start();
+        // Only now: it takes a core, and the start is to be short.
+        _ = _holder.Store.TouchAsync(_runtime);
         _ = _runtime.Start(HousekeepAsync);
         _log.LogInformation("started node={Node} cluster={Cluster} listen={Listen} advertise={Advertise} view={View}",
             NodeId, _options.Cluster, bound, Endpoint, view.Value.Id);

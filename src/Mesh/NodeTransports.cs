@@ -24,7 +24,7 @@ internal sealed class NodeTransports : IAsyncDisposable
     {
         var transports = new List<ITransport>();
         if (holder is not null)
-            transports.Add(new SelfTransport(context.NodeId, holder.Store, holder.Book));
+            transports.Add(new SelfTransport(context.NodeId, holder.Store, holder.Book, context.Runtime.Time));
         if (dialer is null)
         {
             transports.Add(new ControlTransport(context.Calls, Wire.MaxInline, context.Runtime.Time));

@@ -88,9 +88,36 @@ public sealed class EtcdSecurityTests : IDisposable
             await members.SettlesAsync(2, EtcdMembers.Ttl * 2);
         }
 
+        string[] status = ["status", "--etcd", etcd.Endpoint, "--cluster", "t"];
+        var anonymous = await MeshCommandLine.RunAsync(status);
+        var known = await MeshCommandLine.RunAsync(
+            [.. status, "--etcd-user", "mesh", "--etcd-password-file", passwordFile]);
+        Assert.Contains("user name is empty", anonymous.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain("user name is empty", known.Error, StringComparison.Ordinal);
         Assert.Equal(RegistryFailure.Denied, await FailureAsync(good with { PasswordFile = null, Password = "no" }));
         Assert.Equal(RegistryFailure.Denied, await FailureAsync(good with { Cluster = "other" }));
         Assert.Equal(RegistryFailure.Denied, await FailureAsync(good with { User = null, PasswordFile = null }));
+    }
+
+    [Fact]
+    public async Task The_command_has_flags_for_an_etcd_with_mutual_tls()
+    {
+        string ca = MakeAuthority("ca", out var authority);
+        var server = MakeLeaf(authority, "server");
+        var client = MakeLeaf(authority, "client");
+        await using var etcd = await EtcdProcess.StartAsync("--cert-file", server.Certificate, "--key-file", server.Key,
+            "--trusted-ca-file", ca, "--client-cert-auth");
+        string[] access = ["--cluster", "t", "--etcd-ca", ca, "--etcd-cert", client.Certificate, "--etcd-key",
+            client.Key];
+        await using var node = await ServeProcess.StartAsync("n1", ["--etcd-endpoints", etcd.Endpoint,
+            "--segments", "64MiB,hugePages=false,preTouch=false", "--runtime-directory", _directory, .. access]);
+        string value = Write("value", "some bytes");
+        string[] mesh = ["--etcd", etcd.Endpoint, .. access];
+        await MeshCommandLine.OutputAsync(["put", "k", value, .. mesh]);
+        Assert.Equal("some bytes", await MeshCommandLine.OutputAsync(["get", "k", .. mesh]));
+        var refused = await MeshCommandLine.RunAsync(["get", "k", "--etcd", etcd.Endpoint, "--cluster", "t"]);
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Single(refused.ErrorLines);
     }
 
     [Fact]

@@ -99,7 +99,7 @@ internal sealed record Hello : IWireMessage<Hello>
         if (other.WireMin > self.WireMax || other.WireMax < self.WireMin)
             reason = $"speaks wire versions {other.WireMin} to {other.WireMax}, we {self.WireMin} to {self.WireMax}";
         else if (other.Cluster != self.Cluster)
-            reason = $"is of cluster '{other.Cluster}', we are of '{self.Cluster}'";
+            reason = $"asks for cluster '{other.Cluster}', this is cluster '{self.Cluster}'";
         else if (other.WantedNode.Length > 0 && other.WantedNode != self.NodeId)
             reason = $"wants node '{other.WantedNode}', we are '{self.NodeId}'";
         else if (!Enum.IsDefined(other.Lane))

@@ -13,6 +13,9 @@ namespace Mooncake.Mesh.Control;
 /// </summary>
 internal sealed class Outbox
 {
+    /// <summary>Frames that wait: a call or answer for each that may be open, either way, and a few.</summary>
+    public const int MostWaiting = (2 * Wire.MaxOpenCalls) + 16;
+
     private const int CoalesceBytes = 128 * 1024;
 
     /// <summary>Sends one poster makes; what is queued beyond that goes on in the background.</summary>
@@ -23,7 +26,7 @@ internal sealed class Outbox
     private readonly CancellationToken _stop;
     private readonly Action _broken;
     private readonly Channel<FrameBuffer> _queue = Channel.CreateBounded<FrameBuffer>(
-        new BoundedChannelOptions((2 * Wire.MaxOpenCalls) + 16) { SingleReader = true });
+        new BoundedChannelOptions(MostWaiting) { SingleReader = true });
 
     private int _sending;
     private int _corked;
@@ -32,7 +35,7 @@ internal sealed class Outbox
     /// <param name="connection">Where the frames go.</param>
     /// <param name="runtime">Clock and scheduler.</param>
     /// <param name="stop">Ends a send that is under way.</param>
-    /// <param name="broken">Told that a send failed.</param>
+    /// <param name="broken">Told that a send failed, or that a frame found no place.</param>
     public Outbox(IPeerConnection connection, MeshRuntime runtime, CancellationToken stop, Action broken)
     {
         _connection = connection;
@@ -44,12 +47,16 @@ internal sealed class Outbox
     /// <summary>Since when one send has been stuck (timestamp of the runtime's clock), or 0.</summary>
     public long SendStarted => Volatile.Read(ref _sendStarted);
 
-    /// <summary>Queues a frame and sends it if nobody is sending; false when the connection has been closed.</summary>
+    /// <summary>
+    /// Queues a frame and sends it if nobody is sending; false when the connection has been closed. It is, when the
+    /// queue is full: the other side takes none of its answers.
+    /// </summary>
     public bool TryPost(FrameBuffer frame)
     {
         if (!_queue.Writer.TryWrite(frame))
         {
             frame.Return();
+            _broken();
             return false;
         }
 

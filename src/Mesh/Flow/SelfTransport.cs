@@ -4,11 +4,16 @@
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Transfer.Shm;
 
 namespace Mooncake.Mesh.Flow;
 
-/// <summary>Between a caller and the node embedded in its own process: one copy, under a pin.</summary>
-internal sealed class SelfTransport(string nodeId, ObjectStore store, ReservationBook book) : ITransport
+/// <summary>
+/// Between a caller and the node embedded in its own process: one copy, under a pin; a large one is shared by two
+/// threads.
+/// </summary>
+internal sealed class SelfTransport(string nodeId, ObjectStore store, ReservationBook book, TimeProvider time)
+    : ITransport
 {
     public string Name => "self";
 
@@ -19,38 +24,53 @@ internal sealed class SelfTransport(string nodeId, ObjectStore store, Reservatio
     public bool CanWrite(in ExtentWrite write) => write.Node.NodeId == nodeId;
 
     public Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
-        CancellationToken cancel) => Task.FromResult(Read(read, destination));
+        CancellationToken cancel) =>
+        Task.FromResult(Read(read, destination, new CallStop(time, timeout, cancel)));
 
     public Task<TransferOutcome> WriteAsync(ExtentWrite write, NativeRange source, TimeSpan timeout,
-        CancellationToken cancel) => Task.FromResult(Write(write, source));
+        CancellationToken cancel) =>
+        Task.FromResult(Write(write, source, new CallStop(time, timeout, cancel)));
 
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 
-    private unsafe TransferOutcome Read(in ExtentRead read, NativeRange destination)
+    private unsafe TransferOutcome Read(in ExtentRead read, NativeRange destination, in CallStop stop)
     {
         if (!store.TryPin(read.SegmentId, read.Offset, read.Generation, out var pin))
             return TransferOutcome.Stale;
         using (pin)
         {
-            if (read.Length > pin.Length || read.Skip > pin.Length - read.Length || read.Length > destination.Length)
+            if (read.Skip < 0 || read.Length < 0 || read.Length > pin.Length
+                || read.Skip > pin.Length - read.Length || read.Length > destination.Length)
                 return TransferOutcome.Stale;
-            SummedCopy.Run(pin.Pointer + read.Skip, (byte*)destination.Address, read.Length, read.Sums);
-            return TransferOutcome.Done;
+            return Copy((nint)(pin.Pointer + read.Skip), destination.Address, read.Length, read.Sums, stop);
         }
     }
 
-    private unsafe TransferOutcome Write(in ExtentWrite write, NativeRange source)
+    private unsafe TransferOutcome Write(in ExtentWrite write, NativeRange source, in CallStop stop)
     {
         if (book.BeginWrite(write.ReservationId) is not { } reservation)
             return TransferOutcome.Stale;
-        bool fits = source.Length == reservation.Size;
-        if (fits)
-        {
-            ReservedBytes.Fill(reservation, (byte*)source.Address, write.Sums);
+        var outcome = source.Length == reservation.Size ? Fill(reservation, source, write.Sums, stop)
+            : TransferOutcome.Stale;
+        if (outcome == TransferOutcome.Done)
             reservation.Sums = write.Sums;
-        }
-
         book.EndWrite(write.ReservationId);
-        return fits ? TransferOutcome.Done : TransferOutcome.Stale;
+        return outcome;
+    }
+
+    private static unsafe TransferOutcome Fill(Reservation reservation, NativeRange source, SliceSums? sums,
+        in CallStop stop)
+    {
+        if (!reservation.IsScattered)
+            return Copy(source.Address, (nint)reservation.PointerTo(0), source.Length, sums, stop);
+        ReservedBytes.Fill(reservation, (byte*)source.Address, sums);
+        return TransferOutcome.Done;
+    }
+
+    /// <summary>No word to verify afterwards: the pin, or the reservation, holds the bytes in place.</summary>
+    private static TransferOutcome Copy(nint from, nint to, long length, SliceSums? sums, in CallStop stop)
+    {
+        var copy = new ShmCopy(from, to, length, sums, 0, 0);
+        return length < TeamCopy.Least ? copy.Run() : TeamCopy.Run(copy, stop);
     }
 }

@@ -15,7 +15,11 @@ internal static class EtcdErrors
         string detail = failure is RpcException rpc ? rpc.Status.Detail : failure.Message;
         if (Tls(failure) is { } tls)
             return new RegistryException(RegistryFailure.Denied, $"{call}: TLS: {OneLine(tls.Message)}", failure);
-        return new RegistryException(KindOf(failure, detail), $"{call}: {OneLine(detail)}", failure);
+        // Of a connection that cannot be made the library says so and no more; what lies beneath says why.
+        string why = failure is RpcException { StatusCode: StatusCode.Unavailable, Status.DebugException: { } cause }
+            ? cause.GetBaseException().Message
+            : detail;
+        return new RegistryException(KindOf(failure, detail), $"{call}: {OneLine(why)}", failure);
     }
 
     /// <summary>Whether a fresh token may cure the failure: etcd reports a changed user store in two ways.</summary>

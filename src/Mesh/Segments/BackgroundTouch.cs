@@ -7,7 +7,9 @@ namespace Mooncake.Mesh.Segments;
 /// <summary>Takes the memory of a block from the host ahead of use, in chunks, without holding up anybody.</summary>
 internal static class BackgroundTouch
 {
-    private const long Chunk = 64L * 1024 * 1024;
+    // The kernel holds the address space for the length of one call, some milliseconds at this size: until it is done
+    // nothing can be mapped, not even the code that the runtime compiles.
+    private const long Chunk = 4L * 1024 * 1024;
 
     /// <summary>Touches the first <paramref name="length"/> bytes; ends early when the block is disposed.</summary>
     public static Task StartAsync(MemoryBlock block, long length, MeshRuntime runtime, CancellationToken cancel) =>

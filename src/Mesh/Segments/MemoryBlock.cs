@@ -199,7 +199,7 @@ public sealed unsafe class MemoryBlock : IDisposable
     }
 
     /// <summary>
-    /// Touches every page in the background, 64 MiB at a time, so that no put pays for it. Bytes written meanwhile
+    /// Touches every page in the background, 4 MiB at a time, so that no put pays for it. Bytes written meanwhile
     /// are safe. Ends early when the block is disposed; a refusal of the kernel is logged, not thrown.
     /// </summary>
     public Task TouchAsync(MeshRuntime runtime, CancellationToken cancel)
@@ -232,7 +232,7 @@ public sealed unsafe class MemoryBlock : IDisposable
     /// <returns>Whether to go on; if not, the refusal, which is null when the block was disposed.</returns>
     internal bool TouchRange(long from, long length, out string? refusal)
     {
-        // Under the gate, so that no page is touched after it was unmapped; a chunk takes some 50 ms.
+        // Under the gate, so that no page is touched after it was unmapped; a chunk takes some milliseconds.
         lock (_gate)
         {
             refusal = null;

@@ -33,9 +33,6 @@ public sealed unsafe class ObjectStore : IDisposable
     /// <summary>The segments, by id.</summary>
     public IReadOnlyList<Segment> Segments => _segments.All;
 
-    /// <summary>Ends when the segments that asked for it have been touched, or the store is closed.</summary>
-    public Task Touched { get; private set; } = Task.CompletedTask;
-
     /// <summary>How full the store is at this moment.</summary>
     public StoreUsage Usage
     {
@@ -68,9 +65,9 @@ public sealed unsafe class ObjectStore : IDisposable
         }
     }
 
-    /// <summary>Allocates the segments, and starts to touch those that ask for it.</summary>
+    /// <summary>Allocates the segments.</summary>
     /// <param name="options">One entry a segment; none for a node without memory.</param>
-    /// <param name="runtime">Where generation words start, and where memory is touched.</param>
+    /// <param name="runtime">Where generation words start.</param>
     /// <param name="policy">The order of victims, for this store alone; <see cref="ClockEviction"/> by default.</param>
     /// <param name="hardPinRatio">The share of the memory that may be hard-pinned, 0 to 1.</param>
     /// <returns>The store; InvalidArgument or System at "config:segments"; System at "memory".</returns>
@@ -82,11 +79,14 @@ public sealed unsafe class ObjectStore : IDisposable
         MeshResult<SegmentSet> segments = SegmentSet.Create(options, runtime.Random);
         if (segments.Error is { } error)
             return error;
-        var store = new ObjectStore(segments.Value, policy ?? new ClockEviction(), runtime.Time,
+        return new ObjectStore(segments.Value, policy ?? new ClockEviction(), runtime.Time,
             Math.Clamp(hardPinRatio, 0, 1));
-        store.Touched = segments.Value.TouchAsync(runtime, store._closing.Token);
-        return store;
     }
+
+    /// <summary>
+    /// Touches in the background the segments that ask for it; ends when they have been, or the store is closed.
+    /// </summary>
+    public Task TouchAsync(MeshRuntime runtime) => _segments.TouchAsync(runtime, _closing.Token);
 
     /// <summary>Takes an extent to fill. Never evicts.</summary>
     /// <param name="key">The name the object shall have.</param>

@@ -15,11 +15,15 @@ internal static class BenchCommand
             (report, _) => AllocatorBench.RunAsync(report)));
         command.Subcommands.Add(Part(terminal, "directory", "Records: size, speed, pauses.",
             (report, options) => DirectoryBench.RunAsync(report, options)));
-        command.Subcommands.Add(Part(terminal, "memory", "Copies and sums of native memory.",
-            (report, _) => MemoryBench.RunAsync(report)));
+        command.Subcommands.Add(Part(terminal, "memory", "Copies and sums of native memory; the start of 4 GiB.",
+            async (report, options) =>
+            {
+                await MemoryBench.RunAsync(report);
+                await StartBench.RunAsync(report, options);
+            }));
         command.Subcommands.Add(Part(terminal, "transfer", "Large gets and puts, views.",
             (report, options) => TransferBench.RunAsync(report, options)));
-        command.Subcommands.Add(Part(terminal, "store", "Small gets and puts, exists, locate, start.",
+        command.Subcommands.Add(Part(terminal, "store", "Small gets and puts, exists, locate.",
             (report, options) => StoreBench.RunAsync(report, options)));
         command.Subcommands.Add(Part(terminal, "rails", "A large get over two shaped links and over one; needs root.",
             (report, options) => RailsBench.RunAsync(report, options)));

@@ -17,6 +17,9 @@ internal sealed class BenchMesh : IAsyncDisposable
     private readonly List<PeerProcess> _processes = [];
     private readonly string _folder = System.IO.Directory.CreateTempSubdirectory("mesh-bench-").FullName;
 
+    // Another one on the same etcd must not meet the nodes of this one, whose leases outlive them.
+    private readonly string _cluster = $"bench-{Environment.ProcessId}-{RandomSource.System.NextUInt64():x}";
+
     private BenchMesh()
     {
     }
@@ -43,7 +46,7 @@ internal sealed class BenchMesh : IAsyncDisposable
         {
             mesh.Etcd = etcd ?? await mesh.StartEtcdAsync();
             for (int i = 0; i < nodes; i++)
-                await mesh.StartNodeAsync(i, segmentSize, flags);
+                await mesh.AddNodeAsync(i, segmentSize, flags);
             return mesh;
         }
         catch
@@ -66,16 +69,20 @@ internal sealed class BenchMesh : IAsyncDisposable
         return client.Value;
     }
 
-    public ValueTask DisposeAsync()
+    /// <summary>
+    /// A client in this process that looks for the mesh in etcd until a node is there, for at most
+    /// <paramref name="limit"/>.
+    /// </summary>
+    /// <exception cref="MeshException">None was there in time.</exception>
+    internal async Task<MeshClient> FindAsync(TimeSpan limit)
     {
-        for (int i = _processes.Count - 1; i >= 0; i--)
-            _processes[i].Dispose();
-        _processes.Clear();
-        System.IO.Directory.Delete(_folder, recursive: true);
-        return ValueTask.CompletedTask;
+        MeshResult<MeshClient> client = await MeshClient.TryConnectAsync(
+            new MeshClientOptions { Cluster = _cluster, Etcd = Etcd, ConnectTimeout = limit });
+        return client.Value;
     }
 
-    private async Task StartNodeAsync(int number, long segmentSize, string[] flags)
+    /// <summary>Starts one more node, and waits until it says that it serves.</summary>
+    internal async Task AddNodeAsync(int number, long segmentSize, params string[] flags)
     {
         string[] arguments =
         [
@@ -87,6 +94,15 @@ internal sealed class BenchMesh : IAsyncDisposable
         _processes.Add(peer);
         using JsonDocument ready = JsonDocument.Parse(line);
         Endpoints.Add(ready.RootElement.GetProperty("endpoint").GetString()!);
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        for (int i = _processes.Count - 1; i >= 0; i--)
+            _processes[i].Dispose();
+        _processes.Clear();
+        System.IO.Directory.Delete(_folder, recursive: true);
+        return ValueTask.CompletedTask;
     }
 
     private async Task<string> StartEtcdAsync()

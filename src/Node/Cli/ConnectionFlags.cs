@@ -37,10 +37,13 @@ internal sealed class ConnectionFlags
     private readonly Option<string?> _secretFile = Flags.SecretFile();
     private readonly TextOption<TimeSpan> _deadline = Flags.Duration("--deadline", "longest time for a call", "1s");
 
+    private readonly EtcdFlags _etcdAccess;
+
     internal ConnectionFlags(Command command)
     {
         command.Options.Add(_node);
         command.Options.Add(_etcd);
+        _etcdAccess = new EtcdFlags(command);
         command.Options.Add(_cluster);
         command.Options.Add(_rails);
         command.Options.Add(_secretFile);
@@ -70,6 +73,12 @@ internal sealed class ConnectionFlags
                 "name the mesh by --node HOST:PORT, or by --etcd ENDPOINTS --cluster NAME"));
         }
 
+        if (etcd is null && _etcdAccess.Given(parsed) is { } flag)
+        {
+            throw new MeshException(new MeshError(MeshErrorCode.InvalidArgument, "config:etcd",
+                $"{flag} is for --etcd; --node needs no etcd"));
+        }
+
         MeshResult<MeshClient> client = await MeshClient.TryConnectAsync(
             new MeshClientOptions
             {
@@ -77,6 +86,7 @@ internal sealed class ConnectionFlags
                 Nodes = nodes,
                 Etcd = etcd,
                 Rails = ServeSetting.Names(parsed.GetValue(_rails) ?? ""),
+                EtcdAccess = _etcdAccess.Read(parsed, Environment.GetEnvironmentVariable),
                 Secret = Flags.Secret(parsed, _secretFile),
                 Deadline = Deadline(parsed),
             },

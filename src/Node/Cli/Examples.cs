@@ -47,6 +47,11 @@ internal static class Examples
         ],
         "demo" => ["mooncake-mesh demo", "mooncake-mesh demo --etcd 127.0.0.1:2379 --cluster demo --kill 4711"],
         "bench" => ["mooncake-mesh bench store", "mooncake-mesh bench allocator --json"],
+        "allocator" or "directory" or "memory" or "transfer" or "store" =>
+        [
+            $"mooncake-mesh bench {command}",
+            $"mooncake-mesh bench {command} --json --etcd 127.0.0.1:2379",
+        ],
         "trace" => ["mooncake-mesh trace --requests 600 > trace.jsonl"],
         "version" => ["mooncake-mesh version --json"],
         _ =>

@@ -23,10 +23,10 @@ internal static class MeshCommand
         try
         {
             ParseResult parsed = Build(terminal, signals).Parse(args);
-            if (parsed.Errors.Count > 0 && parsed.Action is ParseErrorAction)
+            if (Mistake(args, parsed) is { } mistake)
             {
                 string command = string.Join(' ', Path(parsed.CommandResult.Command, parsed));
-                Complain(terminal, "usage", $"{parsed.Errors[0].Message} (see '{command} --help')");
+                Complain(terminal, "usage", $"{mistake} (see '{command} --help')");
                 return ExitCode.Usage;
             }
 
@@ -76,6 +76,22 @@ internal static class MeshCommand
         HelpOption help = root.Options.OfType<HelpOption>().Single();
         help.Action = new HelpWithExamples((HelpAction)help.Action!);
         return root;
+    }
+
+    /// <summary>What is wrong with the command line, or null.</summary>
+    private static string? Mistake(string[] args, ParseResult parsed)
+    {
+        bool refused = parsed.Errors.Count > 0 && parsed.Action is ParseErrorAction;
+        if (!refused && parsed.Errors.Count > 0)
+            return null;
+        if (refused && parsed.CommandResult.Command.Subcommands.Count > 0)
+            return parsed.UnmatchedTokens is [var word, ..] ? $"'{word}' is no command" : "name a command";
+        // An argument takes whatever stands there, a mistyped flag too.
+        IEnumerable<string> words = parsed.CommandResult.Tokens.Select(token => token.Value)
+            .Concat(parsed.UnmatchedTokens);
+        if (!args.Contains("--") && words.FirstOrDefault(word => word.Length > 1 && word[0] == '-') is { } flag)
+            return $"'{flag}' is no flag here; a name like it goes after --";
+        return refused ? parsed.Errors[0].Message : null;
     }
 
     /// <summary>One line for a failure.</summary>

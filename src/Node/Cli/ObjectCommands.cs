@@ -66,8 +66,8 @@ internal static class ObjectCommands
                 terminal.WriteLine((outcome.Existed, outcome.Replicas) switch
                 {
                     (true, 0) => $"{parsed.GetValue(key)} existed, kept",
-                    (true, _) => $"{parsed.GetValue(key)} existed, {outcome.Replicas} copies added",
-                    _ => $"{parsed.GetValue(key)} stored, {value.Length} bytes, {outcome.Replicas} copies",
+                    (true, _) => $"{parsed.GetValue(key)} existed, {Copies(outcome.Replicas)} added",
+                    _ => $"{parsed.GetValue(key)} stored, {value.Length} bytes, {Copies(outcome.Replicas)}",
                 });
             }
 
@@ -91,7 +91,14 @@ internal static class ObjectCommands
         {
             await using MeshClient client = await connection.ConnectAsync(parsed, cancel);
             var options = new GetOptions { Deadline = connection.GivenDeadline(parsed) };
-            byte[] value = (await client.TryGetAsync(new MeshKey(parsed.GetValue(key)!), options, cancel)).Value;
+            MeshResult<byte[]> got = await client.TryGetAsync(new MeshKey(parsed.GetValue(key)!), options, cancel);
+            if (got.Error is { Code: MeshErrorCode.NotFound } missing)
+            {
+                MeshCommand.Complain(terminal, missing.Stage, $"{parsed.GetValue(key)} not found");
+                return ExitCode.NotFound;
+            }
+
+            byte[] value = got.Value;
             string? path = parsed.GetValue(file);
             if (path is not null)
                 await WriteAsync(path, value, cancel);
@@ -121,6 +128,8 @@ internal static class ObjectCommands
         });
         return command;
     }
+
+    private static string Copies(int count) => count == 1 ? "1 copy" : $"{count} copies";
 
     private static Command Exists(Terminal terminal)
     {

@@ -41,6 +41,7 @@ internal static class StatusCommand
                 .SelectMany(member => Flatten(path.Length == 0 ? member.Name : $"{path}.{member.Name}", member.Value)),
             JsonValueKind.Array => element.EnumerateArray()
                 .SelectMany((item, index) => Flatten($"{path}[{index}]", item)),
+            JsonValueKind.True or JsonValueKind.False => [(path, element.GetRawText())],
             _ => [(path, element.ToString())],
         };
 }

@@ -33,7 +33,7 @@ internal sealed class DevMesh : IAsyncDisposable
                 var registry = new EmbeddedRegistry(store, runtime);
                 var options = new MeshNodeOptions
                 {
-                    Cluster = "dev",
+                    Cluster = "default",
                     NodeId = $"dev-{i}",
                     Secret = secret,
                     Segments = [new SegmentOptions { Length = segmentSize }],

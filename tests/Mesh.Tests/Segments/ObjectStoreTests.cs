@@ -256,7 +256,7 @@ public sealed class ObjectStoreTests
     {
         SegmentOptions[] options = [new() { Length = 1 << 20 }, new() { Length = 1, PreTouch = false }];
         using ObjectStore store = ObjectStore.Create(options, Runtime).Value;
-        await store.Touched;
+        await store.TouchAsync(Runtime);
         Assert.Equal((1 << 20) + Granule, store.Usage.Capacity);
     }
 }

@@ -50,6 +50,33 @@ public sealed class MeshCommandTests
     }
 
     [Theory]
+    [InlineData("status")]
+    [InlineData("put")]
+    [InlineData("rm")]
+    [InlineData("replay")]
+    public async Task Help_of_client_commands_has_the_etcd_flags_of_serve(string command)
+    {
+        await _terminal.RunAsync(command, "--help");
+        Assert.All(["--etcd-user", "--etcd-password-file", "--etcd-ca", "--etcd-cert", "--etcd-key"],
+            flag => Assert.Contains($"{flag} <", _terminal.Output));
+    }
+
+    [Theory]
+    [InlineData("--node needs no etcd", "--node", "a:1", "--etcd-user", "u")]
+    [InlineData("needs either a password or a password file", "--etcd", "a:1", "--etcd-user", "u")]
+    [InlineData("a password is given without a user", "--etcd", "a:1", "--etcd-password-file", "/nonexistent/p")]
+    [InlineData("are not https", "--etcd", "http://a:1", "--etcd-ca", "/nonexistent/ca")]
+    [InlineData("both its certificate file and its key file", "--etcd", "https://a:1", "--etcd-cert", "/nonexistent/c")]
+    [InlineData("/nonexistent/ca", "--etcd", "https://a:1", "--etcd-ca", "/nonexistent/ca")]
+    [InlineData("/nonexistent/p", "--etcd", "a:1", "--etcd-user", "u", "--etcd-password-file", "/nonexistent/p")]
+    public async Task Wrong_etcd_flags_say_what_is_wrong(string reason, params string[] flags)
+    {
+        Assert.Equal(ExitCode.Usage, await _terminal.RunAsync(["get", "k", .. flags]));
+        AssertOneLine();
+        Assert.Contains(reason, _terminal.Error);
+    }
+
+    [Theory]
     [InlineData("fly")]
     [InlineData("get")]
     [InlineData("get", "k", "--node")]
@@ -75,6 +102,28 @@ public sealed class MeshCommandTests
         Assert.Empty(_terminal.Output);
         AssertOneLine();
     }
+
+    [Theory]
+    [InlineData("'fly' is no command", "fly")]
+    [InlineData("name a command", "bench")]
+    [InlineData("'nothing' is no command", "bench", "nothing")]
+    [InlineData("'--bogus' is no flag", "ls", "--bogus", "--node", "a:1")]
+    [InlineData("'--bogus' is no flag", "get", "--bogus", "--node", "a:1")]
+    [InlineData("'-x' is no flag", "rm", "k", "-x", "--node", "a:1")]
+    [InlineData("'--nod' is no flag", "get", "k", "--nod", "a:1")]
+    [InlineData("has no port", "get", "k", "--node", "127.0.0.1")]
+    public async Task What_was_mistyped_is_named(string reason, params string[] args)
+    {
+        Assert.Equal(ExitCode.Usage, await _terminal.RunAsync(args));
+        AssertOneLine();
+        Assert.Contains(reason, _terminal.Error);
+    }
+
+    [Theory]
+    [InlineData("get", "--node", "127.0.0.1:1", "--", "--bogus")]
+    [InlineData("put", "k", "-", "--node", "127.0.0.1:1")]
+    public async Task Names_that_look_like_flags_can_be_written(params string[] args) =>
+        Assert.Equal(ExitCode.Refused, await _terminal.RunAsync(args));
 
     [Fact]
     public async Task An_unreachable_mesh_is_one_line_and_exit_code_1()
@@ -114,7 +163,7 @@ public sealed class MeshCommandTests
     public void Json_leaves_have_their_paths()
     {
         using var json = JsonDocument.Parse("""{"a":{"b":[1,{"c":"x"}]},"d":true}""");
-        Assert.Equal([("a.b[0]", "1"), ("a.b[1].c", "x"), ("d", "True")],
+        Assert.Equal([("a.b[0]", "1"), ("a.b[1].c", "x"), ("d", "true")],
             StatusCommand.Flatten("", json.RootElement));
     }
 

@@ -20,9 +20,9 @@ public sealed class ObjectCommandsTests
         Assert.Equal("k/1 stored, 5 bytes, 2 copies\n", await OkAsync("first", "put", "k/1", "--replicas", "2"));
         Assert.Equal("k/1 existed, kept\n", await OkAsync("other", "put", "k/1"));
         Assert.Equal("first", await OkAsync("", "get", "k/1"));
-        Assert.Equal("k/1 stored, 6 bytes, 1 copies\n", await OkAsync("second", "put", "k/1", "--upsert", "--pin",
+        Assert.Equal("k/1 stored, 6 bytes, 1 copy\n", await OkAsync("second", "put", "k/1", "--upsert", "--pin",
             "soft", "--group", "g"));
-        Assert.Equal("k/1 existed, 1 copies added\n", await OkAsync("second", "put", "k/1", "--replicas", "2"));
+        Assert.Equal("k/1 existed, 1 copy added\n", await OkAsync("second", "put", "k/1", "--replicas", "2"));
         Assert.Equal("second", await OkAsync("", "get", "k/1"));
         Assert.Equal("           6 dev-0,dev-1 k/1\n", await OkAsync("", "ls", "k/"));
         Assert.Contains("""{"key":"k/1","size":6,"nodes":["dev-0","dev-1"]}""", await OkAsync("", "ls", "--json"));
@@ -38,14 +38,14 @@ public sealed class ObjectCommandsTests
 
         var terminal = new TestTerminal();
         Assert.Equal(ExitCode.Refused,
-            await terminal.RunAsync("rm", "--regex", "(", "--node", node, "--cluster", "dev"));
+            await terminal.RunAsync("rm", "--regex", "(", "--node", node));
         Assert.Matches(@"^mooncake-mesh: pattern: pattern '\(' is no regular expression", terminal.Error);
 
         async Task<string> OkAsync(string input, params string[] args)
         {
             var terminal = new TestTerminal(Encoding.UTF8.GetBytes(input));
             int code = await terminal.RunAsync(
-                [.. args, "--node", node, "--cluster", "dev", "--deadline", "20s"]);
+                [.. args, "--node", node, "--deadline", "20s"]);
             Assert.True(code == ExitCode.Ok, $"{string.Join(' ', args)}: {terminal.Error}");
             return terminal.Output;
         }

@@ -170,7 +170,7 @@ internal sealed class ShmTransport : ITransport
 
         if (copy.Length <= SoleInlineLimit && Interlocked.Exchange(ref _soleInline, 1) == 0)
         {
-            var outcome = TeamCopy.Run(copy, new CallStop(_time, _time.GetTimestamp(), timeout, cancel));
+            var outcome = TeamCopy.Run(copy, new CallStop(_time, timeout, cancel));
             Volatile.Write(ref _soleInline, 0);
             mapping.Release();
             return Outcomes.Of(outcome);
@@ -303,14 +303,6 @@ internal sealed class ShmTransport : ITransport
 
     private bool IsPausing(Peer peer) =>
         peer.Mapping is null && peer.Pause > TimeSpan.Zero && _time.GetElapsedTime(peer.FailedAt) < peer.Pause;
-
-    private readonly struct CallStop(TimeProvider time, long start, TimeSpan timeout, CancellationToken cancel)
-        : IStopSign
-    {
-        public TransferOutcome Outcome => cancel.IsCancellationRequested || time.GetElapsedTime(start) >= timeout
-            ? TransferOutcome.Late
-            : TransferOutcome.Done;
-    }
 
     private sealed class Peer
     {

@@ -10,6 +10,17 @@ internal interface IStopSign
     TransferOutcome Outcome { get; }
 }
 
+/// <summary>The stop sign of a call: it ends with its time or its caller.</summary>
+internal readonly struct CallStop(TimeProvider time, TimeSpan timeout, CancellationToken cancel) : IStopSign
+{
+    private readonly long _start = time.GetTimestamp();
+
+    /// <inheritdoc/>
+    public TransferOutcome Outcome => cancel.IsCancellationRequested || time.GetElapsedTime(_start) >= timeout
+        ? TransferOutcome.Late
+        : TransferOutcome.Done;
+}
+
 /// <summary>
 /// A large copy that its thread shares with one of the thread pool: each takes the next piece until none is left. One
 /// core alone does not fill the memory's bandwidth. The helper may come late or never, and touches nothing once the
@@ -31,14 +42,23 @@ internal sealed class TeamCopy(in ShmCopy copy) : IThreadPoolWorkItem
     public static TransferOutcome Run<TStop>(in ShmCopy copy, in TStop stop)
         where TStop : struct, IStopSign
     {
+        if (copy.Length == 0)
+            return copy.Run();
         var team = new TeamCopy(copy);
         if (copy.Length >= Least && Environment.ProcessorCount > 1)
             ThreadPool.UnsafeQueueUserWorkItem(team, preferLocal: false);
+        return team.Run(stop);
+    }
+
+    /// <summary>The part of the thread that wants the copy.</summary>
+    internal TransferOutcome Run<TStop>(in TStop stop)
+        where TStop : struct, IStopSign
+    {
         var outcome = TransferOutcome.Done;
-        while (outcome == TransferOutcome.Done && team.TryPiece())
+        while (outcome == TransferOutcome.Done && TryPiece())
             outcome = stop.Outcome;
-        team.End();
-        return outcome == TransferOutcome.Done ? copy.Verify() : outcome;
+        End();
+        return outcome == TransferOutcome.Done ? _copy.Verify() : outcome;
     }
 
     /// <summary>The helper's part.</summary>
