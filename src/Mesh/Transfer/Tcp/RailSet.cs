@@ -174,7 +174,7 @@ internal sealed class RailSet : IAsyncDisposable
         return best;
     }
 
-    /// <summary>Gives a slice to the rail on which it arrives first; false: that one is full, or all pause.</summary>
+    /// <summary>Gives a slice to the rail on which it arrives first; false: that one is full.</summary>
     private bool Pick(RailRead run, long bytes, out Given given)
     {
         lock (_lock)
@@ -185,17 +185,12 @@ internal sealed class RailSet : IAsyncDisposable
                     _ = ProbeAsync(rail);
             }
 
-            var best = First(_rails, bytes);
-            // Its pause ends by itself: there is nothing left to try first.
-            if (_endpoint.TryBeginProbe())
-                _endpoint.Probed(true);
-            if (best is null && !_endpoint.IsPausing)
-                best = _endpoint;
+            // The endpoint never pauses: there is nothing left to try first, and a slice is tried so many times only.
+            var best = First(_rails, bytes) ?? _endpoint;
             // A full one that is still the first to be done is waited for: a slow one would hold the read up.
-            if (best is not null && run.UnderWay(best) >= _window)
-                best = null;
-            given = best is null ? default : new Given(best, best.Begin(bytes), best.Failures, _time.GetTimestamp());
-            return best is not null;
+            bool full = run.UnderWay(best) >= _window;
+            given = full ? default : new Given(best, best.Begin(bytes), best.Failures, _time.GetTimestamp());
+            return !full;
         }
     }
 
@@ -203,10 +198,10 @@ internal sealed class RailSet : IAsyncDisposable
     {
         var (index, lastTry) = run.Give(given.Rail);
         var job = run.JobOf(index, out var sums);
-        started = given with { Index = index, Sums = sums };
-        return given.Rail.Queue.TryAdd(job)
-            ? job.EndAsync(PatienceWith(given, run.Left, lastTry), _time, cancel)
-            : Outcomes.Unreachable;
+        var left = run.Left;
+        var patience = PatienceWith(given, left, lastTry);
+        started = given with { Index = index, Sums = sums, HasAllTime = patience == left };
+        return given.Rail.Queue.TryAdd(job) ? job.EndAsync(patience, _time, cancel) : Outcomes.Unreachable;
     }
 
     /// <summary>
@@ -215,7 +210,7 @@ internal sealed class RailSet : IAsyncDisposable
     /// </summary>
     private TimeSpan PatienceWith(in Given given, TimeSpan left, bool lastTry)
     {
-        if (lastTry || given.Rail == _endpoint)
+        if (lastTry || given.Rail == _endpoint || left <= Slack)
             return left;
         if (given.Rail.Speed <= 0)
             return left / 2;
@@ -227,15 +222,20 @@ internal sealed class RailSet : IAsyncDisposable
     {
         var rail = given.Rail;
         long bytes = run.LengthOf(given.Index);
-        // A slice that ran out of patience, while the read has time: its rail has failed.
-        if (outcome == TransferOutcome.Late && run.Left > TimeSpan.Zero && !cancel.IsCancellationRequested)
-            outcome = TransferOutcome.Unreachable;
+        // A read that ends breaks the connections under its slices, and one in a hurry gives them little time: neither
+        // says anything about the rail.
+        bool over = run.Left <= TimeSpan.Zero || cancel.IsCancellationRequested
+            || (outcome == TransferOutcome.Late && given.HasAllTime);
+        bool failed = !over && (outcome == TransferOutcome.Unreachable
+            || (outcome == TransferOutcome.Late && _time.GetElapsedTime(given.Since) >= Slack));
+        if (outcome is TransferOutcome.Late or TransferOutcome.Unreachable)
+            outcome = over ? TransferOutcome.Late : TransferOutcome.Unreachable;
         bool pauses = false;
         lock (_lock)
         {
             if (outcome == TransferOutcome.Done)
                 rail.Arrived(bytes, given.Ahead, _time.GetElapsedTime(given.Since));
-            else if (outcome == TransferOutcome.Unreachable)
+            else if (failed && rail != _endpoint)
                 pauses = rail.Failed(bytes, given.Failures);
             else
                 rail.End(bytes);
@@ -271,5 +271,5 @@ internal sealed class RailSet : IAsyncDisposable
 
     /// <summary>A slice that was given to a rail.</summary>
     private readonly record struct Given(Rail Rail, long Ahead, int Failures, long Since, int Index = 0,
-        SliceSums? Sums = null);
+        SliceSums? Sums = null, bool HasAllTime = false);
 }
