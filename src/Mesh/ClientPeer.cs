@@ -269,9 +269,11 @@ internal sealed class ClientPeer : IAsyncDisposable
             if (!followed && turn % Math.Max(1, view.Members.Count) == 0
                 && await BootstrapAsync(_stop.Token) is { } error)
                 _log.LogWarning("no_node_reachable reason={Reason}", error.Message);
+            // A mesh that starts has members before any of them serves: nobody wants to wait a second for the first.
+            bool serves = Volatile.Read(ref _view).Owner(0, 0) is not null;
             try
             {
-                await _runtime.Delay(followed ? FollowInterval : RetryInterval, _stop.Token);
+                await _runtime.Delay(followed && serves ? FollowInterval : RetryInterval, _stop.Token);
             }
             catch (OperationCanceledException)
             {

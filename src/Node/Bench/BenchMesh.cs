@@ -17,15 +17,12 @@ internal sealed class BenchMesh : IAsyncDisposable
     private readonly List<PeerProcess> _processes = [];
     private readonly string _folder = System.IO.Directory.CreateTempSubdirectory("mesh-bench-").FullName;
 
-    // Another one on the same etcd must not meet the nodes of this one, whose leases outlive them.
-    private readonly string _cluster = $"bench-{Environment.ProcessId}-{RandomSource.System.NextUInt64():x}";
-
     private BenchMesh()
     {
     }
 
     /// <summary>Name of the mesh.</summary>
-    internal string Cluster { get; } = $"bench-{Environment.ProcessId}";
+    internal string Cluster { get; } = $"bench-{Environment.ProcessId}-{RandomSource.System.NextUInt64():x}";
 
     /// <summary>Endpoints of etcd.</summary>
     internal string Etcd { get; private set; } = "";
@@ -77,7 +74,7 @@ internal sealed class BenchMesh : IAsyncDisposable
     internal async Task<MeshClient> FindAsync(TimeSpan limit)
     {
         MeshResult<MeshClient> client = await MeshClient.TryConnectAsync(
-            new MeshClientOptions { Cluster = _cluster, Etcd = Etcd, ConnectTimeout = limit });
+            new MeshClientOptions { Cluster = Cluster, Etcd = Etcd, ConnectTimeout = limit });
         return client.Value;
     }
 
