@@ -25,10 +25,10 @@ public sealed class ObjectLocations
     public bool IsPresent(int index) => _located.IsAnswered(index) && _located.IsPresent(index);
 
     /// <summary>Size of the object in bytes; 0 when there is none.</summary>
-    public long SizeOf(int index) => _located.RecordOf(index)?.Size ?? 0;
+    public long SizeOf(int index) => _located.ShapeOf(index).Size;
 
     /// <summary>Copies of the object; 0 when there is none.</summary>
-    public int CopiesOf(int index) => _located.RecordOf(index)?.Replicas.Length ?? 0;
+    public int CopiesOf(int index) => _located.ShapeOf(index).Copies;
 
     /// <summary>Ids of the nodes that hold a copy.</summary>
     public IReadOnlyList<string> NodesOf(int index)

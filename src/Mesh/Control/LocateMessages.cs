@@ -51,6 +51,11 @@ internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
 {
     private readonly byte[] _codes;
     private ObjectRecord?[] _records = [];
+
+    // Records as they came, one after the other, and where each begins (from 1; 0: none): a batch of a thousand is two
+    // arrays, not two thousand objects, of which most callers look at one field.
+    private byte[] _bytes = [];
+    private int[] _places = [];
     private ReadOnlyMemory<byte>[] _values = [];
 
     /// <summary>An answer to fill in by <see cref="Set"/>.</summary>
@@ -69,7 +74,20 @@ internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
     public OwnerCode CodeOf(int index) => (OwnerCode)_codes[index];
 
     /// <summary>The record of a Yes; null when codes alone were asked for.</summary>
-    public ObjectRecord? RecordOf(int index) => _records.Length > 0 ? _records[index] : null;
+    public ObjectRecord? RecordOf(int index)
+    {
+        var bytes = BytesOf(index);
+        return bytes.IsEmpty ? _records.Length > 0 ? _records[index] : null : RecordBlob.Decode(bytes);
+    }
+
+    /// <summary>Size of the object in bytes, and its copies; none without a record.</summary>
+    public (long Size, int Copies) ShapeOf(int index)
+    {
+        var bytes = BytesOf(index);
+        if (!bytes.IsEmpty)
+            return (RecordBlob.SizeOf(bytes), RecordBlob.CopiesOf(bytes));
+        return RecordOf(index) is { } record ? (record.Size, record.Replicas.Length) : default;
+    }
 
     /// <summary>The value itself, if it came along.</summary>
     public ReadOnlyMemory<byte> ValueOf(int index) => _values.Length > 0 ? _values[index] : default;
@@ -124,6 +142,7 @@ internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
         int fields = Wire.Enter(ref reader, 4);
         var view = Wire.ReadView(ref reader);
         var answer = new LocateAnswer(view, Wire.ReadCount(ref reader, Wire.MaxBatch));
+        int end = 0;
         for (int i = 0; i < answer.Count; i++)
         {
             var type = reader.NextMessagePackType;
@@ -135,18 +154,39 @@ internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
 
             if (type == MessagePackType.Binary)
             {
-                answer.Set(i, OwnerCode.Yes, RecordBlob.Read(ref reader));
+                answer.Keep(i, RecordBlob.ReadBytes(ref reader), ref end);
                 continue;
             }
 
             int inner = Wire.Enter(ref reader, 2);
-            var record = RecordBlob.Read(ref reader);
+            answer.Keep(i, RecordBlob.ReadBytes(ref reader), ref end);
             var value = reader.TryReadNil() ? default : Wire.ReadBytes(ref reader, Wire.MaxInline).AsMemory();
             Wire.Leave(ref reader, inner, 2);
-            answer.Set(i, OwnerCode.Yes, record, value);
+            answer.Set(i, OwnerCode.Yes, null, value);
         }
 
         Wire.Leave(ref reader, fields, 4);
         return answer;
+    }
+
+    /// <summary>From the record's first byte on: it says itself how long it is.</summary>
+    private ReadOnlySpan<byte> BytesOf(int index) =>
+        _places.Length == 0 || _places[index] == 0 ? [] : _bytes.AsSpan(_places[index] - 1);
+
+    /// <summary>Keeps a record that came from another node.</summary>
+    private void Keep(int index, ReadOnlySpan<byte> record, ref int end)
+    {
+        if (_places.Length == 0)
+        {
+            _places = new int[Count];
+            _bytes = new byte[Count * RecordBlob.BytesOf(1)];
+        }
+
+        if (end + record.Length > _bytes.Length)
+            Array.Resize(ref _bytes, Math.Max(end + record.Length, 2 * _bytes.Length));
+        record.CopyTo(_bytes.AsSpan(end));
+        _codes[index] = (byte)OwnerCode.Yes;
+        _places[index] = end + 1;
+        end += record.Length;
     }
 }

@@ -67,18 +67,33 @@ internal static class RecordBlob
 
     /// <summary>Reads a record.</summary>
     /// <exception cref="WireException">It is none.</exception>
-    public static ObjectRecord Read(ref MessagePackReader reader)
+    public static ObjectRecord Read(ref MessagePackReader reader) => Decode(ReadBytes(ref reader));
+
+    /// <summary>The bytes of a record, which <see cref="Decode"/> will accept; valid as long as the frame.</summary>
+    /// <exception cref="WireException">They are no record.</exception>
+    public static ReadOnlySpan<byte> ReadBytes(ref MessagePackReader reader)
     {
         var bytes = Wire.ReadView(ref reader, MaxBytes);
         if (bytes.Length < HeadBytes)
             throw new WireException($"a record of {bytes.Length} bytes; the least is {HeadBytes}");
-        int count = BinaryPrimitives.ReadUInt16LittleEndian(bytes[48..]);
-        long size = BinaryPrimitives.ReadInt64LittleEndian(bytes[32..]);
-        if (count > Wire.MaxReplicas || bytes.Length < BytesOf(count) || size < 0)
-            throw new WireException($"a record of {bytes.Length} bytes with {count} replicas and size {size}");
-        var replicas = new Replica[count];
+        int count = CopiesOf(bytes);
+        if (count > Wire.MaxReplicas || bytes.Length < BytesOf(count) || SizeOf(bytes) < 0)
+            throw new WireException($"a record of {bytes.Length} bytes with {count} replicas and size {SizeOf(bytes)}");
+        return bytes[..BytesOf(count)];
+    }
+
+    /// <summary>Size of the object, in bytes.</summary>
+    public static long SizeOf(ReadOnlySpan<byte> bytes) => BinaryPrimitives.ReadInt64LittleEndian(bytes[32..]);
+
+    /// <summary>Its replicas.</summary>
+    public static int CopiesOf(ReadOnlySpan<byte> bytes) => BinaryPrimitives.ReadUInt16LittleEndian(bytes[48..]);
+
+    /// <summary>The record that <see cref="ReadBytes"/> has found.</summary>
+    public static ObjectRecord Decode(ReadOnlySpan<byte> bytes)
+    {
+        var replicas = new Replica[CopiesOf(bytes)];
         var rest = bytes[HeadBytes..];
-        for (int i = 0; i < count; i++, rest = rest[ReplicaBytes..])
+        for (int i = 0; i < replicas.Length; i++, rest = rest[ReplicaBytes..])
         {
             replicas[i] = new Replica(BinaryPrimitives.ReadUInt64LittleEndian(rest),
                 BinaryPrimitives.ReadInt32LittleEndian(rest[24..]), BinaryPrimitives.ReadInt64LittleEndian(rest[8..]),
@@ -91,7 +106,7 @@ internal static class RecordBlob
                 BinaryPrimitives.ReadInt64LittleEndian(bytes[8..]),
                 BinaryPrimitives.ReadInt64LittleEndian(bytes[16..])),
             ObjectId = BinaryPrimitives.ReadUInt64LittleEndian(bytes[24..]),
-            Size = size,
+            Size = SizeOf(bytes),
             Checksum = BinaryPrimitives.ReadUInt64LittleEndian(bytes[40..]),
             Removed = (BinaryPrimitives.ReadUInt16LittleEndian(bytes[50..]) & Removed) != 0,
             Replicas = replicas,

@@ -19,8 +19,9 @@ internal sealed class Located(int count, TimeSpan limit)
 {
     private const byte Open = byte.MaxValue;
     private readonly byte[] _codes = NewCodes(count);
-    private ObjectRecord?[] _records = [];
-    private ReadOnlyMemory<byte>[] _values = [];
+    private readonly int[] _places = new int[count];
+    private LocateAnswer?[] _answers = [];
+    private LocateAnswer? _answer;
     private bool _cancelled;
     private bool _ended;
 
@@ -31,10 +32,13 @@ internal sealed class Located(int count, TimeSpan limit)
     public bool IsPresent(int index) => _codes[index] == (byte)OwnerCode.Yes;
 
     /// <summary>The record of a key that is there; null when codes alone were asked for.</summary>
-    public ObjectRecord? RecordOf(int index) => _records.Length > 0 ? _records[index] : null;
+    public ObjectRecord? RecordOf(int index) => AnswerOf(index)?.RecordOf(_places[index]);
+
+    /// <summary>Size of the object in bytes, and its copies; none without a record.</summary>
+    public (long Size, int Copies) ShapeOf(int index) => AnswerOf(index)?.ShapeOf(_places[index]) ?? default;
 
     /// <summary>The value, if it came along.</summary>
-    public ReadOnlyMemory<byte> ValueOf(int index) => _values.Length > 0 ? _values[index] : default;
+    public ReadOnlyMemory<byte> ValueOf(int index) => AnswerOf(index)?.ValueOf(_places[index]) ?? default;
 
     /// <summary>Why a key has no answer; null when it has one.</summary>
     public MeshError? ErrorOf(int index)
@@ -55,12 +59,24 @@ internal sealed class Located(int count, TimeSpan limit)
             // An answer that comes after the end must not change what is being handed out.
             if (_ended)
                 return;
+            if (_answer is not null && _answers.Length == 0)
+            {
+                // The second one: from now on each key says whose answer it has.
+                _answers = new LocateAnswer?[_codes.Length];
+                _answers.AsSpan().Fill(_answer);
+            }
+
+            _answer ??= answer;
             for (int i = 0; i < answer.Count; i++)
             {
                 var code = answer.CodeOf(i);
                 int at = positions[i];
-                if (code is OwnerCode.Yes or OwnerCode.Absent && _codes[at] != (byte)OwnerCode.Yes)
-                    Set(at, code, answer.RecordOf(i), answer.ValueOf(i));
+                if (code is not (OwnerCode.Yes or OwnerCode.Absent) || _codes[at] == (byte)OwnerCode.Yes)
+                    continue;
+                _places[at] = i;
+                if (_answers.Length > 0)
+                    _answers[at] = answer;
+                Volatile.Write(ref _codes[at], (byte)code);
             }
         }
     }
@@ -84,22 +100,10 @@ internal sealed class Located(int count, TimeSpan limit)
         return codes;
     }
 
-    private void Set(int at, OwnerCode code, ObjectRecord? record, ReadOnlyMemory<byte> value)
+    private LocateAnswer? AnswerOf(int index)
     {
-        if (record is not null)
-        {
-            if (_records.Length == 0)
-                _records = new ObjectRecord?[_codes.Length];
-            _records[at] = record;
-        }
-
-        if (!value.IsEmpty)
-        {
-            if (_values.Length == 0)
-                _values = new ReadOnlyMemory<byte>[_codes.Length];
-            _values[at] = value;
-        }
-
-        Volatile.Write(ref _codes[at], (byte)code);
+        if (_codes[index] != (byte)OwnerCode.Yes)
+            return null;
+        return _answers.Length > 0 ? _answers[index] : _answer;
     }
 }

@@ -15,6 +15,7 @@ internal static class BatchBench
     private const int InFlight = 8;
     private const int BatchesARound = 4096;
     private const int Rounds = 9;
+    private const int ValueBytes = 64;
 
     internal static async Task RunAsync(BenchReport report, BenchOptions options)
     {
@@ -39,7 +40,7 @@ internal static class BatchBench
                 {
                     if (where.ErrorOf(i) is { } error)
                         throw new MeshException(error);
-                    Check(where.IsPresent(i) && where.CopiesOf(i) == 1);
+                    Check(where.IsPresent(i) && where.CopiesOf(i) == 1 && where.SizeOf(i) == ValueBytes);
                 }
             }), "M keys/s"));
         }
@@ -54,7 +55,7 @@ internal static class BatchBench
     private static async Task StoreAsync(BenchReport report, MeshClient client, CancellationToken cancel)
     {
         const int PutBatch = 512;
-        ReadOnlyMemory<byte>[] values = [.. Enumerable.Repeat<ReadOnlyMemory<byte>>(new byte[64], PutBatch)];
+        ReadOnlyMemory<byte>[] values = [.. Enumerable.Repeat<ReadOnlyMemory<byte>>(new byte[ValueBytes], PutBatch)];
         long start = Stopwatch.GetTimestamp();
         for (int i = 0; i < Objects; i += PutBatch)
         {
