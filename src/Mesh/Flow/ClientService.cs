@@ -5,6 +5,7 @@ using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Directory;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
+using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Transfer.Shm;
 
 namespace Mooncake.Mesh.Flow;
@@ -120,8 +121,21 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
         value.CopyTo(new Span<byte>(reservation.PointerTo(0), value.Length));
 
     /// <summary>The sums that were made while the bytes came, or else now.</summary>
-    private static SliceSums SumsOf(Reservation reservation) =>
-        reservation.Sums ??= ReservedBytes.Sum(reservation);
+    private static unsafe SliceSums SumsOf(Reservation reservation)
+    {
+        if (reservation.Sums is null)
+        {
+            var sums = new SliceSums(reservation.Size);
+            ReservedExtents.Each(reservation, sums, (extent, _, part) =>
+            {
+                part!.Take((byte*)extent.Address);
+                return TransferOutcome.Done;
+            });
+            reservation.Sums = sums;
+        }
+
+        return reservation.Sums;
+    }
 
     private async Task<MeshResult<Reservation>> BeginAsync(PutHead head, Deadline deadline, CancellationToken cancel)
     {

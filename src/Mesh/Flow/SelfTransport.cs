@@ -46,25 +46,18 @@ internal sealed class SelfTransport(string nodeId, ObjectStore store, Reservatio
         }
     }
 
-    private unsafe TransferOutcome Write(in ExtentWrite write, NativeRange source, in CallStop stop)
+    private TransferOutcome Write(ExtentWrite write, NativeRange source, CallStop stop)
     {
         if (book.BeginWrite(write.ReservationId) is not { } reservation)
             return TransferOutcome.Stale;
-        var outcome = source.Length == reservation.Size ? Fill(reservation, source, write.Sums, stop)
+        var outcome = source.Length == reservation.Size
+            ? ReservedExtents.Each(reservation, write.Sums, (extent, from, sums) =>
+                Copy(source.Address + (nint)from, extent.Address, extent.Length, sums, stop))
             : TransferOutcome.Stale;
         if (outcome == TransferOutcome.Done)
             reservation.Sums = write.Sums;
         book.EndWrite(write.ReservationId);
         return outcome;
-    }
-
-    private static unsafe TransferOutcome Fill(Reservation reservation, NativeRange source, SliceSums? sums,
-        in CallStop stop)
-    {
-        if (!reservation.IsScattered)
-            return Copy(source.Address, (nint)reservation.PointerTo(0), source.Length, sums, stop);
-        ReservedBytes.Fill(reservation, (byte*)source.Address, sums);
-        return TransferOutcome.Done;
     }
 
     /// <summary>No word to verify afterwards: the pin, or the reservation, holds the bytes in place.</summary>

@@ -11,9 +11,8 @@ namespace Mooncake.Mesh.Segments;
 public sealed unsafe class ExtentPin : IDisposable
 {
     private readonly byte* _pointer;
-    private ObjectStore? _store;
-
     private readonly HeldCell* _held;
+    private ObjectStore? _store;
 
     internal ExtentPin(ObjectStore store, HeldCell* held, in Extent extent, byte* pointer)
     {

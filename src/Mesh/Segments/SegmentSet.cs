@@ -19,10 +19,7 @@ internal sealed class SegmentSet : IDisposable
     {
         _all = all;
         foreach (Segment segment in all)
-        {
             Capacity += segment.Length;
-        }
-
         LargestObject = ScatteredExtents.Largest(all);
     }
 
@@ -138,9 +135,6 @@ internal sealed class SegmentSet : IDisposable
         return true;
     }
 
-    private Extent Named(in Extent extent) =>
-        extent with { Generation = _all[extent.SegmentId].Generations.Advance(extent.Offset) };
-
     /// <summary>The word of an extent becomes a new one: readers see it. Comes before <see cref="Release"/>.</summary>
     public void Invalidate(in Extent extent)
     {
@@ -169,4 +163,7 @@ internal sealed class SegmentSet : IDisposable
         foreach (Segment segment in _all)
             segment.Dispose();
     }
+
+    private Extent Named(in Extent extent) =>
+        extent with { Generation = _all[extent.SegmentId].Generations.Advance(extent.Offset) };
 }

@@ -103,7 +103,7 @@ internal static class DirectoryBench
                 await client.TryPutBatchAsync(keys, values[..keys.Count], null, options.Cancel);
             stored += results.Count(result => result.Succeeded);
             if (Array.Find(results, result => !result.Succeeded).Error is { } error)
-                throw new InvalidOperationException($"a put failed: {error}");
+                throw new MeshException(error);
             keys.Clear();
         }
 

@@ -11,11 +11,11 @@ internal sealed class RailCounters(IReadOnlyList<string> cards)
     public const string Endpoint = "endpoint";
 
     private readonly long[] _read = new long[cards.Count + 1];
-    /// <summary>Our addresses; one more number is that of the endpoint.</summary>
-    public int Cards => cards.Count;
-
     private long _retries;
     private long _pauses;
+
+    /// <summary>Our addresses; one more number is that of the endpoint.</summary>
+    public int Cards => cards.Count;
 
     /// <summary>Slices that failed on one rail and were given to another.</summary>
     public long Retries => Volatile.Read(ref _retries);

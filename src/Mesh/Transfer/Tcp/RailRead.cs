@@ -85,9 +85,7 @@ internal sealed class RailRead
     {
         long from = index * _sliceBytes;
         long length = LengthOf(index);
-        sums = _read.Sums is { } whole
-            ? new SliceSums(whole.ObjectSize, (whole.First * whole.SliceBytes) + from, length)
-            : null;
+        sums = _read.Sums is { } whole ? whole.PartOf((whole.First * whole.SliceBytes) + from, length) : null;
         var request = new DataRequest(DataOperation.Read, _read.SegmentId, 0, _read.Offset, _read.Generation, length,
             _read.Skip + from);
         return new TcpJob(request, new NativeRange(_address + (nint)from, length), sums);
@@ -98,7 +96,8 @@ internal sealed class RailRead
     {
         _underWay[rail.Number]--;
         _arrived++;
-        sums?.Values.CopyTo(_read.Sums!.Values, index * (_sliceBytes / sums.SliceBytes));
+        if (sums is not null)
+            _read.Sums!.Take(sums);
     }
 
     /// <summary>A slice has failed, and nobody touches its memory any more.</summary>

@@ -174,23 +174,11 @@ internal sealed class TcpDataServer : IAsyncDisposable
         return whole && TryReply(socket, request, DataStatus.Done);
     }
 
-    /// <summary>Receives all bytes of a reservation, extent by extent.</summary>
-    private static unsafe bool IsReceived(BlockingSocket socket, Reservation reservation, SliceSums sums)
-    {
-        if (!reservation.IsScattered)
-            return socket.Receive(reservation.PointerTo(0), reservation.Size, sums) == reservation.Size;
-        long at = 0;
-        for (int i = 0; i < reservation.Extents.Count; i++)
-        {
-            var part = sums.PartOf(at, reservation.Extents[i].Length);
-            if (socket.Receive(reservation.PointerTo(i), part.Length, part) != part.Length)
-                return false;
-            sums.Take(part);
-            at += part.Length;
-        }
-
-        return true;
-    }
+    /// <summary>Receives all bytes of a reservation.</summary>
+    private static unsafe bool IsReceived(BlockingSocket socket, Reservation reservation, SliceSums sums) =>
+        ReservedExtents.Each(reservation, sums, (extent, _, part) =>
+            socket.Receive((byte*)extent.Address, extent.Length, part!) == extent.Length
+                ? TransferOutcome.Done : TransferOutcome.Unreachable) == TransferOutcome.Done;
 
     /// <summary>Says no to a write; its bytes are on their way and are thrown away.</summary>
     private static bool Refuse(BlockingSocket socket, in DataRequest request) =>
