@@ -56,7 +56,7 @@ internal static class WireCorpus
             true)),
         Of<MirrorRequest, OwnerAnswers>(new MirrorRequest([new KeyedRecord(Key, Record)])),
         Of<LocateRequest, LocateAnswer>(new LocateRequest([Key, new MeshKey("b")], true, false, 64 * 1024)),
-        Of<RetractRequest, OwnerAnswers>(new RetractRequest(0, [new RetractItem(Key, 6)], true)),
+        Of<RetractRequest, OwnerAnswers>(new RetractRequest(0, [new RetractItem(Key, 6, 7)], true)),
         Of<SlotPullRequest, SlotPage>(new SlotPullRequest(default, 5, new SlotSet([1, 2, 3]), 1ul << 60)),
         Of<OweRequest, Done>(new OweRequest("node-1", 77)),
         Of<SlotStateRequest, SlotStateAnswer>(new SlotStateRequest(View, new SlotSet([0xff]))),

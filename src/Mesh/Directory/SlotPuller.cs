@@ -188,7 +188,8 @@ internal sealed class SlotPuller
         return true;
     }
 
-    private async Task<bool> CollectAsync(MeshView view, NodeRecord member, SlotSet need, CancellationToken cancel)
+    /// <summary>Takes all that a holder has of some slots; false when the view changed or it did not answer.</summary>
+    public async Task<bool> CollectAsync(MeshView view, NodeRecord member, SlotSet need, CancellationToken cancel)
     {
         ulong from = 0;
         do

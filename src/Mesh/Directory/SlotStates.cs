@@ -60,6 +60,12 @@ internal sealed class SlotStates
     /// <summary>Whether everything acknowledged in this slot is known here.</summary>
     public bool IsComplete(int slot) => _state[slot] == (byte)State.Complete;
 
+    /// <summary>Whether a key that is not known here is nowhere (rule A11).</summary>
+    public bool MayDeny(int slot) => IsComplete(slot) && !Returned.Any;
+
+    /// <summary>Holders that are back and have not told what they have.</summary>
+    public ReturnedHolders Returned { get; } = new();
+
     /// <summary>Whether it was so when the slot left us, and nothing was dropped since.</summary>
     public bool IsLost(int slot) => _state[slot] == (byte)State.Lost;
 
@@ -70,6 +76,8 @@ internal sealed class SlotStates
     {
         var places = PlacesIn(next);
         bool otherMesh = previous.Members.Count > 0 && previous.Config.MeshId != next.Config.MeshId;
+        // Before the new view can be seen: whoever denies a key in it has waited for all that it brings back.
+        Returned.Adopt(previous, next);
         bool alone = next.Members.Count == 1 && (previous.Members.Count == 0 || otherMesh);
         lock (_lock)
         {
