@@ -40,45 +40,51 @@ internal readonly struct SlotSet
 /// <summary>What one slot held when it was streamed.</summary>
 internal readonly record struct SlotSummary(int Slot, int Count, ulong Digest);
 
-/// <summary>Rank 1: stream me what you have of these slots, from <paramref name="From"/> on.</summary>
-internal readonly record struct SlotPullRequest(ViewId View, int From, SlotSet Slots)
+/// <summary>
+/// Rank 1: stream me what you have of these slots, from <paramref name="From"/> on, of that one from
+/// <paramref name="Position"/> on.
+/// </summary>
+internal readonly record struct SlotPullRequest(ViewId View, int From, SlotSet Slots, ulong Position = 0)
     : IWireRequest<SlotPullRequest, SlotPage>
 {
     public static MessageType Type => MessageType.SlotPull;
 
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(5);
+        writer.WriteArrayHeader(6);
         Wire.Write(ref writer, View);
         writer.Write(From);
         writer.Write(Slots.Bits.AsSpan());
+        writer.Write(Position);
     }
 
     public static SlotPullRequest Read(ref MessagePackReader reader)
     {
         int count = Wire.Enter(ref reader, 5);
         var request = new SlotPullRequest(Wire.ReadView(ref reader), reader.ReadInt32(),
-            new SlotSet(Wire.ReadBytes(ref reader, SlotSet.MaxBytes)));
-        Wire.Leave(ref reader, count, 5);
+            new SlotSet(Wire.ReadBytes(ref reader, SlotSet.MaxBytes)), count >= 6 ? reader.ReadUInt64() : 0);
+        Wire.Leave(ref reader, count, Math.Min(count, 6));
         return request;
     }
 }
 
 /// <summary>
-/// One page of a stream: everything of the asked slots from the request's From up to, and without,
-/// <paramref name="Through"/>. A slot without a summary holds nothing.
+/// One page of a stream: everything of the asked slots from the request's From and Position up to, and without,
+/// <paramref name="Position"/> in <paramref name="Through"/>. A slot without a summary has nothing in it.
 /// </summary>
 /// <param name="Ready">False: the source is not yet in the asker's view; ask again.</param>
 /// <param name="Through">Where to go on; the slot count when the stream is at its end.</param>
 /// <param name="Complete">Of the asked slots within the page, those the source is complete for.</param>
-/// <param name="Summaries">Count and digest of each slot that holds something.</param>
+/// <param name="Summaries">Count and digest of what the page has of each slot, where that is something.</param>
 /// <param name="Records">Records and tombstones.</param>
+/// <param name="Position">Where within slot Through to go on: 0 unless part of it is in the page.</param>
+/// <param name="Stamp">Equal in two pages: no slot of the source became incomplete in between.</param>
 internal readonly record struct SlotPage(bool Ready, int Through, SlotSet Complete, SlotSummary[] Summaries,
-    KeyedRecord[] Records) : IWireMessage<SlotPage>
+    KeyedRecord[] Records, ulong Position = 0, long Stamp = 0) : IWireMessage<SlotPage>
 {
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(5);
+        writer.WriteArrayHeader(7);
         writer.Write(Ready);
         writer.Write(Through);
         writer.Write(Complete.Bits.AsSpan());
@@ -92,6 +98,8 @@ internal readonly record struct SlotPage(bool Ready, int Through, SlotSet Comple
         }
 
         KeyedRecord.WriteList(ref writer, Records);
+        writer.Write(Position);
+        writer.Write(Stamp);
     }
 
     public static SlotPage Read(ref MessagePackReader reader)
@@ -108,8 +116,9 @@ internal readonly record struct SlotPage(bool Ready, int Through, SlotSet Comple
             Wire.Leave(ref reader, fields, 3);
         }
 
-        var page = new SlotPage(ready, through, complete, summaries, KeyedRecord.ReadList(ref reader));
-        Wire.Leave(ref reader, count, 5);
+        var page = new SlotPage(ready, through, complete, summaries, KeyedRecord.ReadList(ref reader),
+            count >= 6 ? reader.ReadUInt64() : 0, count >= 7 ? reader.ReadInt64() : 0);
+        Wire.Leave(ref reader, count, Math.Min(count, 7));
         return page;
     }
 }

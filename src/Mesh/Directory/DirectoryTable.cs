@@ -213,18 +213,38 @@ internal sealed unsafe class DirectoryTable : IDisposable
         }
     }
 
-    /// <summary>Count and digest of a slot: the sum of the hashes of its (key, version, replica).</summary>
-    public SlotSummary Summarize(int slot)
+    /// <summary>
+    /// Adds the records of a slot from <paramref name="position"/> on, until the page is full. A record's position is
+    /// its hash with the bits reversed: in that order a table that has grown meanwhile goes on where it was, because
+    /// cells are chosen by the hash's low bits. Records of one cell stay together.
+    /// </summary>
+    /// <returns>Whether that was the last part; if not, <paramref name="position"/> is where to go on.</returns>
+    public bool CopyPart(int slot, ref ulong position, SlotPart part)
     {
         ref var head = ref Fresh(slot);
-        ulong digest = 0;
-        for (int cell = 0; cell < head.Capacity; cell++)
+        if (head.Count == 0)
+            return true;
+        int bits = int.Log2(head.Capacity);
+        int mask = head.Capacity - 1;
+        for (ulong step = position >> (64 - bits); step < (ulong)head.Capacity; step++)
         {
-            if (head.Cells[cell] != 0)
-                digest += RecordDigest.Of(new RecordRef(RecordIn(head.Cells[cell])));
+            int home = (int)(BitReversal.Of(step) >> (64 - bits));
+            part.Mark();
+            for (int at = home; head.Cells[at] != 0; at = (at + 1) & mask)
+            {
+                ulong hash = RecordIn(head.Cells[at])->Hash;
+                if (head.HomeOf(hash) == home && BitReversal.Of(hash) >= position)
+                    part.Add(new RecordRef(RecordIn(head.Cells[at])), head.Cleared);
+            }
+
+            if (!part.IsOver)
+                continue;
+            part.CutBack();
+            position = Math.Max(position, step << (64 - bits));
+            return false;
         }
 
-        return new SlotSummary(slot, head.Count, digest);
+        return true;
     }
 
     /// <summary>Drops every record of a slot.</summary>
@@ -334,39 +354,4 @@ internal sealed unsafe class DirectoryTable : IDisposable
         /// <summary>The low bits choose the cell: the top ones are the same in a whole slot.</summary>
         public readonly int HomeOf(ulong hash) => (int)(hash & (ulong)(Capacity - 1));
     }
-}
-
-/// <summary>The fixed part of a record; replicas and key follow.</summary>
-internal struct RecordHead
-{
-    public const byte Marked = 1;
-    public const byte Tombstone = 2;
-
-    public ulong Hash;
-    public long Epoch;
-    public long Revision;
-    public long Counter;
-    public ulong ObjectId;
-    public long Size;
-
-    /// <summary>Of a tombstone: when it was written, in milliseconds of the node's clock.</summary>
-    public ulong Checksum;
-    public int KeyLength;
-    public ushort Replicas;
-    public byte Flags;
-
-    /// <summary>What a record takes, in bytes: head, replicas, key.</summary>
-    public static unsafe int BytesOf(int replicas, int keyLength) =>
-        sizeof(RecordHead) + (replicas * sizeof(ReplicaCell)) + keyLength;
-}
-
-/// <summary>A replica as the table keeps it.</summary>
-internal struct ReplicaCell(in Replica replica)
-{
-    public ulong Incarnation = replica.Incarnation;
-    public long Offset = replica.Offset;
-    public ulong Generation = replica.Generation;
-    public int SegmentId = replica.SegmentId;
-
-    public readonly Replica ToReplica() => new(Incarnation, SegmentId, Offset, Generation);
 }

@@ -27,6 +27,9 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
         ObjectRecord accepted;
         lock (table.LockOf(slot))
         {
+            // A stream of this slot that begins after the view has changed must find what was decided before.
+            if (states.Current != roles)
+                return One(view, OwnerCode.Unsure);
             var version = NextVersion(view, slot, request.Above);
             if (table.TryFind(slot, request.Key, out var present))
             {
@@ -66,6 +69,8 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
             return One(view, OwnerCode.Unsure);
         lock (table.LockOf(slot))
         {
+            if (states.Current != roles)
+                return One(view, OwnerCode.Unsure);
             bool found = table.TryFind(slot, key, out var record);
             if (!found || record.Removed || !record.IsVisible(view))
                 return One(view, states.IsComplete(slot) ? OwnerCode.Absent : OwnerCode.Unsure);

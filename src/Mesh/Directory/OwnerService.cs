@@ -76,11 +76,11 @@ internal sealed class OwnerService : IOwnerCalls
     /// <inheritdoc/>
     public OwnerAnswers Mirror(in MirrorRequest request)
     {
-        var roles = _states.Current;
         var items = new OwnerAnswer[request.Records.Length];
         for (int i = 0; i < items.Length; i++)
             items[i] = Apply(request.Records[i].Key, request.Records[i].Record);
-        return new OwnerAnswers(roles.View.Id, items);
+        // Read last: while it is the view the record was decided in, no stream of the next one can have missed it.
+        return new OwnerAnswers(_states.Current.View.Id, items);
     }
 
     /// <inheritdoc/>

@@ -93,9 +93,11 @@ internal sealed class SlotPuller
     private async Task PullAsync(MeshView view, NodeRecord source, SlotSet set, SlotSet need, CancellationToken cancel)
     {
         int from = 0, notReady = 0;
+        ulong position = 0;
+        Begun? begun = null;
         while (from < _states.Slots && !cancel.IsCancellationRequested)
         {
-            var request = new SlotPullRequest(view.Id, from, set);
+            var request = new SlotPullRequest(view.Id, from, set, position);
             var page = await _calls.PullSlotsAsync(source, request, PageTimeout, cancel);
             if (!page.Succeeded || _states.Current.View.Id != view.Id)
                 return;
@@ -107,14 +109,16 @@ internal sealed class SlotPuller
                 continue;
             }
 
-            if (page.Value.Through <= from)
+            bool goesOn = page.Value.Through > from || (page.Value.Through == from && page.Value.Position > position);
+            if (!goesOn)
                 return;
-            Take(page.Value, from, set, need);
-            from = page.Value.Through;
+            begun = Take(page.Value, from, begun, set, need);
+            (from, position) = (page.Value.Through, page.Value.Position);
         }
     }
 
-    private void Take(in SlotPage page, int from, SlotSet set, SlotSet need)
+    /// <summary>Takes a page; what is known of the slot it ends within, or null.</summary>
+    private Begun? Take(in SlotPage page, int from, Begun? begun, SlotSet set, SlotSet need)
     {
         var received = new Dictionary<int, (int Count, ulong Digest)>();
         foreach (var (key, record) in page.Records)
@@ -133,22 +137,33 @@ internal sealed class SlotPuller
             announced[summary.Slot] = summary;
         for (int slot = from; slot < page.Through; slot++)
         {
-            if (!set.Contains(slot) || !page.Complete.Contains(slot))
+            if (!set.Contains(slot) || !IsWhole(page, slot, begun))
                 continue;
-            var summary = announced.GetValueOrDefault(slot);
-            var (count, digest) = received.GetValueOrDefault(slot);
-            if (count != summary.Count || digest != summary.Digest)
-            {
-                DigestMismatches++;
-                _log.LogWarning("slot_digest_mismatch slot={Slot} expected={Expected} got={Got}", slot, summary.Count,
-                    count);
-                continue;
-            }
-
             _states.SetComplete(slot, _states.PlaceOf(slot));
             need.Remove(slot);
             StreamedSlots++;
         }
+
+        return page.Position == 0 ? null : new Begun(page.Through, page.Stamp, IsWhole(page, page.Through, begun));
+
+        bool IsWhole(in SlotPage page, int slot, Begun? begun)
+        {
+            // Its source was complete all the while, from the first part to this one.
+            if (begun?.Slot == slot && (!begun.Value.Whole || begun.Value.Stamp != page.Stamp))
+                return false;
+            return page.Complete.Contains(slot)
+                && Agrees(slot, announced.GetValueOrDefault(slot), received.GetValueOrDefault(slot));
+        }
+    }
+
+    private bool Agrees(int slot, in SlotSummary announced, in (int Count, ulong Digest) received)
+    {
+        if (received.Count == announced.Count && received.Digest == announced.Digest)
+            return true;
+        DigestMismatches++;
+        _log.LogWarning("slot_digest_mismatch slot={Slot} expected={Expected} got={Got}", slot, announced.Count,
+            received.Count);
+        return false;
     }
 
     /// <summary>Asks every member what it holds of the slots; only if all answer, the slots are complete.</summary>
@@ -196,4 +211,7 @@ internal sealed class SlotPuller
 
         return true;
     }
+
+    /// <summary>A slot of which the parts so far were taken, and whether all of them agreed.</summary>
+    private readonly record struct Begun(int Slot, long Stamp, bool Whole);
 }

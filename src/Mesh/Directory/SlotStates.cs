@@ -19,6 +19,7 @@ internal sealed class SlotStates
     private readonly string _nodeId;
     private readonly byte[] _state;
     private Roles _roles;
+    private long _stamp;
 
     public SlotStates(string nodeId, int slots)
     {
@@ -43,6 +44,12 @@ internal sealed class SlotStates
 
     /// <summary>The view adopted last, and this node's places in it: one consistent pair.</summary>
     public Roles Current => Volatile.Read(ref _roles);
+
+    /// <summary>
+    /// Changes whenever a slot becomes incomplete: what was copied of a slot in two steps is whole only if it is equal
+    /// before both.
+    /// </summary>
+    public long Stamp => Volatile.Read(ref _stamp);
 
     /// <summary>Place of this node in the slot's preference list, or <see cref="NoPlace"/>.</summary>
     public byte PlaceOf(int slot) => Current.PlaceOf(slot);
@@ -78,6 +85,8 @@ internal sealed class SlotStates
                     (State.Lost, true) => State.Incomplete,
                     _ => state,
                 };
+                if (state == State.Incomplete && _state[slot] != (byte)State.Incomplete)
+                    Volatile.Write(ref _stamp, _stamp + 1);
                 _state[slot] = (byte)(alone && owns ? State.Complete : state);
             }
 
@@ -99,7 +108,12 @@ internal sealed class SlotStates
     public void SetIncomplete(int slot)
     {
         lock (_lock)
+        {
+            if (_state[slot] == (byte)State.Incomplete)
+                return;
             _state[slot] = (byte)State.Incomplete;
+            Volatile.Write(ref _stamp, _stamp + 1);
+        }
     }
 
     /// <summary>Counts (primary, backup, complete, incomplete, lost) slots.</summary>

@@ -6,8 +6,9 @@ using Mooncake.Mesh.Membership;
 namespace Mooncake.Mesh.Directory;
 
 /// <summary>
-/// The source's side of slot streaming: pages of whole slots, each with its count and digest taken under the same lock
-/// as its records. A source answers only once it is in the asker's view, so that it no longer decides for the slot.
+/// The source's side of slot streaming: pages of whole slots, or of one part of a large slot, each with its count and
+/// digest taken under the same lock as its records. A source answers only once it is in the asker's view: what it
+/// decides from then on is mirrored to the asker, so a slot may change between two of its parts.
 /// </summary>
 internal sealed class SlotStreamer(DirectoryTable table, SlotStates states)
 {
@@ -16,30 +17,60 @@ internal sealed class SlotStreamer(DirectoryTable table, SlotStates states)
     public SlotPage Pull(in SlotPullRequest request)
     {
         var mine = states.Current.View.Id;
+        // Before the records: a slot that became complete after they were copied was not when they were.
+        long stamp = states.Stamp;
         var complete = new SlotSet(new byte[request.Slots.Bits.Length]);
         if (request.View.IsNewerThan(mine) && request.View.Digest != mine.Digest)
-            return new SlotPage(false, request.From, complete, [], []);
-        var records = new List<KeyedRecord>();
+            return new SlotPage(false, request.From, complete, [], [], request.Position, stamp);
+        var page = new SlotPart();
         var summaries = new List<SlotSummary>();
-        int bytes = 0, seen = 0;
+        int seen = 0;
         int slot = Math.Max(0, request.From);
         int end = Math.Min(request.Slots.Capacity, table.Slots);
-        for (; slot < end && bytes < Wire.BatchBytes && records.Count < Wire.MaxBatch && seen < SlotsPerPage; slot++)
+        ulong position = request.Position;
+        for (; slot < end && !page.IsFull && summaries.Count < Wire.MaxBatch && seen < SlotsPerPage; slot++)
         {
-            if (!request.Slots.Contains(slot))
-                continue;
-            seen++;
-            int before = records.Count;
-            bool fits;
-            lock (table.LockOf(slot))
-                fits = TakeSlot(slot, records, summaries, ref bytes);
-            if (!fits && before > 0)
-                break;
-            if (fits && (states.IsComplete(slot) || states.IsLost(slot)))
-                complete.Add(slot);
+            if (request.Slots.Contains(slot))
+            {
+                seen++;
+                ulong begun = position;
+                bool known = states.IsComplete(slot) || states.IsLost(slot);
+                int before = page.Records.Count;
+                bool ended = CopyPart(slot, ref position, page);
+                var summary = page.Summary(slot);
+                if (!ended && before > 0)
+                {
+                    // Whole slots where they fit: this one begins the next page.
+                    page.Records.RemoveRange(before, page.Records.Count - before);
+                    position = begun;
+                    break;
+                }
+
+                // More records of one hash than a page can carry are never streamed: the holders reconcile them.
+                bool stuck = !ended && summary.Count == 0;
+                if (summary.Count > 0)
+                    summaries.Add(summary);
+                if (known && !stuck)
+                    complete.Add(slot);
+                if (!ended && !stuck)
+                    break;
+            }
+
+            position = 0;
         }
 
-        return new SlotPage(true, slot >= end ? table.Slots : slot, complete, [.. summaries], [.. records]);
+        return slot >= end
+            ? new SlotPage(true, table.Slots, complete, [.. summaries], [.. page.Records], 0, stamp)
+            : new SlotPage(true, slot, complete, [.. summaries], [.. page.Records], position, stamp);
+    }
+
+    private bool CopyPart(int slot, ref ulong position, SlotPart page)
+    {
+        lock (table.LockOf(slot))
+        {
+            page.Begin();
+            return table.CopyPart(slot, ref position, page);
+        }
     }
 
     public SlotStateAnswer State(in SlotStateRequest request)
@@ -57,32 +88,5 @@ internal sealed class SlotStreamer(DirectoryTable table, SlotStates states)
         }
 
         return new SlotStateAnswer(mine, complete);
-    }
-
-    /// <summary>
-    /// Adds a slot whole, or not at all when the page would be over its bounds. A slot of more records than a page can
-    /// carry is never complete from here: its owner reconciles it with the holders instead.
-    /// </summary>
-    private bool TakeSlot(int slot, List<KeyedRecord> records, List<SlotSummary> summaries, ref int bytes)
-    {
-        int count = table.CountOf(slot);
-        if (count == 0)
-            return true;
-        if (count + records.Count > Wire.MaxBatch || summaries.Count >= Wire.MaxBatch)
-            return false;
-        int start = records.Count;
-        table.CopySlot(slot, records);
-        int added = 0;
-        for (int i = start; i < records.Count; i++)
-            added += records[i].WireBytes;
-        if (added + bytes > Wire.MaxFrame - (256 * 1024))
-        {
-            records.RemoveRange(start, records.Count - start);
-            return false;
-        }
-
-        bytes += added;
-        summaries.Add(table.Summarize(slot));
-        return true;
     }
 }

@@ -39,8 +39,9 @@ public sealed class CodecTests
         Back(new OweRequest("node-1", 77));
         Back(new Done(3));
         Back(new OwnerAnswers(View, [new OwnerAnswer(OwnerCode.Kept, Record), new OwnerAnswer(OwnerCode.Absent)]));
-        Back(new SlotPullRequest(View, 5, new SlotSet([1, 2, 3])));
-        Back(new SlotPage(true, 9, new SlotSet([4]), [new SlotSummary(1, 2, 3)], [new KeyedRecord(Key, Record)]));
+        Back(new SlotPullRequest(View, 5, new SlotSet([1, 2, 3]), 1ul << 60));
+        Back(new SlotPage(true, 9, new SlotSet([4]), [new SlotSummary(1, 2, 3)],
+            [new KeyedRecord(Key, Record)], 1ul << 60, 3));
         Back(new SlotStateRequest(View, new SlotSet([0xff])));
         Back(new SlotStateAnswer(View, new SlotSet([])));
     }

@@ -10,6 +10,16 @@ public sealed class SingleThreadScheduler : TaskScheduler
 
     public override int MaximumConcurrencyLevel => 1;
 
+    /// <summary>Whether nothing is ready.</summary>
+    public bool IsIdle
+    {
+        get
+        {
+            lock (_ready)
+                return _ready.Count == 0;
+        }
+    }
+
     /// <summary>Runs all ready work and all that it makes ready.</summary>
     public void Pump()
     {

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Control;
+
+namespace Mooncake.Mesh.Tests.Nodes;
+
+/// <summary>
+/// The network of a <see cref="NodeWorld"/>: byte streams without loss that can be cut per direction. What is sent
+/// into a cut waits and arrives when it is healed, as with TCP; a connection begun in a cut ends by its deadline.
+/// </summary>
+internal sealed class WorldNetwork(TimeProvider time)
+{
+    private readonly Dictionary<string, WorldListener> _listeners = [];
+    private readonly HashSet<(string From, string To)> _cuts = [];
+    private readonly List<WorldConnection> _connections = [];
+    private int _port = 7000;
+
+    /// <summary>The network as one node sees it.</summary>
+    public IPeerNetwork Of(string nodeId) => new Side(this, nodeId);
+
+    /// <summary>Nothing gets from one node to another any more.</summary>
+    public void Cut(string from, string to) => _cuts.Add((from, to));
+
+    /// <summary>Everything does again, and what has waited arrives.</summary>
+    public void Heal()
+    {
+        _cuts.Clear();
+        foreach (var connection in _connections.ToArray())
+            connection.Flush();
+    }
+
+    /// <summary>A process is gone: its port refuses and its connections break.</summary>
+    public void Kill(string nodeId)
+    {
+        foreach (var listener in _listeners.Values.Where(l => l.NodeId == nodeId).ToArray())
+            _listeners.Remove(listener.Endpoint);
+        foreach (var connection in _connections.Where(c => c.Owner == nodeId).ToArray())
+            connection.Abort();
+    }
+
+    private bool IsCut(string from, string to) => _cuts.Contains((from, to));
+
+    private async Task<IPeerConnection> ConnectAsync(string from, string endpoint, CancellationToken cancel)
+    {
+        await Task.Delay(TimeSpan.FromMicroseconds(100), time, cancel);
+        if (!_listeners.TryGetValue(endpoint, out var listener))
+            throw new PeerNetworkException($"{endpoint}: refused");
+        if (IsCut(from, listener.NodeId) || IsCut(listener.NodeId, from))
+            await Task.Delay(Timeout.InfiniteTimeSpan, time, cancel);
+        var near = new WorldConnection(this, from, listener.NodeId);
+        var far = new WorldConnection(this, listener.NodeId, from) { Other = near };
+        near.Other = far;
+        _connections.AddRange([near, far]);
+        listener.Offer(far);
+        return near;
+    }
+
+    private sealed class Side(WorldNetwork network, string nodeId) : IPeerNetwork
+    {
+        public Task<IPeerConnection> ConnectAsync(string endpoint, CancellationToken cancel) =>
+            network.ConnectAsync(nodeId, endpoint, cancel);
+
+        public IPeerListener Listen(string endpoint)
+        {
+            var listener = new WorldListener(network, nodeId, $"127.0.0.1:{++network._port}");
+            network._listeners.Add(listener.Endpoint, listener);
+            return listener;
+        }
+    }
+
+    private sealed class WorldListener(WorldNetwork network, string nodeId, string endpoint) : IPeerListener
+    {
+        private readonly Queue<IPeerConnection> _offered = new();
+        private TaskCompletionSource? _waiting;
+        private bool _closed;
+
+        public string NodeId => nodeId;
+
+        public string Endpoint => endpoint;
+
+        public void Offer(IPeerConnection connection)
+        {
+            _offered.Enqueue(connection);
+            _waiting?.TrySetResult();
+        }
+
+        public async Task<IPeerConnection> AcceptAsync(CancellationToken cancel)
+        {
+            while (_offered.Count == 0)
+            {
+                if (_closed)
+                    throw new PeerNetworkException("closed");
+                var waiting = _waiting = NewWait(cancel);
+                await waiting.Task;
+            }
+
+            return _offered.Dequeue();
+        }
+
+        public ValueTask DisposeAsync()
+        {
+            _closed = true;
+            network._listeners.Remove(endpoint);
+            _waiting?.TrySetResult();
+            return ValueTask.CompletedTask;
+        }
+    }
+
+    private sealed class WorldConnection(WorldNetwork network, string owner, string peer) : IPeerConnection
+    {
+        private readonly Queue<byte[]> _held = new();
+        private readonly Queue<byte[]> _arrived = new();
+        private byte[] _rest = [];
+        private TaskCompletionSource? _waiting;
+        private bool _closed;
+        private bool _ended;
+
+        public WorldConnection? Other { get; set; }
+
+        public string Owner => owner;
+
+        public string RemoteEndpoint => peer;
+
+        public ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancel)
+        {
+            if (_closed)
+                throw new PeerNetworkException("closed");
+            _held.Enqueue(bytes.ToArray());
+            Flush();
+            return ValueTask.CompletedTask;
+        }
+
+        /// <summary>Hands over what has been sent, unless there is a cut.</summary>
+        public void Flush()
+        {
+            if (network.IsCut(owner, peer))
+                return;
+            while (_held.TryDequeue(out byte[]? bytes))
+                Other!._arrived.Enqueue(bytes);
+            Other!._ended |= _closed;
+            Other._waiting?.TrySetResult();
+        }
+
+        public async ValueTask<int> ReceiveAsync(Memory<byte> buffer, CancellationToken cancel)
+        {
+            while (_rest.Length == 0 && !_arrived.TryDequeue(out _rest!))
+            {
+                _rest = [];
+                if (_closed)
+                    throw new PeerNetworkException("closed");
+                if (_ended)
+                    return 0;
+                var waiting = _waiting = NewWait(cancel);
+                await waiting.Task;
+            }
+
+            int taken = Math.Min(buffer.Length, _rest.Length);
+            _rest.AsMemory(0, taken).CopyTo(buffer);
+            _rest = _rest[taken..];
+            return taken;
+        }
+
+        public void Abort()
+        {
+            if (_closed)
+                return;
+            _closed = true;
+            _waiting?.TrySetResult();
+            Flush();
+            if (Other!._closed)
+                network._connections.RemoveAll(c => c == this || c == Other);
+        }
+
+        public ValueTask DisposeAsync()
+        {
+            Abort();
+            return ValueTask.CompletedTask;
+        }
+    }
+
+    private static TaskCompletionSource NewWait(CancellationToken cancel)
+    {
+        var waiting = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        cancel.UnsafeRegister(state => ((TaskCompletionSource)state!).TrySetCanceled(cancel), waiting);
+        return waiting;
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+namespace Mooncake.Mesh.Tests.Shared;
+
+/// <summary>What a call asked for.</summary>
+public enum CallKind
+{
+    /// <summary>A put that leaves what the key has.</summary>
+    Put,
+
+    /// <summary>A put that takes the place of what the key has.</summary>
+    Upsert,
+
+    /// <summary>A read of the value; a view too, at its end.</summary>
+    Get,
+
+    /// <summary>Whether the key has an object.</summary>
+    Exists,
+
+    /// <summary>A removal.</summary>
+    Remove,
+}
+
+/// <summary>How a call ended.</summary>
+public enum CallOutcome
+{
+    /// <summary>Put: stored. Get: read. Exists, remove: it was there.</summary>
+    Done,
+
+    /// <summary>Of a put: the key had an object, which stays.</summary>
+    Existed,
+
+    /// <summary>Of a get, exists, remove: the mesh says that there is no such object.</summary>
+    NotFound,
+
+    /// <summary>It failed, and may have had its effect: a deadline, a lost connection.</summary>
+    Unknown,
+
+    /// <summary>It failed for certain: no space, bad input.</summary>
+    Refused,
+}
+
+/// <summary>One call of one client, as the client saw it. Times are microseconds from the start of the run.</summary>
+public sealed record CallRecord
+{
+    /// <summary>Value identity of bytes that no put wrote as they are.</summary>
+    public const ulong Torn = ulong.MaxValue;
+
+    /// <summary>Which client; one client makes one call at a time, or says so with an id for each.</summary>
+    public required int Client { get; init; }
+
+    /// <summary>When it was made.</summary>
+    public required long Start { get; init; }
+
+    /// <summary>When it returned.</summary>
+    public required long End { get; init; }
+
+    /// <summary>Longest time it may take, in microseconds.</summary>
+    public required long Limit { get; init; }
+
+    /// <summary>What was asked for.</summary>
+    public required CallKind Kind { get; init; }
+
+    /// <summary>The key.</summary>
+    public required string Key { get; init; }
+
+    /// <summary>How it ended.</summary>
+    public required CallOutcome Outcome { get; init; }
+
+    /// <summary>Which value was written or read: unique for each put; 0: none.</summary>
+    public ulong Value { get; init; }
+
+    /// <summary>Of a put that is done: the version that the mesh gave it; none: not known.</summary>
+    public RecordVersion Version { get; init; }
+
+    /// <summary>
+    /// Of a get or exists that found nothing: whether somebody who could see it all knows that a node which the caller
+    /// could reach held the value of an acknowledged put from before the start until after the end of the call.
+    /// </summary>
+    public bool HeldThroughout { get; init; }
+
+    /// <summary>Whether bytes of the caller's buffer changed after the call had returned.</summary>
+    public bool ChangedAfterReturn { get; init; }
+
+    /// <summary>One line, for a log.</summary>
+    public override string ToString() =>
+        $"{Start,11} {End,11} client {Client} {Kind} {Key} {Outcome} value {Value:x} version {Version}";
+}

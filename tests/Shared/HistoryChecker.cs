@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.Runtime.InteropServices;
+
+namespace Mooncake.Mesh.Tests.Shared;
+
+/// <summary>A rule that a history breaks, and where.</summary>
+/// <param name="Rule">Name of the invariant.</param>
+/// <param name="Text">The calls or observations that break it.</param>
+public sealed record Violation(string Rule, string Text)
+{
+    /// <inheritdoc/>
+    public override string ToString() => $"{Rule}: {Text}";
+}
+
+/// <summary>
+/// Holds the calls of a run, simulated or of real processes, against what callers may rely on. It needs no order of the
+/// calls but their times, and says nothing of calls whose end is unknown.
+/// </summary>
+public static class HistoryChecker
+{
+    /// <summary>Every byte returned belongs to one value that some put of that key wrote.</summary>
+    public const string Bytes = "bytes of one put";
+
+    /// <summary>One version never names two values.</summary>
+    public const string OneValue = "one value a version";
+
+    /// <summary>A client's reads of a key do not go back behind what it has seen or written.</summary>
+    public const string Order = "reads do not go back";
+
+    /// <summary>An acknowledged value is found while a holder lives.</summary>
+    public const string Found = "an acknowledged put is found";
+
+    /// <summary>Every call ends by its deadline.</summary>
+    public const string Deadline = "calls end by their deadline";
+
+    /// <summary>No byte of a caller's buffer changes after the call has returned.</summary>
+    public const string Buffers = "buffers rest after the return";
+
+    /// <summary>Every rule that <paramref name="calls"/> break.</summary>
+    /// <param name="calls">In any order.</param>
+    /// <param name="slack">How much later than its deadline a call may be seen to return, in microseconds.</param>
+    public static List<Violation> Check(IReadOnlyList<CallRecord> calls, long slack)
+    {
+        ArgumentNullException.ThrowIfNull(calls);
+        var violations = new List<Violation>();
+        var writes = new Dictionary<ulong, CallRecord>();
+        foreach (var call in calls.Where(IsWrite))
+        {
+            if (!writes.TryAdd(call.Value, call))
+                throw new ArgumentException($"two puts write value {call.Value:x}", nameof(calls));
+        }
+
+        CheckVersions(writes.Values, violations);
+        foreach (var call in calls)
+            CheckAlone(call, writes, slack, violations);
+        foreach (var group in calls.GroupBy(call => (call.Client, call.Key)))
+            CheckOrder(group.OrderBy(call => call.Start), writes, violations);
+        foreach (var group in calls.GroupBy(call => call.Key, StringComparer.Ordinal))
+            CheckFound([.. group], violations);
+        return violations;
+    }
+
+    private static bool IsWrite(CallRecord call) => call.Kind is CallKind.Put or CallKind.Upsert;
+
+    private static void CheckVersions(IEnumerable<CallRecord> writes, List<Violation> violations)
+    {
+        var named = new Dictionary<(string, RecordVersion), CallRecord>();
+        foreach (var write in writes.Where(w => w.Outcome == CallOutcome.Done && !w.Version.IsNone))
+        {
+            ref var first = ref CollectionsMarshal.GetValueRefOrAddDefault(named, (write.Key, write.Version), out _);
+            if (first is not null)
+                violations.Add(new Violation(OneValue, $"{first} and {write}"));
+            first ??= write;
+        }
+    }
+
+    private static void CheckAlone(CallRecord call, Dictionary<ulong, CallRecord> writes, long slack,
+        List<Violation> violations)
+    {
+        if (call.End - call.Start > call.Limit + slack)
+            violations.Add(new Violation(Deadline, $"{call} took {call.End - call.Start} us of {call.Limit}"));
+        if (call.ChangedAfterReturn)
+            violations.Add(new Violation(Buffers, call.ToString()));
+        if (call.Kind != CallKind.Get || call.Outcome != CallOutcome.Done)
+            return;
+        if (!writes.TryGetValue(call.Value, out var write) || write.Key != call.Key)
+            violations.Add(new Violation(Bytes, $"{call}: no put of this key wrote that"));
+        else if (write.Start > call.End || write.Outcome is CallOutcome.Refused or CallOutcome.Existed)
+            violations.Add(new Violation(Bytes, $"{call}: {write} did not put that in place"));
+    }
+
+    /// <summary>Calls of one client on one key, one after the other.</summary>
+    private static void CheckOrder(IEnumerable<CallRecord> calls, Dictionary<ulong, CallRecord> writes,
+        List<Violation> violations)
+    {
+        CallRecord? seen = null;
+        var version = default(RecordVersion);
+        var removed = default(RecordVersion);
+        foreach (var call in calls)
+        {
+            var mine = default(RecordVersion);
+            if (call.Outcome == CallOutcome.Done && IsWrite(call))
+                mine = call.Version;
+            else if (call is { Outcome: CallOutcome.Done, Kind: CallKind.Get } && writes.TryGetValue(call.Value, out var w))
+                mine = w.Outcome == CallOutcome.Done ? w.Version : default;
+            if (call is { Outcome: CallOutcome.Done, Kind: CallKind.Remove })
+                removed = version;
+            if (mine.IsNone)
+                continue;
+            if (mine < version || (call.Kind == CallKind.Get && mine <= removed))
+                violations.Add(new Violation(Order, $"{call} of version {mine}, after {seen}, removed {removed}"));
+            if (mine > version)
+                (version, seen) = (mine, call);
+        }
+    }
+
+    /// <summary>Calls on one key.</summary>
+    private static void CheckFound(IReadOnlyList<CallRecord> calls, List<Violation> violations)
+    {
+        foreach (var miss in calls.Where(c => c.Outcome == CallOutcome.NotFound && c.HeldThroughout))
+        {
+            bool removed = calls.Any(r => r.Kind == CallKind.Remove && r.Start < miss.End
+                && !calls.Any(p => IsAcknowledged(p) && p.Start > r.End && p.End < miss.Start
+                    && r.Outcome != CallOutcome.Unknown));
+            var put = calls.FirstOrDefault(p => IsAcknowledged(p) && p.End < miss.Start);
+            if (put is not null && !removed)
+                violations.Add(new Violation(Found, $"{miss}, although {put} and a holder lives"));
+        }
+    }
+
+    private static bool IsAcknowledged(CallRecord call) => IsWrite(call) && call.Outcome == CallOutcome.Done;
+}
