@@ -28,7 +28,8 @@ internal sealed class ControlTransport(MeshCalls calls, long maxBytes, TimeProvi
         long start = time.GetTimestamp();
         var request = new ReadRequest(read.SegmentId, read.Offset, read.Generation, read.Skip,
             (int)read.Length);
-        var answer = await calls.ReadAsync(read.Node, request, timeout, cancel);
+        var patience = read.Patience < timeout ? read.Patience.Value : timeout;
+        var answer = await calls.ReadAsync(read.Node, request, patience, cancel);
         if (!answer.Succeeded)
         {
             // A node on the negative list fails at once with the deadline of an earlier call: ours has not passed.

@@ -8,6 +8,8 @@ namespace Mooncake.Mesh.Flow;
 /// <summary>What every operation works with: the view, the calls, the clock.</summary>
 internal sealed class FlowContext(MeshRuntime runtime, ViewTracker views, MeshCalls calls, string nodeId)
 {
+    private static readonly TimeSpan ProbeLimit = TimeSpan.FromSeconds(1);
+
     public MeshRuntime Runtime { get; } = runtime;
 
     public ViewTracker Views { get; } = views;
@@ -21,6 +23,15 @@ internal sealed class FlowContext(MeshRuntime runtime, ViewTracker views, MeshCa
 
     /// <summary>Whether calls to this node are pointless at the moment.</summary>
     public bool IsDown(NodeRecord node) => !Calls.IsSelf(node) && Calls.Links.IsDown(node);
+
+    /// <summary>
+    /// Asks a node, in the background, for a sign of life: one that gives none is taken last for a while.
+    /// </summary>
+    public void Probe(NodeRecord node)
+    {
+        if (!Calls.IsSelf(node) && !IsDown(node))
+            _ = Calls.PingAsync(node, new PingRequest(View.Id), ProbeLimit, CancellationToken.None);
+    }
 
     /// <summary>The <paramref name="turn"/>th of <see cref="CandidatesOf"/>; null when there are fewer.</summary>
     public NodeRecord? Candidate(int slot, int turn)

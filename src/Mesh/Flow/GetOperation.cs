@@ -2,6 +2,7 @@
 
 // On the data path.
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
 
@@ -120,12 +121,25 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
     private async Task<TransferOutcome> ReadAsync(ObjectRecord record, NativeRange range, bool verify,
         Deadline deadline, CancellationToken cancel)
     {
+        var near = plan.Nearest(record.Replicas, context);
+        var outcome = TransferOutcome.Unreachable;
+        if (near.Count > 1)
+            outcome = await ReadAsync(record, near, Nearness.Patience, range, verify, deadline, cancel);
+        // One that kept silent may live, and be the only one that does: then it is waited for.
+        return outcome == TransferOutcome.Unreachable
+            ? await ReadAsync(record, near, null, range, verify, deadline, cancel)
+            : outcome;
+    }
+
+    private async Task<TransferOutcome> ReadAsync(ObjectRecord record, List<(NodeRecord Node, Replica Replica)> near,
+        TimeSpan? patience, NativeRange range, bool verify, Deadline deadline, CancellationToken cancel)
+    {
         var outcome = TransferOutcome.Unreachable;
         var sums = verify ? new SliceSums(record.Size) : null;
-        foreach (var (node, replica) in plan.Nearest(record.Replicas, context))
+        foreach (var (node, replica) in near)
         {
             var read = new ExtentRead(node, replica.SegmentId, replica.Offset, replica.Generation, record.Size, 0,
-                sums);
+                sums) { Patience = patience };
             var result = await plan.ReadAsync(read, range, deadline.AtMost(deadline.Left), cancel);
             if (result == TransferOutcome.Done)
             {
@@ -137,6 +151,8 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
 
             if (result == TransferOutcome.Late)
                 return result;
+            if (result == TransferOutcome.Unreachable && patience is not null)
+                context.Probe(node);
             // One stale replica may be the sign of a newer version: worth another look at the owner.
             if (result == TransferOutcome.Stale || outcome != TransferOutcome.Stale)
                 outcome = result;

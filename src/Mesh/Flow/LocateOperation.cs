@@ -24,6 +24,12 @@ internal sealed class LocateOperation
     private readonly CancellationToken _cancel;
     private readonly Located _located;
 
+    /// <summary>Whom the first turn of this round asked.</summary>
+    private List<Group> _first = [];
+
+    /// <summary>By key, the order of this round; made when a second one has to be asked.</summary>
+    private Dictionary<int, List<NodeRecord>>? _orders;
+
     private LocateOperation(FlowContext context, IReadOnlyList<MeshKey> keys, LocateWants wants, Deadline deadline,
         CancellationToken cancel)
     {
@@ -60,6 +66,7 @@ internal sealed class LocateOperation
         var backoff = default(Backoff);
         while (open.Count > 0)
         {
+            _orders = null;
             for (int turn = 0; turn < 2 * SlotTable.Places && open.Count > 0; turn++)
             {
                 if (!await AskAsync(open, turn))
@@ -80,6 +87,8 @@ internal sealed class LocateOperation
     private async Task<bool> AskAsync(List<int> open, int turn)
     {
         var groups = GroupByCandidate(open, turn);
+        if (turn == 0)
+            _first = groups;
         if (groups.Count == 0)
             return false;
         Task all;
@@ -134,7 +143,7 @@ internal sealed class LocateOperation
         var groups = new List<Group>();
         foreach (int index in open)
         {
-            if (_context.Candidate(_context.SlotOf(_keys[index]), turn) is not { } node)
+            if (CandidateOf(index, turn) is not { } node)
                 continue;
             int length = _keys[index].Bytes.Length;
             Group? group = null;
@@ -147,6 +156,32 @@ internal sealed class LocateOperation
         }
 
         return groups;
+    }
+
+    /// <summary>
+    /// Whom to ask about a key in a turn. The order of a round does not change: one that is found to be down meanwhile
+    /// would move to the end, and the one behind it, who knows, would never be asked.
+    /// </summary>
+    private NodeRecord? CandidateOf(int index, int turn)
+    {
+        if (turn == 0)
+            return _context.Candidate(_context.SlotOf(_keys[index]), 0);
+        if (_orders is null)
+        {
+            _orders = [];
+            foreach (var group in _first)
+            {
+                foreach (int asked in group.Keys)
+                {
+                    var order = _context.CandidatesOf(_context.SlotOf(_keys[asked]));
+                    order.RemoveAll(node => node.NodeId == group.Node.NodeId);
+                    order.Insert(0, group.Node);
+                    _orders.Add(asked, order);
+                }
+            }
+        }
+
+        return _orders.TryGetValue(index, out var known) && turn < known.Count ? known[turn] : null;
     }
 
     private async Task AskNodeAsync(Group group)

@@ -10,6 +10,11 @@ namespace Mooncake.Mesh.Flow;
 /// <summary>Which replica to read from: same process, same host, any; those that are down last.</summary>
 internal static class Nearness
 {
+    /// <summary>
+    /// How long a holder may keep silent before another one of the object is read from. A lost machine refuses nothing.
+    /// </summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(250);
+
     public static List<(NodeRecord Node, Replica Replica)> Nearest(this TransferPlan plan, Replica[] replicas,
         FlowContext context)
     {

@@ -85,16 +85,31 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
         bool verify,
         Deadline deadline, CancellationToken cancel)
     {
+        var near = plan.Nearest(record.Replicas, context);
         var outcome = TransferOutcome.Unreachable;
-        foreach (var (node, replica) in plan.Nearest(record.Replicas, context))
+        if (near.Count > 1)
+            outcome = await ReadAsync(record, near, Nearness.Patience, offset, destination, verify, deadline, cancel);
+        return outcome == TransferOutcome.Unreachable
+            ? await ReadAsync(record, near, null, offset, destination, verify, deadline, cancel)
+            : outcome;
+    }
+
+    private async Task<TransferOutcome> ReadAsync(ObjectRecord record, List<(NodeRecord Node, Replica Replica)> near,
+        TimeSpan? patience, long offset, NativeRange destination, bool verify, Deadline deadline,
+        CancellationToken cancel)
+    {
+        var outcome = TransferOutcome.Unreachable;
+        foreach (var (node, replica) in near)
         {
             var read = new ExtentRead(node, replica.SegmentId, replica.Offset, replica.Generation, destination.Length,
-                offset);
+                offset) { Patience = patience };
             var result = verify
                 ? await ReadVerifiedAsync(record, replica, read, destination, deadline, cancel)
                 : await plan.ReadAsync(read, destination, deadline.AtMost(deadline.Left), cancel);
             if (result is TransferOutcome.Done or TransferOutcome.Late)
                 return result;
+            if (result == TransferOutcome.Unreachable && patience is not null)
+                context.Probe(node);
             // One stale replica may be the sign of a newer version: worth another look at the owner.
             if (result == TransferOutcome.Stale || outcome != TransferOutcome.Stale)
                 outcome = result;
@@ -115,7 +130,7 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
         {
             var answer = await context.Calls.SumsAsync(read.Node,
                 new SumsRequest(replica.SegmentId & ~Replica.Scattered, replica.Offset, replica.Generation),
-                deadline.AtMost(deadline.Left), cancel);
+                deadline.AtMost(read.Patience ?? deadline.Left), cancel);
             if (!answer.Succeeded)
                 return deadline.Passed || cancel.IsCancellationRequested 
                     ? TransferOutcome.Late

@@ -51,7 +51,14 @@ public readonly record struct NativeRange(nint Address, long Length)
 /// <param name="Skip">Where in the extent they start, in bytes.</param>
 /// <param name="Sums">Filled with the sums of what was read, on the way; null: none are wanted.</param>
 public readonly record struct ExtentRead(NodeRecord Node, int SegmentId, long Offset, ulong Generation, long Length,
-    long Skip = 0, SliceSums? Sums = null);
+    long Skip = 0, SliceSums? Sums = null)
+{
+    /// <summary>
+    /// How long the holder may keep silent before it counts as unreachable, where others have the bytes too; null:
+    /// all the time there is.
+    /// </summary>
+    public TimeSpan? Patience { get; init; }
+}
 
 /// <summary>A reservation at one holder, whose bytes are to be carried there.</summary>
 /// <param name="Node">The holder.</param>

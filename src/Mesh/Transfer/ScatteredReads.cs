@@ -31,7 +31,10 @@ internal sealed class ScatteredReads(TransferPlan plan, IExtentLists lists, Time
     {
         long start = time.GetTimestamp();
         var first = new Extent(segmentId, read.Offset, 0, read.Generation);
-        var (listed, extents) = await lists.ListAsync(read.Node, first, timeout, cancel);
+        var patience = read.Patience < timeout ? read.Patience.Value : timeout;
+        var (listed, extents) = await lists.ListAsync(read.Node, first, patience, cancel);
+        if (listed == TransferOutcome.Late && patience < timeout && !cancel.IsCancellationRequested)
+            return TransferOutcome.Unreachable;
         if (listed != TransferOutcome.Done)
             return listed;
         if (!IsSound(extents, read))
@@ -49,7 +52,7 @@ internal sealed class ScatteredReads(TransferPlan plan, IExtentLists lists, Time
                 var left = timeout - time.GetElapsedTime(start);
                 parts.Add(plan.ReadAsync(
                     new ExtentRead(read.Node, extent.SegmentId, extent.Offset, extent.Generation, length, from - at,
-                        part),
+                        part) { Patience = read.Patience },
                     new NativeRange(destination.Address + (nint)(from - read.Skip), length),
                     left > TimeSpan.Zero ? left : TimeSpan.Zero, cancel));
             }

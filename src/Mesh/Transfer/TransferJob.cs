@@ -12,6 +12,7 @@ internal abstract class TransferJob
 {
     private static readonly TimeSpan LongestTimer = TimeSpan.FromDays(24);
     private static readonly TimerCallback OnDeadline = static job => ((TransferJob)job!).Stop();
+    private static readonly TimerCallback OnPatience = static job => ((TransferJob)job!).GiveUpIfWaiting();
     private static readonly Action<object?> OnCancel = static job => ((TransferJob)job!).Stop();
 
     private readonly Lock _gate = new();
@@ -19,29 +20,37 @@ internal abstract class TransferJob
         new(TaskCreationOptions.RunContinuationsAsynchronously);
     private IStoppable? _running;
     private volatile bool _stopped;
+    private bool _givenUp;
     private bool _finished;
 
     /// <summary>Whether the deadline has passed or the caller has cancelled.</summary>
     public bool IsStopped => _stopped;
 
-    /// <summary>Waits for the end; stops the job at its deadline or when cancelled.</summary>
-    public async Task<TransferOutcome> EndAsync(TimeSpan timeout, TimeProvider time, CancellationToken cancel)
+    /// <summary>
+    /// Waits for the end; stops the job at its deadline or when cancelled. One that no worker has begun within
+    /// <paramref name="patience"/> ends as unreachable.
+    /// </summary>
+    public async Task<TransferOutcome> EndAsync(TimeSpan timeout, TimeProvider time, CancellationToken cancel,
+        TimeSpan? patience = null)
     {
         if (timeout > LongestTimer)
             timeout = LongestTimer;
         using var timer = time.CreateTimer(OnDeadline, this, timeout > TimeSpan.Zero ? timeout : TimeSpan.Zero,
             Timeout.InfiniteTimeSpan);
+        using var waiting = patience < timeout
+            ? time.CreateTimer(OnPatience, this, patience.Value, Timeout.InfiniteTimeSpan)
+            : null;
         using var registration = cancel.UnsafeRegister(OnCancel, this);
         return await _ended.Task;
     }
 
     /// <summary>A worker starts on the job; <paramref name="stoppable"/> is what a stop has to break.</summary>
-    /// <returns>False when the job has ended already: nothing of the caller may be touched.</returns>
+    /// <returns>False when the job has ended, or is about to: nothing of the caller may be touched.</returns>
     public bool TryBegin(IStoppable stoppable)
     {
         lock (_gate)
         {
-            if (_finished)
+            if (_finished || _stopped)
                 return false;
             _running = stoppable;
             return true;
@@ -76,7 +85,7 @@ internal abstract class TransferJob
 
         // A connection that broke because of the stop says nothing about the holder.
         if (_stopped && outcome == TransferOutcome.Unreachable)
-            outcome = TransferOutcome.Late;
+            outcome = _givenUp ? TransferOutcome.Unreachable : TransferOutcome.Late;
         Release();
         _ended.SetResult(outcome);
     }
@@ -84,6 +93,19 @@ internal abstract class TransferJob
     /// <summary>Lets go of what the job holds; called once, at its end.</summary>
     protected virtual void Release()
     {
+    }
+
+    private void GiveUpIfWaiting()
+    {
+        lock (_gate)
+        {
+            if (_finished || _stopped || _running is not null)
+                return;
+            _stopped = true;
+            _givenUp = true;
+        }
+
+        Finish(TransferOutcome.Unreachable);
     }
 
     private void Stop()

@@ -27,6 +27,9 @@ internal static class BenchCommand
             (report, options) => StoreBench.RunAsync(report, options)));
         command.Subcommands.Add(Part(terminal, "rails", "A large get over two shaped links and over one; needs root.",
             (report, options) => RailsBench.RunAsync(report, options)));
+        command.Subcommands.Add(Part(terminal, "failover",
+            "Time without an answer after a kill, a cut link, the loss of etcd; needs root.",
+            (report, options) => FailoverBench.RunAsync(report, options)));
         return command;
     }
 

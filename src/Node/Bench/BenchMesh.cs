@@ -14,12 +14,14 @@ namespace Mooncake.Mesh.Node.Bench;
 internal sealed class BenchMesh : IAsyncDisposable
 {
     private static readonly TimeSpan EtcdLimit = TimeSpan.FromSeconds(30);
-    private readonly List<PeerProcess> _processes = [];
+    private readonly SortedDictionary<int, PeerProcess> _nodes = [];
+    private readonly string _address;
+    private readonly int _clientPort = FreePort();
+    private readonly int _peerPort = FreePort();
+    private PeerProcess? _etcd;
     private readonly string _folder = System.IO.Directory.CreateTempSubdirectory("mesh-bench-").FullName;
 
-    private BenchMesh()
-    {
-    }
+    private BenchMesh(string address) => _address = address;
 
     /// <summary>Name of the mesh.</summary>
     internal string Cluster { get; } = $"bench-{Environment.ProcessId}-{RandomSource.System.NextUInt64():x}";
@@ -38,12 +40,29 @@ internal sealed class BenchMesh : IAsyncDisposable
     /// <exception cref="MeshException">There is no etcd, or a node did not start.</exception>
     internal static async Task<BenchMesh> StartAsync(string? etcd, int nodes, long segmentSize, params string[] flags)
     {
-        var mesh = new BenchMesh();
+        var mesh = new BenchMesh("127.0.0.1");
         try
         {
             mesh.Etcd = etcd ?? await mesh.StartEtcdAsync();
             for (int i = 0; i < nodes; i++)
                 await mesh.AddNodeAsync(i, segmentSize, flags);
+            return mesh;
+        }
+        catch
+        {
+            await mesh.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>The same without nodes, on an etcd of its own that listens on an address of this host.</summary>
+    /// <exception cref="MeshException">There is no etcd.</exception>
+    internal static async Task<BenchMesh> StartOnAsync(string address)
+    {
+        var mesh = new BenchMesh(address);
+        try
+        {
+            mesh.Etcd = await mesh.StartEtcdAsync();
             return mesh;
         }
         catch
@@ -88,16 +107,40 @@ internal sealed class BenchMesh : IAsyncDisposable
             "--log-level", "error", .. flags,
         ];
         var (peer, line) = await PeerProcess.StartAsync(arguments);
-        _processes.Add(peer);
+        _nodes.Add(number, peer);
         using JsonDocument ready = JsonDocument.Parse(line);
-        Endpoints.Add(ready.RootElement.GetProperty("endpoint").GetString()!);
+        string endpoint = ready.RootElement.GetProperty("endpoint").GetString()!;
+        if (number < Endpoints.Count)
+            Endpoints[number] = endpoint;
+        else
+            Endpoints.Add(endpoint);
     }
+
+    /// <summary>SIGKILL to a node; it may be started again by <see cref="AddNodeAsync"/>.</summary>
+    internal void KillNode(int number)
+    {
+        _nodes.Remove(number, out PeerProcess? node);
+        node!.Kill();
+        node.Dispose();
+    }
+
+    /// <summary>SIGKILL to the etcd that was started for this mesh.</summary>
+    internal void KillEtcd()
+    {
+        _etcd!.Kill();
+        _etcd.Dispose();
+        _etcd = null;
+    }
+
+    /// <summary>Starts that etcd, with the data it had.</summary>
+    internal Task RestartEtcdAsync() => StartEtcdAsync();
 
     public ValueTask DisposeAsync()
     {
-        for (int i = _processes.Count - 1; i >= 0; i--)
-            _processes[i].Dispose();
-        _processes.Clear();
+        foreach (PeerProcess node in _nodes.Values.Reverse())
+            node.Dispose();
+        _nodes.Clear();
+        _etcd?.Dispose();
         System.IO.Directory.Delete(_folder, recursive: true);
         return ValueTask.CompletedTask;
     }
@@ -105,19 +148,17 @@ internal sealed class BenchMesh : IAsyncDisposable
     private async Task<string> StartEtcdAsync()
     {
         string program = EtcdProgram();
-        int client = FreePort();
-        int peer = FreePort();
-        string peerUrl = $"http://127.0.0.1:{peer}";
-        string clientUrl = $"http://127.0.0.1:{client}";
-        _processes.Add(PeerProcess.StartSilent(program,
+        string peerUrl = $"http://{_address}:{_peerPort}";
+        string clientUrl = $"http://{_address}:{_clientPort}";
+        _etcd = PeerProcess.StartSilent(program,
         [
             "--name", "bench", "--data-dir", Path.Combine(_folder, "etcd"), "--unsafe-no-fsync",
             "--listen-client-urls", clientUrl, "--advertise-client-urls", clientUrl,
             "--listen-peer-urls", peerUrl, "--initial-advertise-peer-urls", peerUrl,
             "--initial-cluster", $"bench={peerUrl}",
-        ]));
+        ]);
         long start = TimeProvider.System.GetTimestamp();
-        while (!await AnswersAsync(client))
+        while (!await AnswersAsync())
         {
             if (TimeProvider.System.GetElapsedTime(start) > EtcdLimit)
             {
@@ -128,7 +169,7 @@ internal sealed class BenchMesh : IAsyncDisposable
             await Task.Delay(TimeSpan.FromMilliseconds(20));
         }
 
-        return $"127.0.0.1:{client}";
+        return $"{_address}:{_clientPort}";
     }
 
     /// <summary>Path of etcd.</summary>
@@ -151,12 +192,12 @@ internal sealed class BenchMesh : IAsyncDisposable
         return null;
     }
 
-    private static async Task<bool> AnswersAsync(int port)
+    private async Task<bool> AnswersAsync()
     {
         using var socket = new TcpClient();
         try
         {
-            await socket.ConnectAsync(IPAddress.Loopback, port);
+            await socket.ConnectAsync(IPAddress.Parse(_address), _clientPort);
             return true;
         }
         catch (SocketException)

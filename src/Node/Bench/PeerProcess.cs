@@ -39,6 +39,9 @@ internal sealed class PeerProcess : IDisposable
         return StartProgramAsync(all[0], all[1..], cancel);
     }
 
+    /// <summary>SIGKILL; returns at once.</summary>
+    internal void Kill() => _process.Kill();
+
     /// <summary>Gives it a line and waits for one.</summary>
     /// <exception cref="MeshException">It has ended, or did not answer in time.</exception>
     internal async Task<string> AskAsync(string line, CancellationToken cancel)

@@ -63,6 +63,21 @@ internal sealed class RailNetwork : IAsyncDisposable
     internal string[] Within(string space) =>
         [_ip, "netns", "exec", space, "env", "TMPDIR=" + _folder];
 
+    /// <summary>
+    /// The same, for a program that must not take those of the other namespace for processes of its own host.
+    /// </summary>
+    internal string[] WithinOtherHost(string space)
+    {
+        string id = Path.Combine(_folder, "boot_id");
+        File.WriteAllText(id, Guid.NewGuid().ToString());
+        return [.. Within(space), "sh", "-c",
+            $"mount --bind {id} /proc/sys/kernel/random/boot_id && exec \"$0\" \"$@\""];
+    }
+
+    /// <summary>Takes a link down or up, at the side of one namespace.</summary>
+    internal Task SetLinkAsync(string space, int link, bool up, CancellationToken cancel) =>
+        IpAsync(cancel, "-n", space, "link", "set", $"rail{link}", up ? "up" : "down");
+
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {

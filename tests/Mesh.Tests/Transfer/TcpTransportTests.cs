@@ -60,6 +60,32 @@ public sealed class TcpTransportTests
         Assert.Equal(TransferOutcome.Unreachable, await reading);
     }
 
+    /// <summary>A lost machine refuses nothing: it accepts no connection, gives no answer, or stops within one.</summary>
+    [Theory]
+    [InlineData(false, 0)]
+    [InlineData(true, 0)]
+    [InlineData(true, 1 << 19)]
+    public async Task A_holder_that_keeps_silent_is_left_when_the_patience_of_the_read_ends(bool accepts, int bytes)
+    {
+        await using var holder = new FakeHolder();
+        await using var transport = holder.Transport();
+        using var destination = new GuardedMemory(1 << 20);
+        var read = holder.Read(1 << 20) with { Patience = TimeSpan.FromMilliseconds(200) };
+        long start = TimeProvider.System.GetTimestamp();
+        var reading = transport.ReadAsync(read, destination.Range, Long, Cancel);
+        if (accepts)
+        {
+            var connection = await holder.AcceptAsync();
+            var request = await FakeHolder.RequestAsync(connection);
+            if (bytes > 0)
+                await FakeHolder.AnswerAsync(connection, request, bytes);
+        }
+
+        Assert.Equal(TransferOutcome.Unreachable, await reading);
+        // Less than a connection that makes no progress may take, by far.
+        Assert.InRange(TimeProvider.System.GetElapsedTime(start), TimeSpan.Zero, BlockingSocket.NoProgress / 2);
+    }
+
     [Fact]
     public async Task A_pooled_connection_that_died_is_replaced_at_once()
     {

@@ -32,6 +32,7 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
     private readonly Lock _gate = new();
     private readonly SocketConnection _connection;
     private readonly int _fd;
+    private TimeSpan _patience;
     private bool _closed;
 
     private BlockingSocket(SocketConnection connection, int fd)
@@ -129,6 +130,16 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
         }
     }
 
+    /// <summary>Sets how long the other side may give no byte; <see cref="NoProgress"/> at first.</summary>
+    /// <returns>False when the kernel refuses.</returns>
+    public bool TrySetPatience(TimeSpan limit)
+    {
+        if (limit == _patience)
+            return true;
+        _patience = limit;
+        return SetLimit(LibC.SO_RCVTIMEO, limit);
+    }
+
     /// <summary>Whether the other side has sent nothing and has not closed.</summary>
     public bool IsQuiet()
     {
@@ -201,9 +212,12 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
         int flags = LibC.fcntl(_fd, LibC.F_GETFL, 0);
         if (flags < 0 || LibC.fcntl(_fd, LibC.F_SETFL, flags & ~LibC.O_NONBLOCK) < 0)
             return false;
-        var limit = new timeval { tv_sec = (long)NoProgress.TotalSeconds };
-        uint size = (uint)sizeof(timeval);
-        return LibC.setsockopt(_fd, LibC.SOL_SOCKET, LibC.SO_RCVTIMEO, &limit, size) == 0
-            && LibC.setsockopt(_fd, LibC.SOL_SOCKET, LibC.SO_SNDTIMEO, &limit, size) == 0;
+        return TrySetPatience(NoProgress) && SetLimit(LibC.SO_SNDTIMEO, NoProgress);
+    }
+
+    private bool SetLimit(int option, TimeSpan limit)
+    {
+        var value = new timeval { tv_sec = (long)limit.TotalSeconds, tv_usec = limit.Milliseconds * 1000 };
+        return LibC.setsockopt(_fd, LibC.SOL_SOCKET, option, &value, (uint)sizeof(timeval)) == 0;
     }
 }

@@ -69,8 +69,8 @@ internal sealed class TcpTransport : ITransport
             return rails.ReadAsync(read, destination, timeout, cancel);
         var request = new DataRequest(DataOperation.Read, read.SegmentId, 0, read.Offset, read.Generation, read.Length,
             read.Skip);
-        return RunAsync(peer, new TcpJob(request, destination with { Length = read.Length }, read.Sums), timeout,
-            cancel);
+        return RunAsync(peer,
+            new TcpJob(request, destination with { Length = read.Length }, read.Sums, read.Patience), timeout, cancel);
     }
 
     /// <inheritdoc/>
@@ -125,7 +125,9 @@ internal sealed class TcpTransport : ITransport
     }
 
     private Task<TransferOutcome> RunAsync(Peer peer, TcpJob job, TimeSpan timeout, CancellationToken cancel) =>
-        peer.Queue.TryAdd(job) ? job.EndAsync(timeout, _dialer.Runtime.Time, cancel) : Outcomes.Unreachable;
+        peer.Queue.TryAdd(job)
+            ? job.EndAsync(timeout, _dialer.Runtime.Time, cancel, job.Patience)
+            : Outcomes.Unreachable;
 
     private Peer? PeerOf(NodeRecord node)
     {

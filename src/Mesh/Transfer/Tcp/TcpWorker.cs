@@ -11,8 +11,12 @@ namespace Mooncake.Mesh.Transfer.Tcp;
 /// <param name="request">What is asked of the holder; numbered when it is sent.</param>
 /// <param name="memory">Memory of the caller.</param>
 /// <param name="sums">Gets the sums of what is moved, or null.</param>
-internal sealed class TcpJob(DataRequest request, NativeRange memory, SliceSums? sums) : TransferJob
+/// <param name="patience">How long the holder may keep silent; null: as long as any.</param>
+internal sealed class TcpJob(DataRequest request, NativeRange memory, SliceSums? sums, TimeSpan? patience = null)
+    : TransferJob
 {
+    public TimeSpan? Patience => patience;
+
     public NativeRange Memory => memory;
 
     public SliceSums? Sums => sums;
@@ -65,6 +69,13 @@ internal sealed unsafe class TcpWorker(PeerDialer dialer, NodeRecord node, RailP
         var socket = _socket!;
         if (!job.TryBegin(socket))
             return true;
+        if (!socket.TrySetPatience(job.Patience ?? BlockingSocket.NoProgress))
+        {
+            Close();
+            job.Finish(TransferOutcome.Unreachable);
+            return true;
+        }
+
         bool pooled = _lastId > 0;
         var request = job.ToRequest(++_lastId);
         bool answered = false;
@@ -75,7 +86,7 @@ internal sealed unsafe class TcpWorker(PeerDialer dialer, NodeRecord node, RailP
         {
             Close();
             // A connection that lay idle may have died long ago: that says nothing about the holder of now.
-            if (pooled && !answered && !lastTry)
+            if (pooled && !answered && !lastTry && job.Patience is null)
                 return false;
         }
 
