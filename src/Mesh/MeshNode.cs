@@ -70,11 +70,11 @@ public sealed class MeshNode : IAsyncDisposable
         _handler.OnHeard = _links.Heard;
         _handler.Holder = _holder.Holder;
         _handler.Node = new NodeService(_views, Status, () => store.Usage.Free, () => _leaving);
-        _health.OnAnswer = (node, answer) =>
+        _health.OnAnswer = (node, answer, asked) =>
         {
             _views.Suggest(answer.View, node);
             _holder.Room.Note(node.NodeId, answer.FreeBytes);
-            _owner?.Guard.PeerSaid(answer.View);
+            _owner?.Guard.PeerSaid(answer.View, asked);
         };
         _membership.OnViewChanged(Adopt);
         _membership.OnCleared(_holder.Clear.Learn);

@@ -46,8 +46,8 @@ internal sealed class PeerHealth
     /// <summary>Called when a member's state changed: who, before, now.</summary>
     public Action<NodeRecord, Reach, Reach>? OnChanged { get; set; }
 
-    /// <summary>Called with each member's view when it answered a ping.</summary>
-    public Action<NodeRecord, PingAnswer>? OnAnswer { get; set; }
+    /// <summary>Called with each member's view when it answered a ping, and when it was asked.</summary>
+    public Action<NodeRecord, PingAnswer, long>? OnAnswer { get; set; }
 
     /// <summary>How this node reaches a member.</summary>
     public Reach ReachOf(string nodeId)
@@ -105,7 +105,7 @@ internal sealed class PeerHealth
             {
                 missed = 0;
                 Set(watched, node, Reach.Fine);
-                OnAnswer?.Invoke(node, answer.Value);
+                OnAnswer?.Invoke(node, answer.Value, asked);
                 await PauseOrBreakAsync(node, watched, cancel);
                 continue;
             }

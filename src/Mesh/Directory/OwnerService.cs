@@ -21,6 +21,7 @@ internal sealed class OwnerService : IOwnerCalls
     private readonly SlotStreamer _streamer;
     private readonly OwnerDecisions _decisions;
     private readonly Locator _locator;
+    private long _confidentUntil = long.MaxValue;
 
     public OwnerService(DirectoryTable table, SlotStates states, Func<NodeRecord, bool> isUnreachable,
         TimeProvider time)
@@ -44,9 +45,14 @@ internal sealed class OwnerService : IOwnerCalls
     public Action<string, int>? OnDebt { get; set; }
 
     /// <summary>
-    /// False after a pause, until the view has been confirmed (rule A8): every answer is then Unsure.
+    /// False after a pause, until the view has been confirmed (rule A8): every answer is then Unsure. It ends by itself
+    /// when nobody renews it, so that a process that wakes up is not confident before it has looked at the clock.
     /// </summary>
-    public bool Confident { get; set; } = true;
+    public bool Confident => _time.GetTimestamp() < Volatile.Read(ref _confidentUntil);
+
+    /// <summary>Trusts the view for so long from now on; zero: no longer.</summary>
+    public void TrustFor(TimeSpan span) => Volatile.Write(ref _confidentUntil,
+        _time.GetTimestamp() + (long)(span.TotalSeconds * _time.TimestampFrequency));
 
     /// <summary>Whether this node decides for a slot now.</summary>
     public bool IsActing(int slot) => IsActing(_states.Current, slot);

@@ -100,7 +100,7 @@ public sealed class OwnerServiceTests : IDisposable
         var key = _world.KeyAt(0);
         var present = _world.KeyAt(0, skip: 1);
         _world.Publish(present, OwnerWorld.Offer(1));
-        _world.Owner.Confident = false;
+        _world.Owner.TrustFor(TimeSpan.Zero);
         Assert.Equal(OwnerCode.Unsure, _world.Locate(key).Code);
         Assert.Equal(OwnerCode.Unsure, _world.Publish(key, OwnerWorld.Offer(1), insist: true).Code);
         Assert.Equal(OwnerCode.Unsure, _world.Remove(present).Code);
