@@ -18,6 +18,7 @@ internal sealed class HolderReconciler(FlowContext context, ObjectStore store, H
     private static readonly TimeSpan Pace = TimeSpan.FromMilliseconds(10);
     private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(1);
     private readonly CancellationTokenSource _stop = new();
+    private readonly WakeSignal _wake = new(context.Runtime.Time);
 
     /// <summary>Objects dropped because an owner knows a greater version.</summary>
     public long Superseded { get; private set; }
@@ -26,6 +27,9 @@ internal sealed class HolderReconciler(FlowContext context, ObjectStore store, H
 
     public void Stop() => _stop.Cancel();
 
+    /// <summary>Has a round begin at once: the owners may have forgotten what is held.</summary>
+    public void Wake() => _wake.Set();
+
     private async Task LoopAsync()
     {
         while (!_stop.IsCancellationRequested)
@@ -33,7 +37,7 @@ internal sealed class HolderReconciler(FlowContext context, ObjectStore store, H
             try
             {
                 int jittered = (IntervalMilliseconds / 2) + context.Runtime.Random.Next(IntervalMilliseconds);
-                await context.Runtime.Delay(TimeSpan.FromMilliseconds(jittered), _stop.Token);
+                await _wake.WaitAsync(TimeSpan.FromMilliseconds(jittered), _stop.Token);
                 await RoundAsync();
             }
             catch (OperationCanceledException)

@@ -13,7 +13,7 @@ namespace Mooncake.Mesh.Flow;
 /// owner or fresh view -> again, until the deadline.
 /// </summary>
 internal sealed class PublishFlow(FlowContext context, ObjectStore store, DroppedQueue dropped, DropCalls drops,
-    ClearFlow clear, ulong incarnation)
+    ClearFlow clear, OwnIncarnation incarnation)
 {
     private static readonly TimeSpan OwnerTimeout = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan ProbeTimeout = TimeSpan.FromMilliseconds(100);
@@ -56,7 +56,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
     public async Task<MeshResult<PutAnswer>> RunAsync(HeldObject held, PutHead head, Deadline deadline,
         CancellationToken cancel)
     {
-        var publishing = new Publishing(held, head);
+        var publishing = new Publishing(held, head, incarnation.Value);
         lock (_publishing)
         {
             if (!_publishing.TryAdd(publishing.ObjectId, publishing))
@@ -281,6 +281,8 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         if (!mirrored.Value)
             Interlocked.Increment(ref _unmirrored);
         clear.Learn(record.Cleared);
+        if (publishing.Incarnation != incarnation.Value)
+            return new MeshError(MeshErrorCode.Unavailable, "publish", "this node was expelled and began a new life");
         var committed = store.TryCommit(held, new CommitAs(record.Version, record.Cleared, record.ObjectId));
         if (committed == CommitOutcome.Cleared)
             return null;
@@ -352,14 +354,16 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         Size = held.Size,
         Checksum = held.Checksum,
         Cleared = store.Cleared,
-        Replicas = [HolderService.ReplicaOf(held, incarnation)],
+        Replicas = [HolderService.ReplicaOf(held, incarnation.Value)],
     };
 
-    private sealed class Publishing(HeldObject held, PutHead head)
+    private sealed class Publishing(HeldObject held, PutHead head, ulong incarnation)
     {
         public HeldObject Held { get; } = held;
 
         public PutHead Head { get; } = head;
+
+        public ulong Incarnation { get; } = incarnation;
 
         /// <summary>The id it is offered under.</summary>
         public ulong ObjectId { get; } = held.ObjectId;
