@@ -27,6 +27,7 @@ internal sealed class Expulsion(MembershipService membership, HolderParts holder
     private readonly ILogger _log = runtime.Log.CreateLogger("mesh.node");
     private long? _since;
     private (ViewId Before, TimeSpan Away)? _doubt;
+    private ViewId _lastGood;
     private bool _renewing;
 
     /// <summary>Views that lost this node, or that it learnt of afterwards.</summary>
@@ -58,7 +59,7 @@ internal sealed class Expulsion(MembershipService membership, HolderParts holder
             else if (now is not null && _since is { } since)
                 Returned(next, runtime.Time.GetElapsedTime(since));
             else if (before is not null && now is not null && before.Session != now.Session)
-                BackUnseen(previous, status.LastAbsence);
+                BackUnseen(status.LastAbsence);
         }
     }
 
@@ -77,11 +78,16 @@ internal sealed class Expulsion(MembershipService membership, HolderParts holder
         }
     }
 
-    /// <summary>Looks at the clock.</summary>
+    /// <summary>Looks at the clock and the lease.</summary>
     public void Tick()
     {
+        var status = membership.Status;
+        var view = membership.View;
+        bool good = status.KeepAliveAge < leaseTtl && view.Find(nodeId)?.Session == status.Lease;
         lock (_lock)
         {
+            if (good)
+                _lastGood = view.Id;
             if (_since is { } since && runtime.Time.GetElapsedTime(since) > LongestAway)
                 Renew();
         }
@@ -109,9 +115,10 @@ internal sealed class Expulsion(MembershipService membership, HolderParts holder
         holder.Reconciler.Wake();
     }
 
-    private void BackUnseen(MeshView previous, TimeSpan sinceBeat)
+    private void BackUnseen(TimeSpan sinceBeat)
     {
-        _doubt = (previous.Id, sinceBeat - leaseTtl);
+        // Not the view before this one: without a lease it may be one of those we were not in, with us added.
+        _doubt = (_lastGood, sinceBeat - leaseTtl);
         holder.Reconciler.Wake();
     }
 

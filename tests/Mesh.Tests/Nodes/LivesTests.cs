@@ -157,6 +157,31 @@ public sealed class LivesTests
         Assert.Equal(renewed ? [] : Value, world.Get("n1", "held").Value);
     }
 
+    [Theory]
+    [InlineData(60, false)]
+    [InlineData(400, true)]
+    public void Back_in_the_registry_before_it_has_seen_a_view_without_it_a_peer_tells_it(int seconds, bool renewed)
+    {
+        var world = NodeWorld.Started(3);
+        Assert.True(world.Put("n1", "held", Value, "n3").Succeeded);
+        ulong incarnation = Incarnation(world, "n3");
+        var cut = world["n3"];
+        Isolate(world, "n3");
+        cut.Registry.SetFault(EmbeddedFault.Cut);
+        world.Advance(TimeSpan.FromSeconds(seconds));
+        cut.Registry.SetFault(EmbeddedFault.None);
+        // Members are only added for a while: it takes the mesh for whole, as after an outage of the registry.
+        world.Advance(TimeSpan.FromSeconds(5));
+        Assert.Equal(3, cut.Node.View.Members.Count);
+        Assert.Equal(0, cut.Node.Expulsion.Expulsions);
+        world.Network.Heal();
+        world.Advance(TimeSpan.FromSeconds(5));
+        world.AssertSettles();
+        Assert.Equal(1, cut.Node.Expulsion.Expulsions);
+        Assert.Equal(renewed, incarnation != Incarnation(world, "n3"));
+        Assert.Equal(renewed ? [] : Value, world.Get("n1", "held").Value);
+    }
+
     [Fact]
     public void Cut_from_its_peers_alone_it_stays_a_member_and_all_agree_afterwards()
     {
