@@ -310,7 +310,7 @@ public sealed class MeshNode : IAsyncDisposable
     {
         if (_ended)
             return;
-        _views.Changed(previous);
+        _views.Changed(previous, next);
         EnsureOwner(next).Keeper.Adopt(previous, next);
         _former.Adopt(previous, next);
         _expulsion.Adopt(previous, next);

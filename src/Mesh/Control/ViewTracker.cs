@@ -35,11 +35,15 @@ internal sealed class ViewTracker
     /// <summary>The view of now.</summary>
     public MeshView View => _current();
 
-    /// <summary>The view before it: its owners keep a lost slot until the new ones are complete.</summary>
+    /// <summary>The last view of another ring: its owners keep a lost slot until the new ones are complete.</summary>
     public MeshView Previous => Volatile.Read(ref _previous);
 
     /// <summary>Notes that the view has changed.</summary>
-    public void Changed(MeshView previous) => Volatile.Write(ref _previous, previous);
+    public void Changed(MeshView previous, MeshView next)
+    {
+        if (!next.HasSharesOf(previous))
+            Volatile.Write(ref _previous, previous);
+    }
 
     /// <summary>A peer has shown a view; pulls it if it is newer than ours.</summary>
     public void Suggest(ViewId seen, NodeRecord from)

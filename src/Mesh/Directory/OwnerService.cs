@@ -30,13 +30,17 @@ internal sealed class OwnerService : IOwnerCalls
         _states = states;
         _isUnreachable = isUnreachable;
         _time = time;
-        _streamer = new SlotStreamer(table, states);
+        Tombstones = new TombstoneClock(time);
+        _streamer = new SlotStreamer(table, states, Tombstones);
         _decisions = new OwnerDecisions(this, table, states);
         _locator = new Locator(table, this);
     }
 
     /// <summary>Counters of the owner's rules.</summary>
     public OwnerCounters Counters { get; } = new();
+
+    /// <summary>How old tombstones are.</summary>
+    public TombstoneClock Tombstones { get; }
 
     /// <summary>Told of the replicas that lost against a greater version: their holders must drop them.</summary>
     public Action<MeshKey, ObjectRecord>? OnLoser { get; set; }
@@ -183,7 +187,6 @@ internal sealed class OwnerService : IOwnerCalls
         if (_table.CountOf(slot) == 0)
             return 0;
         var due = new List<KeyedRecord>();
-        long oldest = Now() - (long)age.TotalMilliseconds;
         lock (_table.LockOf(slot))
         {
             _table.CopySlot(slot, due, IsDue);
@@ -202,7 +205,7 @@ internal sealed class OwnerService : IOwnerCalls
         bool IsDue(RecordRef record)
         {
             if (record.Removed)
-                return (long)record.Checksum < oldest;
+                return Tombstones.IsOlderThan(record, age);
             foreach (ref readonly var cell in record.Replicas)
             {
                 if (isGone(cell.Incarnation))
@@ -274,11 +277,9 @@ internal sealed class OwnerService : IOwnerCalls
             again.Marked = true;
     }
 
-    /// <summary>Writes a record; under the lock of its slot. A tombstone notes when.</summary>
+    /// <summary>Writes a record; under the lock of its slot.</summary>
     public void Store(int slot, in MeshKey key, ObjectRecord record) =>
-        _table.Set(slot, key, record.Removed ? record with { Checksum = (ulong)Now(), Replicas = [] } : record);
-
-    private long Now() => _time.GetTimestamp() / (_time.TimestampFrequency / 1000);
+        _table.Set(slot, key, Tombstones.Kept(record));
 
     /// <summary>A record with the replicas of another one of the same object besides.</summary>
     public static ObjectRecord Union(ObjectRecord record, ObjectRecord other)

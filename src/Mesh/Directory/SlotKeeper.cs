@@ -15,7 +15,6 @@ internal sealed class SlotKeeper
 {
     private static readonly TimeSpan IdlePause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan BusyPause = TimeSpan.FromMilliseconds(50);
-    private static readonly TimeSpan TombstoneAge = TimeSpan.FromMinutes(10);
     private const int SweptSlotsPerRound = 2048;
 
     private readonly string _nodeId;
@@ -80,8 +79,9 @@ internal sealed class SlotKeeper
     public void Adopt(MeshView previous, MeshView next)
     {
         _states.Adopt(previous, next);
+        _gone.Adopt(previous, next);
         lock (_lock)
-            _previous = previous;
+            _previous = next.HasSharesOf(previous) ? _previous : previous;
         Wake();
     }
 
@@ -93,7 +93,9 @@ internal sealed class SlotKeeper
         {
             byte place = _states.PlaceOf(slot);
             bool shared = place <= 1 && view.PlaceOf(slot, node.NodeId) is 0 or 1;
-            if (now == Reach.Silent && place <= 1 && shared)
+            // Silent: it may have decided meanwhile. Back after a refusal: it lived, and only the connection had broken.
+            bool apart = now == Reach.Silent || (before == Reach.Refused && now == Reach.Fine);
+            if (apart && shared)
                 _states.SetIncomplete(slot);
             // A third owner is complete only while it acts: nobody mirrors to it otherwise.
             else if (now == Reach.Fine && place is 2 or 3 && _states.IsComplete(slot))
@@ -207,6 +209,7 @@ internal sealed class SlotKeeper
         var records = new List<KeyedRecord>();
         lock (_table.LockOf(slot))
             _table.CopySlot(slot, records);
+        _owner.Tombstones.Send(records);
         foreach (var batch in Batches.Of(records))
         {
             var answer = await _calls.MirrorAsync(node, new MirrorRequest(batch), TimeSpan.FromSeconds(1), _stop.Token);
@@ -276,11 +279,11 @@ internal sealed class SlotKeeper
 
     private void Sweep()
     {
-        var view = _states.Current.View;
         for (int i = 0; i < SweptSlotsPerRound; i++)
         {
             _sweptSlot = (_sweptSlot + 1) % _states.Slots;
-            Swept += _owner.Sweep(_sweptSlot, TombstoneAge, holder => _gone.IsGone(holder, view));
+            Swept += _owner.Sweep(_sweptSlot, TombstoneClock.Life,
+                holder => _gone.IsGone(holder, _states.Current.View));
         }
     }
 
