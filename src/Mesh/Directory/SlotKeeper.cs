@@ -15,6 +15,7 @@ internal sealed class SlotKeeper
 {
     private static readonly TimeSpan IdlePause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan BusyPause = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan LongestBusyPause = TimeSpan.FromMilliseconds(500);
     private const int SweptSlotsPerRound = 2048;
 
     private readonly string _nodeId;
@@ -32,6 +33,8 @@ internal sealed class SlotKeeper
     private readonly WakeSignal _wake;
     private MeshView _previous = MeshView.Empty;
     private readonly GoneHolders _gone;
+    private readonly HandoverProgress _progress;
+    private int _changes;
     private int _sweptSlot;
 
     public SlotKeeper(string nodeId, DirectoryTable table, SlotStates states, OwnerService owner, MeshCalls calls,
@@ -47,6 +50,7 @@ internal sealed class SlotKeeper
         _runtime = runtime;
         _wake = new WakeSignal(runtime.Time);
         _log = runtime.Log.CreateLogger("mesh.slots");
+        _progress = new HandoverProgress(runtime.Time, _log);
         _puller = new SlotPuller(nodeId, states, owner, calls, runtime);
         owner.OnDebt = Owe;
     }
@@ -63,6 +67,9 @@ internal sealed class SlotKeeper
 
     /// <summary>Tombstones and replicas of vanished holders that were forgotten.</summary>
     public long Swept { get; private set; }
+
+    /// <summary>The hand-over that goes on, if one does.</summary>
+    public Handover Handover => _progress.Now;
 
     /// <summary>What the streams have done.</summary>
     public SlotPuller Puller => _puller;
@@ -82,6 +89,7 @@ internal sealed class SlotKeeper
         _gone.Adopt(previous, next);
         lock (_lock)
             _previous = next.HasSharesOf(previous) ? _previous : previous;
+        Interlocked.Increment(ref _changes);
         Wake();
     }
 
@@ -102,6 +110,7 @@ internal sealed class SlotKeeper
                 _states.SetIncomplete(slot);
         }
 
+        Interlocked.Increment(ref _changes);
         Wake();
     }
 
@@ -125,19 +134,27 @@ internal sealed class SlotKeeper
 
     private async Task LoopAsync()
     {
+        var pause = BusyPause;
+        int changes = 0;
         while (!_stop.IsCancellationRequested)
         {
             bool idle = true;
             try
             {
                 var need = Needed();
+                _progress.Note(need.Count);
                 if (need.Count > 0)
                 {
                     MeshView previous;
                     lock (_lock)
                         previous = _previous;
-                    await _puller.CompleteAsync(need, previous, _stop.Token);
+                    int completed = await _puller.CompleteAsync(need, previous, _stop.Token);
                     idle = false;
+                    // While a member is silent perhaps nothing can be made complete: it is tried less and less often.
+                    bool hopeful = completed > 0 || changes != Volatile.Read(ref _changes);
+                    changes = Volatile.Read(ref _changes);
+                    pause = hopeful ? BusyPause : pause * 2 < LongestBusyPause ? pause * 2 : LongestBusyPause;
+                    _progress.Note(Needed().Count);
                 }
 
                 idle &= await PayDebtsAsync();
@@ -150,7 +167,7 @@ internal sealed class SlotKeeper
                 _log.LogError(e, "slot_round_failed");
             }
 
-            await SleepAsync(idle ? IdlePause : BusyPause);
+            await SleepAsync(idle ? IdlePause : pause);
         }
     }
 

@@ -49,8 +49,8 @@ internal sealed class SlotPuller
     /// <summary>Slots whose stream did not add up to its digest.</summary>
     public long DigestMismatches { get; private set; }
 
-    /// <summary>Tries to make every slot of <paramref name="need"/> complete, once.</summary>
-    public async Task CompleteAsync(SlotSet need, MeshView previous, CancellationToken cancel)
+    /// <summary>Tries to make every slot of <paramref name="need"/> complete, once; how many it made so.</summary>
+    public async Task<int> CompleteAsync(SlotSet need, MeshView previous, CancellationToken cancel)
     {
         var view = _states.Current.View;
         int wanted = need.Count;
@@ -65,16 +65,18 @@ internal sealed class SlotPuller
             foreach (var (nodeId, set) in bySource)
                 await PullAsync(view, view.Find(nodeId)!, set, need, cancel);
             if (_states.Current.View.Id != view.Id || cancel.IsCancellationRequested)
-                return;
+                return wanted - need.Count;
         }
 
         int streamed = wanted - need.Count;
         bool reconciled = need.Count == 0 || await ReconcileAsync(view, need, cancel);
-        _log.LogInformation(
+        int completed = reconciled ? wanted : streamed;
+        _log.Log(completed > 0 ? LogLevel.Information : LogLevel.Debug,
             "slots_completed view={View} wanted={Wanted} streamed={Streamed} reconciled={Reconciled} "
             + "ms={Milliseconds:0}",
             view.Id, wanted, streamed, reconciled ? wanted - streamed : 0,
             _runtime.Time.GetElapsedTime(start).TotalMilliseconds);
+        return completed;
     }
 
     private List<(string NodeId, SlotSet Set)> GroupBySource(SlotSet need, MeshView source, int place, MeshView view)

@@ -193,6 +193,27 @@ public sealed class OwnerServiceTests : IDisposable
     }
 
     [Fact]
+    public void A_tombstone_that_is_handed_over_lives_no_longer_than_at_its_first_owner()
+    {
+        var key = _world.KeyAt(0);
+        int slot = _world.SlotOf(key);
+        _world.Publish(key, OwnerWorld.Offer(1));
+        var late = _world.Locate(key).Record!;
+        _world.Remove(key);
+        _world.Time.Advance(TimeSpan.FromMinutes(7));
+        var set = new SlotSet(OwnerWorld.Slots);
+        set.Add(slot);
+        var streamed = Assert.Single(_world.Owner.Pull(new SlotPullRequest(_world.View.Id, 0, set)).Records);
+        using var next = new OwnerWorld();
+        next.Mirror(key, streamed.Record);
+        Assert.Equal(OwnerCode.Kept, next.Mirror(key, late).Code);
+        next.Time.Advance(TimeSpan.FromMinutes(2.9));
+        Assert.Equal(0, next.Owner.Sweep(slot, TombstoneClock.Life, _ => false));
+        next.Time.Advance(TimeSpan.FromMinutes(0.2));
+        Assert.Equal(1, next.Owner.Sweep(slot, TombstoneClock.Life, _ => false));
+    }
+
+    [Fact]
     public void A_sweep_forgets_copies_of_holders_that_are_gone()
     {
         var key = _world.KeyAt(0);
