@@ -76,6 +76,9 @@ internal sealed class PeerChannel
         return unfinished != 0 && _runtime.Time.GetElapsedTime(_unfinishedSince) > limit;
     }
 
+    /// <summary>Whether a peer that is silent is left, with all that has not reached it yet.</summary>
+    public bool EndsWhenSilent { get; init; }
+
     /// <summary>Shortest time without a sign after which a peer passes for silent.</summary>
     public static readonly TimeSpan SilentAfter = TimeSpan.FromMilliseconds(400);
 
@@ -130,9 +133,12 @@ internal sealed class PeerChannel
         var error = new MeshError(MeshErrorCode.DeadlineExceeded, "channel",
             $"no answer from {Name} within {call.Timeout.TotalMilliseconds:0} ms");
         // A call that had little time says little: the answer may be on its way.
-        if (LastHeard < call.Asked && call.Timeout >= SilentAfter)
+        bool silent = LastHeard < call.Asked && call.Timeout >= SilentAfter;
+        if (silent)
             OnSilent?.Invoke(error);
         call.Fail(error);
+        if (silent && EndsWhenSilent)
+            Abort();
     }
 
     private string Name => Remote.NodeId.Length > 0 ? Remote.NodeId : _connection.RemoteEndpoint;

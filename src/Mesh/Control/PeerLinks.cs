@@ -250,6 +250,8 @@ internal sealed class PeerLinks
                 var channel = new PeerChannel(connection, reader, hello.Value, _handler, _runtime)
                 {
                     OnSilent = error => Failed(node, error),
+                    // A put or removal that its caller has given up must not be done when a cut link is whole again.
+                    EndsWhenSilent = lane == Lane.Client,
                 };
                 channel.Start();
                 return channel;

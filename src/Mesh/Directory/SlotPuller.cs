@@ -223,9 +223,9 @@ internal sealed class SlotPuller
         return true;
     }
 
-    /// <summary>A slot of which the parts so far were taken, and whether all of them agreed.</summary>
     /// <summary>A stream from one source.</summary>
     private readonly record struct Pull(MeshView View, NodeRecord Source, SlotSet Slots, SlotSet Need, long Stamp);
 
+    /// <summary>A slot of which the parts so far were taken, and whether all of them agreed.</summary>
     private readonly record struct Begun(int Slot, long Stamp, bool Whole);
 }

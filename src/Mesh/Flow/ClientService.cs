@@ -143,6 +143,9 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
             return invalid;
         if (Leaving)
             return new MeshError(MeshErrorCode.NoSpace, "put", "the node is leaving and takes no new objects");
+        // After a stop the requests of that time are still in the sockets, and their callers have gone on elsewhere.
+        if (!owner.Confident)
+            return new MeshError(MeshErrorCode.Busy, "put", "the node was stopped or is cut off, and is not sure yet");
         return await holder.Eviction.ReserveAsync(head, deadline, cancel);
     }
 

@@ -54,6 +54,7 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
         IGetTarget target, GetOptions options, Deadline deadline, CancellationToken cancel)
     {
         // Once the size is known the rest has a time of its own, one for all tries, unless the caller has set one.
+        ObjectRecord? stale = null;
         Deadline? reading = options.Deadline is null ? null : deadline;
         for (int relocations = 0; relocations <= MostRelocations; relocations++)
         {
@@ -63,7 +64,8 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
             known = null;
             if (record is null)
             {
-                var located = await LocateOperation.RunAsync(context, [key], Wants, reading ?? deadline, cancel);
+                var located = await LocateOperation.RunAsync(context, [key], Wants, reading ?? deadline, cancel,
+                    stale);
                 if (located.ErrorOf(0) is { } error)
                     return error;
                 if (!located.IsPresent(0))
@@ -99,6 +101,7 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
 
             if (outcome == TransferOutcome.Unreachable)
                 return Miss("no holder of this object can be reached");
+            stale = record;
             Interlocked.Increment(ref _stale);
         }
 

@@ -41,11 +41,15 @@ internal sealed class LocateOperation
         _located = new Located(keys, context.Seen, deadline.Limit);
     }
 
-    /// <summary>Locates <paramref name="keys"/>; each is legal.</summary>
+    /// <summary>
+    /// Locates <paramref name="keys"/>; each is legal. <paramref name="stale"/>: what an owner has said of the one key,
+    /// and its holders no longer have; it is asked for once more, and when no owner knows better the key is absent.
+    /// </summary>
     public static async Task<Located> RunAsync(FlowContext context, IReadOnlyList<MeshKey> keys, LocateWants wants,
-        Deadline deadline, CancellationToken cancel)
+        Deadline deadline, CancellationToken cancel, ObjectRecord? stale = null)
     {
         var operation = new LocateOperation(context, keys, wants, deadline, cancel);
+        operation._located.Stale = stale;
         try
         {
             await operation.RunAsync();
@@ -76,6 +80,8 @@ internal sealed class LocateOperation
                     return;
             }
 
+            _located.DenyStale();
+            open.RemoveAll(_located.IsAnswered);
             if (open.Count > 0)
                 await backoff.PauseAsync(_context, _deadline, _cancel);
             if (_deadline.Passed)

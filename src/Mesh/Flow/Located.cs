@@ -22,8 +22,12 @@ internal sealed class Located(IReadOnlyList<MeshKey> keys, SeenVersions seen, Ti
     private readonly int[] _places = new int[keys.Count];
     private LocateAnswer?[] _answers = [];
     private LocateAnswer? _answer;
+    private bool _saidStale;
     private bool _cancelled;
     private bool _ended;
+
+    /// <summary>A record that is no answer to the one key: its holders do not have the object. Null: any is.</summary>
+    public ObjectRecord? Stale { get; set; }
 
     /// <summary>Whether a key has its answer.</summary>
     public bool IsAnswered(int index) => Volatile.Read(ref _codes[index]) != Open;
@@ -73,7 +77,7 @@ internal sealed class Located(IReadOnlyList<MeshKey> keys, SeenVersions seen, Ti
                 int at = positions[i];
                 if (code is not (OwnerCode.Yes or OwnerCode.Absent) || _codes[at] == (byte)OwnerCode.Yes)
                     continue;
-                if (code == OwnerCode.Yes && seen.IsBehind(keys[at].Hash, answer, i))
+                if (code == OwnerCode.Yes && (seen.IsBehind(keys[at].Hash, answer, i) || IsStale(answer, i)))
                     continue;
                 _places[at] = i;
                 if (_answers.Length > 0)
@@ -81,6 +85,26 @@ internal sealed class Located(IReadOnlyList<MeshKey> keys, SeenVersions seen, Ti
                 Volatile.Write(ref _codes[at], (byte)code);
             }
         }
+    }
+
+    /// <summary>Every owner was asked: when one said what is stale, and none knew better, the key is absent.</summary>
+    public void DenyStale()
+    {
+        lock (_codes)
+        {
+            if (_saidStale && !_ended && _codes[0] == Open)
+                Volatile.Write(ref _codes[0], (byte)OwnerCode.Absent);
+        }
+    }
+
+    private bool IsStale(LocateAnswer answer, int index)
+    {
+        if (Stale is null || answer.RecordOf(index) is not { } record)
+            return false;
+        bool same = record.Version == Stale.Version && record.ObjectId == Stale.ObjectId
+            && record.Replicas.AsSpan().SequenceEqual(Stale.Replicas);
+        _saidStale |= same;
+        return same;
     }
 
     /// <summary>From now on nothing changes.</summary>

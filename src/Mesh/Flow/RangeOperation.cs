@@ -33,6 +33,7 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
     {
         if (range.Key.Validate() is { } invalid)
             return invalid;
+        ObjectRecord? stale = null;
         Deadline? reading = options.Deadline is null ? null : deadline;
         for (int relocations = 0; relocations <= MostRelocations; relocations++)
         {
@@ -43,8 +44,7 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
             if (record is null)
             {
                 var located = await LocateOperation.RunAsync(context, [range.Key], new LocateWants(Mark: true),
-                    deadline,
-                    cancel);
+                    reading ?? deadline, cancel, stale);
                 if (located.ErrorOf(0) is { } error)
                     return error;
                 if (!located.IsPresent(0))
@@ -78,6 +78,7 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
 
             if (outcome == TransferOutcome.Unreachable)
                 return new MeshError(MeshErrorCode.NotFound, "get", "no holder of this object can be reached");
+            stale = record;
             Interlocked.Increment(ref _stale);
         }
 

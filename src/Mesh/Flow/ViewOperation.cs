@@ -31,11 +31,12 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
         if (key.Validate() is { } invalid)
             return invalid;
         var deadline = new Deadline(context.Runtime.Time, options.Deadline ?? TransferPlan.DefaultLimit(0));
+        var stale = new StaleRecord();
         for (int relocations = 0; relocations <= MostRelocations; relocations++)
         {
             if (cancel.IsCancellationRequested)
                 return new MeshError(MeshErrorCode.Cancelled, "view", "the caller cancelled");
-            var opened = await OpenAsync(key, deadline, cancel);
+            var opened = await OpenAsync(key, stale, deadline, cancel);
             if (!opened.Succeeded)
                 return opened.Error!;
             if (opened.Value is not { } found)
@@ -65,10 +66,11 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
     private static MeshError Miss() => new(MeshErrorCode.NotFound, "view", "no object has this key");
 
     /// <summary>One attempt: the view; null when the object is not where its record says.</summary>
-    private async Task<MeshResult<Opened?>> OpenAsync(MeshKey key, Deadline deadline, CancellationToken cancel)
+    private async Task<MeshResult<Opened?>> OpenAsync(MeshKey key, StaleRecord stale, Deadline deadline,
+        CancellationToken cancel)
     {
         ObjectRecord? record = null;
-        if (OwnerHere(key) is { } owner && await HoldAsync(owner, deadline, cancel) is { } mapping)
+        if (stale.Record is null && OwnerHere(key) is { } owner && await HoldAsync(owner, deadline, cancel) is { } mapping)
         {
             var opened = await OpenAtOwnerAsync(key, owner, mapping, deadline, cancel);
             if (!opened.Succeeded)
@@ -80,7 +82,8 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
 
         if (record is null)
         {
-            var located = await LocateOperation.RunAsync(context, [key], new LocateWants(Mark: true), deadline, cancel);
+            var located = await LocateOperation.RunAsync(context, [key], new LocateWants(Mark: true), deadline, cancel,
+                stale.Record);
             if (located.ErrorOf(0) is { } error)
                 return error;
             if (!located.IsPresent(0))
@@ -88,6 +91,7 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
             record = located.RecordOf(0)!;
         }
 
+        stale.Record = record;
         return await OpenAtHolderAsync(record, deadline, cancel);
     }
 
@@ -206,6 +210,12 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
     }
 
     private static unsafe MappedView ViewOf(ExtentPin pin) => new((nint)pin.Pointer, pin.Length, pin.Dispose);
+
+    /// <summary>What an owner said last, should the object not be there.</summary>
+    private sealed class StaleRecord
+    {
+        public ObjectRecord? Record { get; set; }
+    }
 
     private sealed record Opened(MappedView View, ObjectRecord Record);
 }
