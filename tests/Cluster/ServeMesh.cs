@@ -20,10 +20,12 @@ internal sealed class ServeMesh : IAsyncDisposable
     private readonly string _segments;
     private readonly TimeSpan _leaseTtl;
     private readonly List<ServeProcess> _ended = [];
+    private readonly string[] _more;
     private MeshClient? _client;
 
-    private ServeMesh(EtcdProcess etcd, string segments, TimeSpan leaseTtl)
+    private ServeMesh(EtcdProcess etcd, string segments, TimeSpan leaseTtl, string[] more)
     {
+        _more = more;
         _leaseTtl = leaseTtl;
         Etcd = etcd;
         _segments = segments;
@@ -36,11 +38,13 @@ internal sealed class ServeMesh : IAsyncDisposable
 
     public MeshClient Client => _client!;
 
-    public static async Task<ServeMesh> StartAsync(int nodes, string segmentSize = "64MiB", TimeSpan? leaseTtl = null)
+    /// <summary>Starts etcd and nodes n1, n2, ...; every node gets the flags <paramref name="more"/>.</summary>
+    public static async Task<ServeMesh> StartAsync(int nodes, string segmentSize = "64MiB", TimeSpan? leaseTtl = null,
+        params string[] more)
     {
         var mesh = new ServeMesh(
             await EtcdProcess.StartAsync(), $"{segmentSize},hugePages=false,preTouch=false",
-            leaseTtl ?? Ttl);
+            leaseTtl ?? Ttl, more);
         try
         {
             for (int i = 1; i <= nodes; i++)
@@ -211,7 +215,7 @@ internal sealed class ServeMesh : IAsyncDisposable
     public string[] Arguments(string nodeId, params string[] more) =>
     [
         "--cluster", Cluster, "--etcd-endpoints", Etcd.Endpoint, "--lease-ttl", $"{_leaseTtl.TotalSeconds}s",
-        "--segments", _segments, "--runtime-directory", Path.Combine(_directory, nodeId), .. more,
+        "--segments", _segments, "--runtime-directory", Path.Combine(_directory, nodeId), .. _more, .. more,
     ];
 
     private bool IsSettled(NodeStatus[] states) =>

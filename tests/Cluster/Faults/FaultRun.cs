@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Tests.Shared;
+
+namespace Mooncake.Mesh.Cluster.Faults;
+
+/// <summary>A mesh under a load whose calls are kept and checked, while nodes come and go.</summary>
+internal sealed class FaultRun : IAsyncDisposable
+{
+    /// <summary>How much later than its deadline a call may return: the machine is shared by ten processes.</summary>
+    private static readonly TimeSpan Slack = TimeSpan.FromSeconds(3);
+
+    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
+
+    private FaultRun(ServeMesh mesh, LoadOptions options)
+    {
+        Mesh = mesh;
+        Lives = new NodeLives(Clock);
+        foreach (var node in mesh.Nodes)
+            Lives.Begin(node.NodeId);
+        Load = new HistoryLoad(mesh, Lives, Clock, Log, options);
+    }
+
+    public ServeMesh Mesh { get; }
+
+    public RunClock Clock { get; } = new();
+
+    public NodeLives Lives { get; }
+
+    public CallLog Log { get; } = new();
+
+    public HistoryLoad Load { get; }
+
+    /// <summary>Starts nodes and the load.</summary>
+    public static async Task<FaultRun> StartAsync(int nodes, int seed, LoadOptions options, string segments = "64MiB")
+    {
+        var mesh = await ServeMesh.StartAsync(nodes, segments, null, "--grace", "500ms");
+        var run = new FaultRun(mesh, options);
+        run.Load.Start(seed);
+        await run.Load.GoesOnAsync();
+        return run;
+    }
+
+    /// <summary>SIGTERM, the end, a new process of the same id, and a mesh that has settled with it.</summary>
+    public async Task RestartAsync(string nodeId)
+    {
+        var node = Mesh.Node(nodeId);
+        Lives.End(nodeId);
+        node.Terminate();
+        Assert.Equal(0, await node.ExitAsync(Limit));
+        Mesh.Remove(node);
+        await BeginAsync(nodeId);
+    }
+
+    /// <summary>The same with SIGKILL.</summary>
+    public async Task KillAndRestartAsync(string nodeId)
+    {
+        var node = Mesh.Node(nodeId);
+        Lives.End(nodeId);
+        Mesh.Kill(node);
+        await node.ExitAsync(Limit);
+        await BeginAsync(nodeId);
+    }
+
+    /// <summary>Starts a node, and waits until the mesh has settled with it.</summary>
+    public async Task BeginAsync(string nodeId)
+    {
+        await Mesh.AddAsync(nodeId);
+        Lives.Begin(nodeId);
+        await Mesh.SettlesAsync(Limit);
+        await Load.GoesOnAsync();
+    }
+
+    /// <summary>Ends the load, and asserts what callers may rely on.</summary>
+    /// <param name="what">For the figure.</param>
+    /// <param name="failures">How many reads may fail, of keys that nobody need hold; null: any.</param>
+    public async Task EndsWellAsync(string what, int? failures = null)
+    {
+        await Load.StopAsync();
+        var calls = Log.Calls;
+        var reads = calls.Where(c => c.Kind is CallKind.Get or CallKind.Exists).ToArray();
+        int failed = reads.Count(c => c.Outcome == CallOutcome.Unknown);
+        int lost = calls.Count(c => c.Kind is CallKind.Put or CallKind.Upsert && c.Outcome
+            is CallOutcome.Unknown or CallOutcome.Refused);
+        long longest = calls.Max(c => c.End - c.Start);
+        Figures.Print($"{what}: {calls.Length} calls, of which {reads.Length} reads: " +
+            $"{reads.Count(c => c.Outcome == CallOutcome.Done)} found, " +
+            $"{reads.Count(c => c.Outcome == CallOutcome.NotFound)} clean misses, {failed} failed; {lost} puts failed; " +
+            $"longest call {longest / 1000} ms");
+        var broken = HistoryChecker.Check(calls, (long)Slack.TotalMicroseconds);
+        if (broken.Count > 0)
+            Assert.Fail($"{what}: {broken.Count} violations\n{string.Join('\n', broken.Take(10))}\n{await TellAsync()}");
+        var (count, text) = Load.FailedWhileHeld;
+        if (count > 0)
+            Assert.Fail($"{what}: {count} reads failed while a holder served\n{text}\n{await TellAsync()}");
+        if (failed > failures)
+        {
+            var told = reads.Where(c => c.Outcome == CallOutcome.Unknown).Take(10);
+            Assert.Fail($"{what}: {failed} reads failed\n{string.Join('\n', told)}\n{await TellAsync()}");
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Load.DisposeAsync();
+        await Mesh.DisposeAsync();
+        Log.Dispose();
+    }
+
+    private Task<string> TellAsync() => Mesh.DescribeAsync();
+}
