@@ -353,6 +353,7 @@ public sealed class MeshNode : IAsyncDisposable
         owner.Table.ClearAll(_holder.Clear.Known);
         owner.Owner.Values = _holder.Inline;
         _health.OnChanged = owner.Keeper.ReachChanged;
+        _health.OnMissed = owner.Keeper.Missed;
         _handler.Owner = owner.Owner;
         _handler.Clients = _clients;
         owner.Keeper.Start();

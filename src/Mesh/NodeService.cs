@@ -33,7 +33,7 @@ internal sealed class NodeService(ViewTracker views, Func<NodeStatus> status, Fu
             bytes += json.Length;
         }
 
-        return new ViewPage(view.Id, view.Config.ToJson(), view.Members.Count, [.. page]);
+        return new ViewPage(view.Id, view.Config.ToJson(), view.Members.Count, [.. page], view.Past);
     }
 
     /// <inheritdoc/>

@@ -70,7 +70,9 @@ public sealed record CallRecord
     /// <summary>Which value was written or read: unique for each put; 0: none.</summary>
     public ulong Value { get; init; }
 
-    /// <summary>Of a put that is done: the version that the mesh gave it; none: not known.</summary>
+    /// <summary>
+    /// Of a put that is done: the version that the mesh gave it; of a get: that of what it read. None: not known.
+    /// </summary>
     public RecordVersion Version { get; init; }
 
     /// <summary>

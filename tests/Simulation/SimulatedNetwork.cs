@@ -5,52 +5,145 @@ using Mooncake.Mesh.Control;
 
 namespace Mooncake.Mesh.Simulation;
 
+/// <summary>How the network behaves besides its cuts.</summary>
+/// <param name="MostDelay">Longest way of a chunk of bytes; the shortest is a twentieth of it.</param>
+/// <param name="LossPerMille">How many chunks in a thousand are sent again, which takes <paramref name="Resend"/>.</param>
+/// <param name="Resend">How long it takes until a lost chunk is sent again.</param>
+internal sealed record NetworkWeather(TimeSpan MostDelay, int LossPerMille, TimeSpan Resend);
+
 /// <summary>
-/// A network of byte streams on simulated time: each chunk arrives, in order, after a delay drawn from the seed. Every
-/// connection and chunk is an entry of the event log.
+/// Byte streams between the processes of a simulated world. As with tcp, the bytes of one connection arrive in order;
+/// those of two connections in any. A cut link, one way or both, holds bytes back until it is healed; a connection that
+/// was cut for longer than <see cref="Patience"/> is broken by then. Every connection and chunk is in the event log.
 /// </summary>
-internal sealed class SimulatedNetwork(TimeProvider time, RandomSource random, Action<string> log) : IPeerNetwork
+internal sealed class SimulatedNetwork(SimulatedWorld world, RandomSource random)
 {
-    private const int MostMicroseconds = 900;
-    private readonly Dictionary<string, SimulatedListener> _listeners = [];
+    /// <summary>How long a connection outlives a cut.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
+    private readonly SortedDictionary<string, SimulatedListener> _listeners = new(StringComparer.Ordinal);
+    private readonly Dictionary<(int From, int To), long> _cuts = [];
+    private readonly List<SimulatedConnection> _open = [];
     private int _lastPort = 7000;
     private int _lastConnection;
 
-    public TimeProvider Time => time;
+    /// <summary>Delay and loss.</summary>
+    public NetworkWeather Weather { get; set; } =
+        new(TimeSpan.FromMilliseconds(1), 0, TimeSpan.FromMilliseconds(200));
 
-    public IPeerListener Listen(string endpoint)
+    /// <summary>Whether bytes from one machine reach the other.</summary>
+    public bool IsOpen(int from, int to) => from == to || !_cuts.ContainsKey((from, to));
+
+    /// <summary>When a link was last cut or healed, in ticks; 0: never.</summary>
+    public Dictionary<(int From, int To), long> ChangedAt { get; } = [];
+
+    /// <summary>Cuts one direction of a link.</summary>
+    public void Cut(int from, int to)
     {
-        string bound = endpoint.EndsWith(":0", StringComparison.Ordinal)
-            ? endpoint[..^1] + (++_lastPort).ToString()
-            : endpoint;
-        var listener = new SimulatedListener(bound, () => _listeners.Remove(bound));
+        if (from == to || !_cuts.TryAdd((from, to), world.Clock.Now))
+            return;
+        ChangedAt[(from, to)] = world.Clock.Now;
+        world.Log($"cut {from}>{to}");
+    }
+
+    /// <summary>Heals one direction of a link: what was held back arrives, or finds its connection broken.</summary>
+    public void Heal(int from, int to)
+    {
+        if (!_cuts.Remove((from, to), out long since))
+            return;
+        ChangedAt[(from, to)] = world.Clock.Now;
+        world.Log($"heal {from}>{to}");
+        bool tooLong = world.Clock.Now - since > Patience.Ticks;
+        foreach (var connection in _open.ToArray())
+            connection.Healed(from, to, tooLong);
+    }
+
+    /// <summary>Heals every link.</summary>
+    public void HealAll()
+    {
+        foreach (var (from, to) in _cuts.Keys.Order().ToArray())
+            Heal(from, to);
+    }
+
+    /// <summary>
+    /// A process has ended: whoever it was connected to hears of it, unless its machine is gone as well.
+    /// </summary>
+    public void Ended(SimulatedProcess process, bool withoutReset)
+    {
+        foreach (string endpoint in _listeners.Where(l => l.Value.Process == process).Select(l => l.Key).ToArray())
+        {
+            if (!withoutReset)
+                _listeners.Remove(endpoint);
+        }
+
+        foreach (var connection in _open.Where(c => c.Process == process).ToArray())
+            connection.ProcessEnded(withoutReset);
+    }
+
+    public IPeerListener Listen(SimulatedProcess process, string endpoint)
+    {
+        string bound = endpoint.EndsWith(":0", StringComparison.Ordinal) ? $"{endpoint[..^1]}{++_lastPort}" : endpoint;
+        var listener = new SimulatedListener(bound, process, () => _listeners.Remove(bound));
         if (!_listeners.TryAdd(bound, listener))
             throw new PeerNetworkException($"{bound} is in use");
         return listener;
     }
 
-    public async Task<IPeerConnection> ConnectAsync(string endpoint, CancellationToken cancel)
+    public async Task<IPeerConnection> ConnectAsync(SimulatedProcess process, string endpoint, CancellationToken cancel)
     {
-        await Task.Delay(NextDelay(), time, cancel);
+        await Task.Delay(NextDelay() * 2, process.Time, cancel);
+        // A packet to where nothing answers is sent again and again; what stands at the port may change meanwhile.
+        while (_listeners.TryGetValue(endpoint, out var silent) && !Reaches(process, silent))
+            await Task.Delay(TimeSpan.FromMilliseconds(200), process.Time, cancel);
         if (!_listeners.TryGetValue(endpoint, out var listener))
             throw new PeerNetworkException($"{endpoint}: refused");
         int id = ++_lastConnection;
-        log($"connect {id} to {endpoint}");
-        var (near, far) = SimulatedConnection.Pair(this, id, endpoint, log);
+        world.Log($"connect {id} {process.Name} to {listener.Process.Name}");
+        var (near, far) = SimulatedConnection.Pair(this, id, process, listener.Process, endpoint);
+        _open.Add(near);
+        _open.Add(far);
         listener.Offer(far);
         return near;
     }
 
-    public TimeSpan NextDelay() => TimeSpan.FromMicroseconds(50 + random.Next(MostMicroseconds));
+    public TimeSpan NextDelay()
+    {
+        long most = Weather.MostDelay.Ticks;
+        var delay = TimeSpan.FromTicks((most / 20) + random.Next((int)most));
+        bool lost = Weather.LossPerMille > 0 && random.Next(1000) < Weather.LossPerMille;
+        return lost ? delay + Weather.Resend : delay;
+    }
+
+    public void After(TimeSpan delay, Action action) => world.Clock.After(delay, action);
+
+    public long Now => world.Clock.Now;
+
+    public void LogSend(string name, ReadOnlySpan<byte> chunk) => world.LogBytes(name, chunk);
+
+    public void Forget(SimulatedConnection connection) => _open.Remove(connection);
+
+    private bool Reaches(SimulatedProcess process, SimulatedListener listener) => !listener.Process.IsDead
+        && IsOpen(process.Machine, listener.Process.Machine) && IsOpen(listener.Process.Machine, process.Machine);
 }
 
-internal sealed class SimulatedListener(string endpoint, Action closed) : IPeerListener
+/// <summary>The network as one process uses it.</summary>
+internal sealed class ProcessNetwork(SimulatedNetwork network, SimulatedProcess process) : IPeerNetwork
+{
+    public IPeerListener Listen(string endpoint) => network.Listen(process, endpoint);
+
+    public Task<IPeerConnection> ConnectAsync(string endpoint, CancellationToken cancel) =>
+        network.ConnectAsync(process, endpoint, cancel);
+}
+
+internal sealed class SimulatedListener(string endpoint, SimulatedProcess process, Action closed) : IPeerListener
 {
     private readonly Queue<IPeerConnection> _offered = new();
     private TaskCompletionSource? _waiting;
     private bool _isClosed;
 
     public string Endpoint => endpoint;
+
+    public SimulatedProcess Process => process;
 
     public void Offer(IPeerConnection connection)
     {
@@ -62,10 +155,12 @@ internal sealed class SimulatedListener(string endpoint, Action closed) : IPeerL
     {
         while (_offered.Count == 0)
         {
+            cancel.ThrowIfCancellationRequested();
             if (_isClosed)
                 throw new PeerNetworkException("closed");
-            _waiting = new TaskCompletionSource();
-            await _waiting.Task.WaitAsync(cancel);
+            var waiting = _waiting = new TaskCompletionSource();
+            using var registration = cancel.UnsafeRegister(_ => waiting.TrySetResult(), null);
+            await waiting.Task;
         }
 
         return _offered.Dequeue();
@@ -77,113 +172,5 @@ internal sealed class SimulatedListener(string endpoint, Action closed) : IPeerL
         closed();
         _waiting?.TrySetResult();
         return ValueTask.CompletedTask;
-    }
-}
-
-internal sealed class SimulatedConnection : IPeerConnection
-{
-    private readonly SimulatedNetwork _network;
-    private readonly string _name;
-    private readonly Action<string> _log;
-    private readonly Queue<byte[]> _arrived = new();
-    private SimulatedConnection? _other;
-    private TaskCompletionSource? _waiting;
-    private byte[] _rest = [];
-    private TimeSpan _lastDelay;
-    private long _lastSend;
-    private bool _closed;
-    private bool _ended;
-
-    private SimulatedConnection(SimulatedNetwork network, string name, string remote, Action<string> log)
-    {
-        _network = network;
-        _name = name;
-        _log = log;
-        RemoteEndpoint = remote;
-    }
-
-    public string RemoteEndpoint { get; }
-
-    public static (SimulatedConnection Near, SimulatedConnection Far) Pair(SimulatedNetwork network, int id,
-        string endpoint, Action<string> log)
-    {
-        var near = new SimulatedConnection(network, $"{id}>", endpoint, log);
-        var far = new SimulatedConnection(network, $"{id}<", $"client-{id}", log);
-        near._other = far;
-        far._other = near;
-        return (near, far);
-    }
-
-    public ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancel)
-    {
-        if (_closed)
-            throw new PeerNetworkException("closed");
-        byte[] copy = bytes.ToArray();
-        _log($"send {_name} {copy.Length} {XxHash3.HashToUInt64(copy):x16}");
-        After(() => _other!.Arrive(copy));
-        return ValueTask.CompletedTask;
-    }
-
-    public async ValueTask<int> ReceiveAsync(Memory<byte> buffer, CancellationToken cancel)
-    {
-        while (_rest.Length == 0 && !_arrived.TryDequeue(out _rest!))
-        {
-            _rest = [];
-            if (_closed)
-                throw new PeerNetworkException("closed");
-            if (_ended)
-                return 0;
-            _waiting = new TaskCompletionSource();
-            await _waiting.Task.WaitAsync(cancel);
-        }
-
-        int taken = Math.Min(buffer.Length, _rest.Length);
-        _rest.AsMemory(0, taken).CopyTo(buffer);
-        _rest = _rest[taken..];
-        return taken;
-    }
-
-    public void Abort()
-    {
-        if (_closed)
-            return;
-        _closed = true;
-        _log($"close {_name}");
-        _waiting?.TrySetResult();
-        After(() => _other!.EndOfStream());
-    }
-
-    public ValueTask DisposeAsync()
-    {
-        Abort();
-        return ValueTask.CompletedTask;
-    }
-
-    private void Arrive(byte[] bytes)
-    {
-        _arrived.Enqueue(bytes);
-        _waiting?.TrySetResult();
-    }
-
-    private void EndOfStream()
-    {
-        _ended = true;
-        _waiting?.TrySetResult();
-    }
-
-    /// <summary>Runs <paramref name="arrival"/> after a drawn delay, never before what was sent earlier.</summary>
-    private void After(Action arrival)
-    {
-        var earliest = _lastDelay - _network.Time.GetElapsedTime(_lastSend);
-        var delay = _network.NextDelay();
-        delay = delay > earliest ? delay : earliest;
-        _lastSend = _network.Time.GetTimestamp();
-        _lastDelay = delay;
-        ITimer? timer = null;
-        timer = _network.Time.CreateTimer(_ =>
-        {
-            timer?.Dispose();
-            arrival();
-        }, null, delay, Timeout.InfiniteTimeSpan);
     }
 }

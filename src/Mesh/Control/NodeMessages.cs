@@ -65,8 +65,10 @@ internal readonly record struct ViewPullRequest(int From) : IWireRequest<ViewPul
     }
 }
 
-/// <summary>A page of a view: config and member records as the registry holds them (JSON).</summary>
-internal readonly record struct ViewPage(ViewId View, byte[] Config, int Total, byte[][] Members)
+/// <summary>
+/// A page of a view: config and member records as the registry holds them (JSON), and the past of its ring.
+/// </summary>
+internal readonly record struct ViewPage(ViewId View, byte[] Config, int Total, byte[][] Members, RingPast Past)
     : IWireMessage<ViewPage>
 {
     /// <summary>Bytes of member records in one page.</summary>
@@ -76,13 +78,23 @@ internal readonly record struct ViewPage(ViewId View, byte[] Config, int Total, 
 
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(6);
+        writer.WriteArrayHeader(9);
         Wire.Write(ref writer, View);
         writer.Write(Config.AsSpan());
         writer.Write(Total);
         writer.WriteArrayHeader(Members.Length);
         foreach (byte[] member in Members)
             writer.Write(member.AsSpan());
+        writer.Write(Past.AsOf);
+        writer.Write(Past.Since);
+        writer.WriteArrayHeader(Past.Changes.Count);
+        foreach (var change in Past.Changes)
+        {
+            writer.WriteArrayHeader(3);
+            writer.Write(change.Revision);
+            Wire.WriteText(ref writer, change.NodeId);
+            writer.Write(change.Weight);
+        }
     }
 
     public static ViewPage Read(ref MessagePackReader reader)
@@ -94,8 +106,24 @@ internal readonly record struct ViewPage(ViewId View, byte[] Config, int Total, 
         byte[][] members = new byte[Wire.ReadCount(ref reader, MaxMembers)][];
         for (int i = 0; i < members.Length; i++)
             members[i] = Wire.ReadBytes(ref reader, NodeRecord.MaxBytes);
-        Wire.Leave(ref reader, count, 6);
-        return new ViewPage(view, config, total, members);
+        var past = count >= 9 ? ReadPast(ref reader) : RingPast.Unknown;
+        Wire.Leave(ref reader, count, count >= 9 ? 9 : 6);
+        return new ViewPage(view, config, total, members, past);
+    }
+
+    private static RingPast ReadPast(ref MessagePackReader reader)
+    {
+        long asOf = reader.ReadInt64();
+        long since = reader.ReadInt64();
+        var changes = new RingChange[Wire.ReadCount(ref reader, RingPast.MostChanges)];
+        for (int i = 0; i < changes.Length; i++)
+        {
+            int fields = Wire.Enter(ref reader, 3);
+            changes[i] = new RingChange(reader.ReadInt64(), Wire.ReadText(ref reader), reader.ReadInt32());
+            Wire.Leave(ref reader, fields, 3);
+        }
+
+        return new RingPast(asOf, since, changes);
     }
 }
 

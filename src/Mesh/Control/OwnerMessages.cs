@@ -128,8 +128,11 @@ internal readonly record struct MirrorRequest(KeyedRecord[] Records) : IWireRequ
     }
 }
 
-/// <summary>One replica a holder wants to give up, or has.</summary>
-internal readonly record struct RetractItem(MeshKey Key, ulong ObjectId);
+/// <summary>
+/// One replica a holder wants to give up, or has. With a generation it is that extent alone: the same holder may by now
+/// have another copy of the object, of a later attempt of its put. 0: whichever it is.
+/// </summary>
+internal readonly record struct RetractItem(MeshKey Key, ulong ObjectId, ulong Generation = 0);
 
 /// <summary>
 /// Rank 1: a holder proposes to evict its copies (<paramref name="Done"/> false), or tells that they are gone.
@@ -156,7 +159,7 @@ internal readonly record struct RetractRequest(ulong Incarnation, RetractItem[] 
     }
 }
 
-/// <summary>Lists of (key, objectId) on the wire.</summary>
+/// <summary>Lists of (key, objectId, generation) on the wire.</summary>
 internal static class RetractItems
 {
     public static void Write(ref MessagePackWriter writer, RetractItem[] items)
@@ -164,9 +167,10 @@ internal static class RetractItems
         writer.WriteArrayHeader(items.Length);
         foreach (var item in items)
         {
-            writer.WriteArrayHeader(2);
+            writer.WriteArrayHeader(3);
             writer.Write(item.Key.Bytes.AsSpan());
             writer.Write(item.ObjectId);
+            writer.Write(item.Generation);
         }
     }
 
@@ -176,8 +180,10 @@ internal static class RetractItems
         for (int i = 0; i < items.Length; i++)
         {
             int count = Wire.Enter(ref reader, 2);
-            items[i] = new RetractItem(Wire.ReadKey(ref reader), reader.ReadUInt64());
-            Wire.Leave(ref reader, count, 2);
+            var key = Wire.ReadKey(ref reader);
+            ulong objectId = reader.ReadUInt64();
+            items[i] = new RetractItem(key, objectId, count > 2 ? reader.ReadUInt64() : 0);
+            Wire.Leave(ref reader, count, Math.Min(count, 3));
         }
 
         return items;

@@ -46,6 +46,9 @@ internal sealed class PeerHealth
     /// <summary>Called when a member's state changed: who, before, now.</summary>
     public Action<NodeRecord, Reach, Reach>? OnChanged { get; set; }
 
+    /// <summary>Called at each ping that a member did not answer in time.</summary>
+    public Action<NodeRecord>? OnMissed { get; set; }
+
     /// <summary>Called with each member's view when it answered a ping.</summary>
     public Action<NodeRecord, PingAnswer>? OnAnswer { get; set; }
 
@@ -112,6 +115,7 @@ internal sealed class PeerHealth
 
             if (answer.Error!.Code == MeshErrorCode.DeadlineExceeded)
             {
+                OnMissed?.Invoke(node);
                 if (++missed >= MissedPings && watched.Reach != Reach.Refused)
                     Set(watched, node, Reach.Silent);
             }

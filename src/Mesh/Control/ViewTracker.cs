@@ -90,7 +90,7 @@ internal sealed class ViewTracker
             if (MeshConfig.FromJson(page.Value.Config) is not { } config)
                 return new MeshError(MeshErrorCode.Protocol, "view", $"{from.NodeId} sent a config that is none");
             if (members.Count >= page.Value.Total || page.Value.Members.Length == 0)
-                return new MeshView(config, id.Value.Revision, members);
+                return new MeshView(config, id.Value.Revision, members, null, page.Value.Past);
         }
     }
 

@@ -36,7 +36,7 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
                 if (Over(view, slot, version, request, present, out replaced) is { } decided)
                     return new OwnerAnswers(view.Id, [decided]);
             }
-            else if (!states.IsComplete(slot) && !request.Insist)
+            else if (!states.MayDeny(slot) && !request.Insist)
             {
                 return One(view, OwnerCode.Unsure);
             }
@@ -73,7 +73,7 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
                 return One(view, OwnerCode.Unsure);
             bool found = table.TryFind(slot, key, out var record);
             if (!found || record.Removed || !record.IsVisible(view))
-                return One(view, states.IsComplete(slot) ? OwnerCode.Absent : OwnerCode.Unsure);
+                return One(view, states.MayDeny(slot) ? OwnerCode.Absent : OwnerCode.Unsure);
             var version = NextVersion(view, slot, default);
             if (version <= record.Version)
                 return One(view, OwnerCode.Unsure);

@@ -212,7 +212,7 @@ internal sealed class OwnerService : IOwnerCalls
     {
         if (roles.PlaceOf(slot) == SlotStates.NoPlace)
             return OwnerCode.NotOwner;
-        return Confident && _states.IsComplete(slot) && IsActing(roles, slot) ? OwnerCode.Absent : OwnerCode.Unsure;
+        return Confident && _states.MayDeny(slot) && IsActing(roles, slot) ? OwnerCode.Absent : OwnerCode.Unsure;
     }
 
     private OwnerCode Retract(Roles roles, in RetractItem item, ulong incarnation, bool done)
@@ -223,6 +223,8 @@ internal sealed class OwnerService : IOwnerCalls
         lock (_table.LockOf(slot))
         {
             if (!_table.TryFind(slot, item.Key, out var record) || record.Removed || record.ObjectId != item.ObjectId)
+                return OwnerCode.Yes;
+            if (item.Generation != 0 && record.ReplicaOf(incarnation).Generation != item.Generation)
                 return OwnerCode.Yes;
             if (!done && record.Marked)
             {
@@ -260,7 +262,7 @@ internal sealed class OwnerService : IOwnerCalls
     {
         var before = present.ToRecord() with { Cleared = incoming.Cleared };
         var joined = Union(before, incoming);
-        if (joined.Replicas.Length == before.Replicas.Length)
+        if (joined.Replicas.AsSpan().SequenceEqual(before.Replicas))
             return;
         bool marked = present.Marked;
         Store(slot, key, joined);
@@ -274,13 +276,18 @@ internal sealed class OwnerService : IOwnerCalls
 
     private long Now() => _time.GetTimestamp() / (_time.TimestampFrequency / 1000);
 
-    /// <summary>A record with the replicas of another one of the same object besides.</summary>
+    /// <summary>
+    /// A record with the replicas of another one of the same object besides. Of two that one holder made the later
+    /// stays: its generation words come from one counter, and the earlier attempt's extent is free by now.
+    /// </summary>
     public static ObjectRecord Union(ObjectRecord record, ObjectRecord other)
     {
         var replicas = new List<Replica>(record.Replicas);
         foreach (var replica in other.Replicas)
         {
             int same = replicas.FindIndex(r => r.Incarnation == replica.Incarnation);
+            if (same >= 0 && (long)(replica.Generation - replicas[same].Generation) > 0)
+                replicas[same] = replica;
             if (same < 0 && replicas.Count < Wire.MaxReplicas)
                 replicas.Add(replica);
         }

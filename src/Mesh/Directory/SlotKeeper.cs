@@ -85,18 +85,29 @@ internal sealed class SlotKeeper
         Wake();
     }
 
-    /// <summary>Another owner was lost from sight or came back (rule A7).</summary>
-    public void ReachChanged(NodeRecord node, Reach before, Reach now)
+    /// <summary>
+    /// Another owner did not answer a ping: where the ways between us are cut, it may soon act for slots that we share,
+    /// and accept what we do not hear of. It waits for three pings in vain before it does (rule A7), we not for one.
+    /// </summary>
+    public void Missed(NodeRecord node)
     {
         var view = _states.Current.View;
         for (int slot = 0; slot < _states.Slots; slot++)
         {
-            byte place = _states.PlaceOf(slot);
-            bool shared = place <= 1 && view.PlaceOf(slot, node.NodeId) is 0 or 1;
-            if (now == Reach.Silent && place <= 1 && shared)
+            if (_states.IsComplete(slot) && view.PlaceOf(slot, node.NodeId) >= 0)
                 _states.SetIncomplete(slot);
-            // A third owner is complete only while it acts: nobody mirrors to it otherwise.
-            else if (now == Reach.Fine && place is 2 or 3 && _states.IsComplete(slot))
+        }
+
+        Wake();
+    }
+
+    /// <summary>Another owner was lost from sight or came back (rule A7).</summary>
+    public void ReachChanged(NodeRecord node, Reach before, Reach now)
+    {
+        // A third owner is complete only while it acts: nobody mirrors to it otherwise.
+        for (int slot = 0; slot < _states.Slots && now == Reach.Fine; slot++)
+        {
+            if (_states.PlaceOf(slot) is 2 or 3 && _states.IsComplete(slot))
                 _states.SetIncomplete(slot);
         }
 
@@ -138,6 +149,7 @@ internal sealed class SlotKeeper
                     idle = false;
                 }
 
+                idle &= await AskReturnedAsync();
                 idle &= await PayDebtsAsync();
                 await DropLostAsync();
                 Sweep();
@@ -166,6 +178,28 @@ internal sealed class SlotKeeper
         }
 
         return need;
+    }
+
+    /// <summary>Has holders that are back tell what they have of our slots; true when none is left to ask.</summary>
+    private async Task<bool> AskReturnedAsync()
+    {
+        if (!_states.Returned.Any)
+            return true;
+        var view = _states.Current.View;
+        var owned = new SlotSet(_states.Slots);
+        for (int slot = 0; slot < _states.Slots; slot++)
+        {
+            if (_states.PlaceOf(slot) != SlotStates.NoPlace)
+                owned.Add(slot);
+        }
+
+        foreach (var holder in _states.Returned.In(view))
+        {
+            if (!_isUnreachable(holder) && await _puller.CollectAsync(view, holder, owned, _stop.Token))
+                _states.Returned.Told(holder);
+        }
+
+        return !_states.Returned.Any;
     }
 
     /// <summary>Mirrors what is owed to owners that can be reached again; true when nothing is left to try.</summary>

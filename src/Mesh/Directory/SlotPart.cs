@@ -11,7 +11,7 @@ namespace Mooncake.Mesh.Directory;
 /// </summary>
 internal sealed class SlotPart
 {
-    /// <summary>What a slot may take a page to; the rest of the frame is for sets, summaries and the estimate.</summary>
+    /// <summary>The rest of the frame is for sets, summaries and what the estimate lacks.</summary>
     private const int MostBytes = Wire.MaxFrame - (256 * 1024);
 
     private (int Records, int Bytes, int Count, ulong Digest) _mark;

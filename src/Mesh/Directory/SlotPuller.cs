@@ -34,6 +34,9 @@ internal sealed class SlotPuller
         _log = runtime.Log.CreateLogger("mesh.slots");
     }
 
+    /// <summary>Hand-overs begun: times that slots were asked for.</summary>
+    public long Rounds { get; private set; }
+
     /// <summary>Slots made complete by a stream whose digest agreed.</summary>
     public long StreamedSlots { get; private set; }
 
@@ -51,6 +54,7 @@ internal sealed class SlotPuller
     {
         var view = _states.Current.View;
         int wanted = need.Count;
+        Rounds++;
         long start = _runtime.Time.GetTimestamp();
         for (int turn = 0; turn < 2 * SlotTable.Places && need.Count > 0; turn++)
         {
@@ -188,7 +192,8 @@ internal sealed class SlotPuller
         return true;
     }
 
-    private async Task<bool> CollectAsync(MeshView view, NodeRecord member, SlotSet need, CancellationToken cancel)
+    /// <summary>Takes all that a holder has of some slots; false when the view changed or it did not answer.</summary>
+    public async Task<bool> CollectAsync(MeshView view, NodeRecord member, SlotSet need, CancellationToken cancel)
     {
         ulong from = 0;
         do

@@ -60,39 +60,52 @@ internal sealed class SlotStates
     /// <summary>Whether everything acknowledged in this slot is known here.</summary>
     public bool IsComplete(int slot) => _state[slot] == (byte)State.Complete;
 
+    /// <summary>Whether a key that is not known here is nowhere (rule A11).</summary>
+    public bool MayDeny(int slot) => IsComplete(slot) && !Returned.Any;
+
+    /// <summary>Holders that are back and have not told what they have.</summary>
+    public ReturnedHolders Returned { get; } = new();
+
     /// <summary>Whether it was so when the slot left us, and nothing was dropped since.</summary>
     public bool IsLost(int slot) => _state[slot] == (byte)State.Lost;
 
     /// <summary>
-    /// Moves to a new view. A node alone in its mesh's first view is complete: nobody holds anything.
+    /// Moves to a new view. A slot stays complete only where nobody else can have decided in a view that was skipped.
+    /// A node alone in its mesh's first view is complete: nobody holds anything.
     /// </summary>
     public void Adopt(MeshView previous, MeshView next)
     {
         var places = PlacesIn(next);
         bool otherMesh = previous.Members.Count > 0 && previous.Config.MeshId != next.Config.MeshId;
+        // Before the new view can be seen: whoever denies a key in it has waited for all that it brings back.
+        Returned.Adopt(previous, next);
         bool alone = next.Members.Count == 1 && (previous.Members.Count == 0 || otherMesh);
+        var jump = RingJump.Of(previous, next, _nodeId);
         lock (_lock)
         {
             for (int slot = 0; slot < _state.Length; slot++)
             {
-                bool owns = places[slot] <= 1;
-                var state = (State)_state[slot];
-                if (otherMesh)
-                    state = State.Incomplete;
-                state = (state, owns) switch
-                {
-                    (State.Complete, false) => State.Lost,
-                    (State.Lost, true) => State.Incomplete,
-                    _ => state,
-                };
-                if (state == State.Incomplete && _state[slot] != (byte)State.Incomplete)
+                var before = (State)_state[slot];
+                var state = alone && places[slot] <= 1 ? State.Complete : Next(before, slot, places[slot], jump);
+                if (state == State.Incomplete && before != State.Incomplete)
                     Volatile.Write(ref _stamp, _stamp + 1);
-                _state[slot] = (byte)(alone && owns ? State.Complete : state);
+                _state[slot] = (byte)state;
             }
 
             Volatile.Write(ref _roles, new Roles(next, places));
         }
     }
+
+    private State Next(State state, int slot, byte place, RingJump jump) => state switch
+    {
+        // One that acted as third or fourth: it was complete while nobody else could decide, and knows no longer.
+        State.Complete when _roles.PlaceOf(slot) > 1 => State.Incomplete,
+        State.Complete when place <= 1 => jump.OwnedThroughout(slot) ? State.Complete : State.Incomplete,
+        State.Complete => jump.OthersAreOwners(slot) ? State.Lost : State.Incomplete,
+        // Its new owners may have accepted what is not known here: it is theirs to give as soon as they change.
+        State.Lost => place > 1 && jump.SameOwners(slot) ? State.Lost : State.Incomplete,
+        _ => State.Incomplete,
+    };
 
     /// <summary>Marks a slot complete, if it is still ours in <paramref name="place"/>.</summary>
     public void SetComplete(int slot, byte place)

@@ -34,7 +34,7 @@ internal sealed class SlotStreamer(DirectoryTable table, SlotStates states)
             {
                 seen++;
                 ulong begun = position;
-                bool known = states.IsComplete(slot) || states.IsLost(slot);
+                bool known = states.MayDeny(slot) || (states.IsLost(slot) && !states.Returned.Any);
                 int before = page.Records.Count;
                 bool ended = CopyPart(slot, ref position, page);
                 var summary = page.Summary(slot);
@@ -82,7 +82,7 @@ internal sealed class SlotStreamer(DirectoryTable table, SlotStates states)
             int end = Math.Min(request.Slots.Capacity, table.Slots);
             for (int slot = 0; slot < end; slot++)
             {
-                if (request.Slots.Contains(slot) && states.Owns(slot) && states.IsComplete(slot))
+                if (request.Slots.Contains(slot) && states.Owns(slot) && states.MayDeny(slot))
                     complete.Add(slot);
             }
         }

@@ -2,6 +2,7 @@
 
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Segments;
 
 namespace Mooncake.Mesh.Flow;
 
@@ -31,8 +32,9 @@ internal sealed class DroppedQueue(FlowContext context, ulong incarnation)
     public void Stop() => _stop.Cancel();
 
     /// <summary>Queues a dropped copy for the owners of its key, but for one that knows.</summary>
-    public void Add(in MeshKey key, ulong objectId, string knows)
+    public void Add(HeldObject held, ulong objectId, string knows)
     {
+        var key = held.Key;
         var view = context.View;
         int slot = view.SlotOf(key.Hash);
         for (int place = 0; place <= 1; place++)
@@ -49,7 +51,7 @@ internal sealed class DroppedQueue(FlowContext context, ulong incarnation)
 
                 if (!_byOwner.TryGetValue(owner.NodeId, out var queue))
                     _byOwner.Add(owner.NodeId, queue = new Queue<RetractItem>());
-                queue.Enqueue(new RetractItem(key, objectId));
+                queue.Enqueue(new RetractItem(key, objectId, held.Extent.Generation));
                 _queued++;
             }
         }

@@ -84,7 +84,7 @@ internal sealed class EvictionFlow(FlowContext context, ObjectStore store, Dropp
         {
             var items = new RetractItem[victims.Count];
             for (int i = 0; i < items.Length; i++)
-                items[i] = new RetractItem(victims[i].Key, victims[i].ObjectId);
+                items[i] = new RetractItem(victims[i].Key, victims[i].ObjectId, victims[i].Extent.Generation);
             var answer = await context.Calls.RetractAsync(owner, new RetractRequest(incarnation, items, false),
                 AnswerTimeout, cancel);
             if (answer.Succeeded && answer.Value.Items.Length == victims.Count)
@@ -130,7 +130,7 @@ internal sealed class EvictionFlow(FlowContext context, ObjectStore store, Dropp
     {
         Interlocked.Increment(ref _evictions);
         Interlocked.Add(ref _evictedBytes, held.Size);
-        dropped.Add(held.Key, held.ObjectId, knows);
+        dropped.Add(held, held.ObjectId, knows);
     }
 
     private NodeRecord? ActingOwner(in MeshKey key)

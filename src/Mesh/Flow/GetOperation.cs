@@ -53,6 +53,8 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
     public async Task<MeshResult<long>> RunAsync(MeshKey key, ObjectRecord? known, ReadOnlyMemory<byte> value,
         IGetTarget target, GetOptions options, Deadline deadline, CancellationToken cancel)
     {
+        // Once the size is known the rest has a time of its own, one for all tries, unless the caller has set one.
+        Deadline? reading = options.Deadline is null ? null : deadline;
         for (int relocations = 0; relocations <= MostRelocations; relocations++)
         {
             if (cancel.IsCancellationRequested)
@@ -61,7 +63,7 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
             known = null;
             if (record is null)
             {
-                var located = await LocateOperation.RunAsync(context, [key], Wants, deadline, cancel);
+                var located = await LocateOperation.RunAsync(context, [key], Wants, reading ?? deadline, cancel);
                 if (located.ErrorOf(0) is { } error)
                     return error;
                 if (!located.IsPresent(0))
@@ -79,9 +81,7 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
                 return record.Size;
             }
 
-            var limit = options.Deadline is null
-                ? new Deadline(context.Runtime.Time, TransferPlan.DefaultLimit(record.Size))
-                : deadline;
+            var limit = reading ??= new Deadline(context.Runtime.Time, TransferPlan.DefaultLimit(record.Size));
             var outcome = await ReadAsync(record, range.Value, options.Verify, limit, cancel);
             if (outcome == TransferOutcome.Done)
                 return record.Size;

@@ -107,6 +107,6 @@ internal sealed class HolderReconciler(FlowContext context, ObjectStore store, H
             Superseded++;
         // Evicted while we told of it: the owner must not keep what we just said.
         if (!lost && (!store.TryFind(item.Key, out var still) || still.ObjectId != item.ObjectId))
-            dropped.Add(item.Key, item.ObjectId, "");
+            dropped.Add(item, item.ObjectId, "");
     }
 }

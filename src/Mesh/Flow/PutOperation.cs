@@ -32,6 +32,7 @@ internal sealed class PutOperation
     private readonly HashSet<string> _holders = [];
     private RecordVersion _version;
     private MeshError? _refusal;
+    private string? _unanswered;
     private bool _existed;
     private bool _ended;
     private int _made;
@@ -88,7 +89,7 @@ internal sealed class PutOperation
             if (IsDone || _existed || _made > 0)
                 return await EndAsync();
             if (_refusal is { Code: MeshErrorCode.InvalidArgument or MeshErrorCode.NoSpace or MeshErrorCode.PinLimit })
-                return _refusal;
+                return _unanswered is null ? _refusal : Unanswered(_refusal);
             await backoff.PauseAsync(_context, _deadline, _cancel);
             if (_cancel.IsCancellationRequested)
                 return new MeshError(MeshErrorCode.Cancelled, "put", "the caller cancelled");
@@ -142,6 +143,10 @@ internal sealed class PutOperation
         return refusal;
     }
 
+    /// <summary>A refusal of one holder, while another, that did not answer, may have stored the value.</summary>
+    private MeshError Unanswered(MeshError refusal) => new(MeshErrorCode.Unknown, "put",
+        $"{_unanswered} did not answer and may have stored it; then: {refusal.Message}");
+
     /// <summary>Why the time was not enough.</summary>
     private MeshError TooLate()
     {
@@ -172,6 +177,9 @@ internal sealed class PutOperation
             }
 
             _refusal = answer.Error;
+            if (answer.Error!.Code is not (MeshErrorCode.NoSpace or MeshErrorCode.PinLimit
+                or MeshErrorCode.InvalidArgument or MeshErrorCode.Busy) && answer.Error.Stage != "link")
+                _unanswered = holder.NodeId;
             if (answer.Error!.Code == MeshErrorCode.NoSpace && !mayEvict)
                 _choice.SetFull(holder);
         }

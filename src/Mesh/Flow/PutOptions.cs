@@ -55,7 +55,9 @@ public sealed record GetOptions
     /// <summary>The default deadline.</summary>
     public static GetOptions Default { get; } = new();
 
-    /// <summary>Longest time; null: 1 s to find the object, and 1 s more for each 64 MiB of it.</summary>
+    /// <summary>
+    /// Longest time; null: 1 s to find the object, then 1 s and 1 s more for each 64 MiB to read it.
+    /// </summary>
     public TimeSpan? Deadline { get; init; }
 
     /// <summary>

@@ -33,6 +33,7 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
     {
         if (range.Key.Validate() is { } invalid)
             return invalid;
+        Deadline? reading = options.Deadline is null ? null : deadline;
         for (int relocations = 0; relocations <= MostRelocations; relocations++)
         {
             if (cancel.IsCancellationRequested)
@@ -60,9 +61,7 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
 
             if (destination.Length == 0)
                 return 0;
-            var limit = options.Deadline is null
-                ? new Deadline(context.Runtime.Time, TransferPlan.DefaultLimit(destination.Length))
-                : deadline;
+            var limit = reading ??= new Deadline(context.Runtime.Time, TransferPlan.DefaultLimit(destination.Length));
             var outcome = await ReadAsync(record, range.Offset, destination, options.Verify, limit, cancel);
             if (outcome == TransferOutcome.Done)
                 return destination.Length;

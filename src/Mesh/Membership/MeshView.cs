@@ -34,14 +34,16 @@ public sealed class MeshView
 
     /// <summary>Makes the view of <paramref name="members"/> at (epoch of the config, revision).</summary>
     public MeshView(MeshConfig config, long revision, IEnumerable<NodeRecord> members)
-        : this(config, revision, members, null)
+        : this(config, revision, members, null, RingPast.Unknown)
     {
     }
 
     /// <summary>The same, sharing the slot table of <paramref name="previous"/> when the ring is the same.</summary>
-    internal MeshView(MeshConfig config, long revision, IEnumerable<NodeRecord> members, MeshView? previous)
+    internal MeshView(MeshConfig config, long revision, IEnumerable<NodeRecord> members, MeshView? previous,
+        RingPast past)
     {
         Config = config;
+        Past = past;
         Members = [.. members.OrderBy(m => m.NodeId, StringComparer.Ordinal)];
         _byId = new Dictionary<string, NodeRecord>(StringComparer.Ordinal);
         _byIncarnation = [];
@@ -68,6 +70,9 @@ public sealed class MeshView
 
     /// <summary>The members, ordered by node id (ordinal).</summary>
     public IReadOnlyList<NodeRecord> Members { get; }
+
+    /// <summary>How its ring came about, as far as whoever made this view has seen.</summary>
+    internal RingPast Past { get; }
 
     /// <summary>Who owns which slot; built on first use.</summary>
     public SlotTable Slots => _slots.Value;

@@ -12,6 +12,11 @@ internal sealed class RegistryMirror
     private readonly SortedDictionary<string, NodeRecord> _nodes = new(StringComparer.Ordinal);
     private readonly Dictionary<string, long> _nodeRevisions = new(StringComparer.Ordinal);
     private readonly SortedDictionary<string, Counter> _counters = new(StringComparer.Ordinal);
+    private readonly List<RingChange> _changes = [];
+    private long _changesSince;
+    private long _delivered;
+    private long _listed;
+    private bool _missed;
 
     /// <summary>The config at the last listing.</summary>
     public MeshConfig? Config { get; private set; }
@@ -26,6 +31,18 @@ internal sealed class RegistryMirror
 
     public IReadOnlyCollection<NodeRecord> Members => _nodes.Values;
 
+    /// <summary>How the ring came to be as it is.</summary>
+    public RingPast Past => new(UpTo, _changesSince, [.. _changes]);
+
+    /// <summary>
+    /// Where a watch begins: it tells again what came since the listing before the last one, because a node that came
+    /// and went in between shows in no listing.
+    /// </summary>
+    public long WatchFrom { get; private set; }
+
+    /// <summary>Events were lost for good: the registry no longer has them.</summary>
+    public void Missed() => _missed = true;
+
     /// <summary>
     /// Takes a listing; with the same past, what vanished without an event is an event of the listing.
     /// </summary>
@@ -36,6 +53,7 @@ internal sealed class RegistryMirror
         var vanished = _nodes.Keys.Where(id => !listed.Contains(NodePrefix + id)).ToArray();
         if (!samePast)
             _nodeRevisions.Clear();
+        bool news = !samePast || _missed || vanished.Length > 0 || listing.Entries.Any(IsNews);
         foreach (string id in vanished)
             RemoveNode(id);
         foreach (var counter in _counters.Values)
@@ -48,6 +66,15 @@ internal sealed class RegistryMirror
             LastEvent = last;
         else
             LastEvent = Math.Max(LastEvent, vanished.Length > 0 ? listing.Revision : last);
+        WatchFrom = 1 + (samePast && !_missed ? Math.Min(_listed, listing.Revision) : listing.Revision);
+        _listed = listing.Revision;
+        _missed = false;
+        if (!samePast)
+            _delivered = listing.Revision;
+        if (!news)
+            return;
+        _changes.Clear();
+        _changesSince = listing.Revision;
     }
 
     /// <summary>Takes events.</summary>
@@ -56,8 +83,13 @@ internal sealed class RegistryMirror
     {
         bool configChanged = false;
         long known = UpTo;
+        long delivered = _delivered;
         foreach (var change in events)
         {
+            if (change.Revision <= delivered)
+                continue;
+            _delivered = change.Revision;
+            NoteRing(change);
             if (change.Revision <= known)
                 continue;
             UpTo = change.Revision;
@@ -80,6 +112,31 @@ internal sealed class RegistryMirror
     /// <summary>The greatest value ever seen of a namespace's counter.</summary>
     public long ClearedOf(string name) => _counters.GetValueOrDefault(ClearCounter.KeyOf(name))?.Greatest ?? 0;
 
+    private bool IsNews(RegistryEntry entry) => entry.Key.StartsWith(NodePrefix, StringComparison.Ordinal)
+        && _nodeRevisions.GetValueOrDefault(entry.Key[NodePrefix.Length..]) != entry.ModRevision;
+
+    /// <summary>
+    /// Notes what an event means for the ring. One that a listing has hidden makes a new view of the same members.
+    /// </summary>
+    private void NoteRing(RegistryEvent change)
+    {
+        if (change.Revision <= _changesSince || !change.Key.StartsWith(NodePrefix, StringComparison.Ordinal))
+            return;
+        string id = change.Key[NodePrefix.Length..];
+        int weight = change.Entry is { } entry ? RingPast.WeightOf(NodeRecord.FromJson(entry.Value)) : 0;
+        bool hidden = change.Revision <= UpTo;
+        if (!hidden && weight == RingPast.WeightOf(_nodes.GetValueOrDefault(id)))
+            return;
+        _changes.Add(new RingChange(change.Revision, id, weight));
+        if (hidden)
+            LastEvent = UpTo;
+        if (_changes.Count > RingPast.MostChanges)
+        {
+            _changesSince = _changes[0].Revision;
+            _changes.RemoveAt(0);
+        }
+    }
+
     private void Set(RegistryEntry entry)
     {
         if (entry.Key.StartsWith(NodePrefix, StringComparison.Ordinal))
@@ -90,7 +147,7 @@ internal sealed class RegistryMirror
 
     private void SetNode(string id, RegistryEntry entry)
     {
-        if (_nodes.ContainsKey(id) && _nodeRevisions.GetValueOrDefault(id) == entry.ModRevision)
+        if (_nodeRevisions.GetValueOrDefault(id) == entry.ModRevision)
             return;
         // A record we cannot read, or that names another node, is nobody: it must not break the membership.
         var record = entry.Value.Length <= NodeRecord.MaxBytes ? NodeRecord.FromJson(entry.Value) : null;
@@ -98,6 +155,7 @@ internal sealed class RegistryMirror
             !MembershipNames.IsValid(id))
         {
             RemoveNode(id);
+            _nodeRevisions[id] = entry.ModRevision;
             return;
         }
 

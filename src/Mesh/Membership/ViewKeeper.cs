@@ -125,11 +125,28 @@ internal sealed class ViewKeeper(MeshRuntime runtime, ILogger log, RegistryHealt
                 return false;
             if (offered.Config.Epoch > _view.Config.Epoch && _view.Config.MeshId != 0)
                 health.NotePastLost();
-            Publish(offered.Config, offered.Id.Revision, offered.Members);
+            Publish(offered.Config, offered.Id.Revision, offered.Members, offered.Past);
         }
 
         Tell();
         return true;
+    }
+
+    /// <summary>Where the watch after the last listing begins.</summary>
+    public long WatchFrom
+    {
+        get
+        {
+            lock (_gate)
+                return _mirror.WatchFrom;
+        }
+    }
+
+    /// <summary>Events were lost for good.</summary>
+    public void NoteMissed()
+    {
+        lock (_gate)
+            _mirror.Missed();
     }
 
     /// <summary>Counters of the namespaces' removals that the registry holds too low, or not at all.</summary>
@@ -158,10 +175,10 @@ internal sealed class ViewKeeper(MeshRuntime runtime, ILogger log, RegistryHealt
         long revision = config.Epoch > _view.Id.Epoch
             ? _mirror.LastEvent
             : Math.Max(_mirror.LastEvent, _view.Id.Revision);
-        Publish(config, revision, _mirror.Members);
+        Publish(config, revision, _mirror.Members, _mirror.Past);
     }
 
-    private void Publish(MeshConfig config, long revision, IReadOnlyCollection<NodeRecord> members)
+    private void Publish(MeshConfig config, long revision, IReadOnlyCollection<NodeRecord> members, RingPast past)
     {
         var next = members;
         if (health.AddOnlyLeft > TimeSpan.Zero)
@@ -170,7 +187,7 @@ internal sealed class ViewKeeper(MeshRuntime runtime, ILogger log, RegistryHealt
             next = [.. members, .. _view.Members.Where(member => !present.Contains(member.NodeId))];
         }
 
-        var view = new MeshView(config, revision, next, _view);
+        var view = new MeshView(config, revision, next, _view, past);
         if (view.Id == _view.Id)
             return;
         _greatestEpoch = Math.Max(_greatestEpoch, config.Epoch);

@@ -7,9 +7,9 @@ using Microsoft.Extensions.Logging;
 namespace Mooncake.Mesh.Membership;
 
 /// <summary>
-/// Follows the registry: a linearizable listing at revision R, then a watch from R + 1, again at least every re-list
+/// Follows the registry: a linearizable listing, then a watch from the one before it on, again at least every re-list
 /// interval and after every end, compaction and loss. The watch is opened anew with each listing, so one that has
-/// silently died costs one interval at most.
+/// silently died costs one interval at most; what it has not told the next one does.
 /// </summary>
 internal sealed class WatchLoop(
     IMeshRegistry registry, MeshRuntime runtime, MembershipOptions options, RegistryHealth health, ViewKeeper keeper,
@@ -82,7 +82,7 @@ internal sealed class WatchLoop(
             var wait = TimeSpan.Zero;
             try
             {
-                if (await SyncAsync(stop) is not { } revision || !await FollowAsync(revision + 1, stop))
+                if (await SyncAsync(stop) is null || !await FollowAsync(keeper.WatchFrom, stop))
                     wait = _backoff.Next();
             }
             catch (Exception) when (stop.IsCancellationRequested)
@@ -151,6 +151,8 @@ internal sealed class WatchLoop(
         if (ours)
             return true;
         Interlocked.Increment(ref _watchEnds);
+        if (ended == WatchEnd.Compacted)
+            keeper.NoteMissed();
         // The outage begins here: the listing that follows tells whether there is one.
         if (ended == WatchEnd.Broken)
             health.NoteFailure(runtime.Time.GetTimestamp(),

@@ -78,7 +78,8 @@ public sealed class CodecTests
         Back(new PingRequest(View));
         Back(new PingAnswer(View, 1L << 50, true));
         Back(new ViewPullRequest(4));
-        Back(new ViewPage(View, [1], 2, [[2], [], [3, 4]]));
+        Back(new ViewPage(View, [1], 2, [[2], [], [3, 4]],
+            new RingPast(9, 3, [new RingChange(5, "n1", 100)])));
         Back(new StatusRequest());
         Back(new StatusAnswer([1, 2]));
         Back(new Failure(MeshErrorCode.Busy, "stage", "message \u00e9", 5));

@@ -48,9 +48,15 @@ internal sealed class OwnerWorld : IDisposable
 
     public static ulong IncarnationOf(string nodeId) => (ulong)nodeId[1];
 
-    public static MeshView ViewOf(long revision, params string[] nodes) =>
+    /// <summary>A view of these nodes; <paramref name="past"/>: how its ring came about, null: unknown.</summary>
+    public static MeshView ViewOf(long revision, string[] nodes, RingPast? past = null) =>
         new(new MeshConfig { MeshId = 1, Slots = Slots }, revision,
-            nodes.Select(n => new NodeRecord { NodeId = n, Incarnation = IncarnationOf(n) }));
+            nodes.Select(n => new NodeRecord { NodeId = n, Incarnation = IncarnationOf(n) }), null,
+            past ?? RingPast.Unknown);
+
+    /// <summary>A view that follows from the one before by what has changed.</summary>
+    public static MeshView ViewOf(long revision, params string[] nodes) =>
+        ViewOf(revision, nodes, new RingPast(revision, 0, []));
 
     public static ObjectRecord Offer(ulong objectId, string holder = "n1") => new()
     {

@@ -60,4 +60,15 @@ public sealed class HandoverTests
 
         Assert.True(joined.Keeper.Puller.StreamedRecords >= 2_000, "n3 has neither of the two slots");
     }
+
+    [Fact]
+    public void A_join_leaves_the_slots_that_stay_alone()
+    {
+        var world = NodeWorld.Started(3);
+        var before = world.Nodes.Select(n => n.Node.Owner!.Keeper.Puller.Rounds).ToArray();
+        Assert.Null(world.Start("n4").Error);
+        world.AssertSettles();
+        Assert.Equal(before, world.Nodes.Take(3).Select(n => n.Node.Owner!.Keeper.Puller.Rounds));
+        Assert.Equal(0, world["n4"].Node.Owner!.Keeper.Puller.ReconciledSlots);
+    }
 }

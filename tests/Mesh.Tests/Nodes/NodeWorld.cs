@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-using System.Globalization;
 using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Flow;
 using Mooncake.Mesh.Membership;
@@ -157,7 +156,7 @@ internal sealed class NodeWorld
 
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception,
             Func<TState, Exception?, string> formatter) =>
-            Lines.Add(string.Create(CultureInfo.InvariantCulture, $"{logLevel} {formatter(state, exception)} {exception}"));
+            Lines.Add($"{logLevel} {formatter(state, exception)} {exception}");
 
         public void Dispose()
         {

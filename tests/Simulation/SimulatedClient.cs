@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Flow;
+using Mooncake.Mesh.Segments;
+using Mooncake.Mesh.Tests.Shared;
+
+namespace Mooncake.Mesh.Simulation;
+
+/// <summary>
+/// One client: makes calls, one after the other, and notes each as it saw it. It lives in a node's process or in one of
+/// its own; when that is killed, the call under way ends as unknown, and the next one is made by the next life.
+/// </summary>
+internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome home)
+{
+    private static readonly string[] Names = [.. Enumerable.Range(0, 48).Select(i => $"key-{i}")];
+    private static readonly TimeSpan CallLimit = TimeSpan.FromSeconds(1);
+    private readonly RandomSource _random = RandomSource.FromSeed((int)mesh.World.Random.NextUInt64());
+    private Pending? _pending;
+    private int _left;
+
+    /// <summary>Whether it has made all its calls.</summary>
+    public bool IsDone => _left == 0 && _pending is null;
+
+    /// <summary>Has it make <paramref name="calls"/> calls, at random times.</summary>
+    public void Start(int calls)
+    {
+        _left = calls;
+        CallLater();
+    }
+
+    /// <summary>A process was killed.</summary>
+    public void Killed(SimulatedProcess process)
+    {
+        if (_pending is { } pending && pending.Process == process)
+            End(pending, CallOutcome.Unknown, 0, default);
+    }
+
+    private void CallLater()
+    {
+        if (_left > 0)
+            mesh.World.Clock.After(TimeSpan.FromMicroseconds(_random.Next(2 * mesh.Shape.MeanPause)), Call);
+    }
+
+    private void Call()
+    {
+        if (home.Open() is not { } open)
+        {
+            CallLater();
+            return;
+        }
+
+        _left--;
+        string key = Names[_random.Next(mesh.Shape.Keys)];
+        var kind = _random.Next(100) switch
+        {
+            < 30 => CallKind.Put,
+            < 38 => CallKind.Upsert,
+            < 45 => CallKind.Remove,
+            < 60 => CallKind.Exists,
+            _ => CallKind.Get,
+        };
+        var pending = _pending = new Pending(open.Process, kind, key, mesh.World.Clock.Microseconds,
+            mesh.Observer.HoldersOf(key, open));
+        var operations = open.Operations;
+        _ = open.Process.Start(() => kind switch
+        {
+            CallKind.Put or CallKind.Upsert => PutAsync(pending, operations),
+            CallKind.Get when open.Node is not null && _random.Next(3) == 0 => ViewAsync(pending, operations),
+            CallKind.Get => GetAsync(pending, operations),
+            CallKind.Exists => ExistAsync(pending, operations),
+            _ => RemoveAsync(pending, operations),
+        });
+    }
+
+    private async Task PutAsync(Pending pending, MeshOperations operations)
+    {
+        byte[] buffer = mesh.Memory.Take();
+        pending.Buffer = buffer;
+        ulong value = pending.Value = _random.NextUInt64();
+        int size = Stamped.Least + _random.Next(_random.Next(3) == 0 ? CallerMemory.Most - Stamped.Least : 2000);
+        Stamped.Fill(buffer.AsSpan(0, size), value);
+        var options = new PutOptions
+        {
+            Replace = pending.Kind == CallKind.Upsert,
+            Replicas = 1 + (_random.Next(4) / 3),
+            Placement = (Placement)_random.Next(2),
+            Deadline = CallLimit,
+        };
+        var result = await operations.PutAsync(new MeshKey(pending.Key), buffer.AsMemory(0, size), options,
+            CancellationToken.None);
+        // Whoever still reads it now would store something else.
+        buffer.AsSpan().Fill(0xEE);
+        var outcome = result.Succeeded
+            ? result.Value.Existed ? CallOutcome.Existed : CallOutcome.Done
+            : Failed(result.Error!);
+        End(pending, outcome, value, result.Succeeded && !result.Value.Existed ? result.Value.Version : default);
+    }
+
+    private async Task GetAsync(Pending pending, MeshOperations operations)
+    {
+        byte[] buffer = pending.Buffer = mesh.Memory.Take();
+        var target = new RangeTarget(new Transfer.NativeRange(AddressOf(buffer), buffer.Length));
+        var result = await operations.GetAsync(new MeshKey(pending.Key), target,
+            new GetOptions { Verify = _random.Next(2) == 0, Deadline = CallLimit }, CancellationToken.None);
+        if (result.Succeeded)
+            End(pending, CallOutcome.Done, Stamped.Read(buffer.AsSpan(0, (int)result.Value)), default);
+        else
+            End(pending, Failed(result.Error!), 0, default);
+    }
+
+    /// <summary>A get that looks at the bytes where they are, for a while.</summary>
+    private async Task ViewAsync(Pending pending, MeshOperations operations)
+    {
+        var view = await operations.ViewAsync(new MeshKey(pending.Key), new ViewOptions { Verify = false, Deadline = CallLimit },
+            CancellationToken.None);
+        // Most are held elsewhere, where no view can be had; that is no miss.
+        if (!view.Succeeded)
+        {
+            End(pending, view.Error!.Code == MeshErrorCode.Unavailable ? CallOutcome.Unknown : Failed(view.Error), 0,
+                default);
+            return;
+        }
+
+        ulong first = Read(view.Value);
+        var opened = TimeSpan.FromMilliseconds(_random.Next(3000));
+        pending.HeldOpen = (long)opened.TotalMicroseconds;
+        await Task.Delay(opened, pending.Process.Time);
+        ulong last = Read(view.Value);
+        view.Value.Dispose();
+        End(pending, CallOutcome.Done, first == last ? first : CallRecord.Torn, default);
+    }
+
+    private async Task ExistAsync(Pending pending, MeshOperations operations)
+    {
+        var result = await operations.ExistAsync([new MeshKey(pending.Key)], CallLimit, CancellationToken.None);
+        End(pending, result[0].Succeeded ? result[0].Value ? CallOutcome.Done : CallOutcome.NotFound
+            : Failed(result[0].Error!), 0, default);
+    }
+
+    private async Task RemoveAsync(Pending pending, MeshOperations operations)
+    {
+        var result = await operations.RemoveAsync(new MeshKey(pending.Key), CallLimit, CancellationToken.None);
+        End(pending, result.Succeeded ? result.Value ? CallOutcome.Done : CallOutcome.NotFound
+            : Failed(result.Error!), 0, default);
+    }
+
+    private void End(Pending pending, CallOutcome outcome, ulong value, RecordVersion version)
+    {
+        if (_pending != pending)
+            return;
+        _pending = null;
+        long now = mesh.World.Clock.Microseconds;
+        ulong held = outcome == CallOutcome.NotFound ? mesh.Observer.StillHeld(pending.Held) : 0;
+        if (value == 0)
+            value = pending.Value;
+        int at = mesh.History.Add(new CallRecord
+        {
+            Client = id,
+            Start = pending.Start,
+            End = now,
+            Limit = (long)CallLimit.TotalMicroseconds + pending.HeldOpen + pending.Process.StoppedFor - pending.StoppedBefore,
+            Kind = pending.Kind,
+            Key = pending.Key,
+            Outcome = outcome,
+            Value = held != 0 ? held : value,
+            Version = pending.Kind == CallKind.Get && outcome == CallOutcome.Done
+                ? mesh.Observer.VersionOf(pending.Key, value)
+                : version,
+            HeldThroughout = held != 0,
+        });
+        mesh.World.Log($"call {mesh.History.Calls[at]}");
+        if (pending.Buffer is { } buffer && !pending.Process.IsDead)
+            mesh.Memory.Give(buffer, () => mesh.History.BufferChanged(at));
+        CallLater();
+    }
+
+    private static CallOutcome Failed(MeshError error) => error.Code switch
+    {
+        MeshErrorCode.NotFound => CallOutcome.NotFound,
+        MeshErrorCode.NoSpace or MeshErrorCode.InvalidArgument => CallOutcome.Refused,
+        _ => CallOutcome.Unknown,
+    };
+
+    private static unsafe nint AddressOf(byte[] pinned)
+    {
+        fixed (byte* first = pinned)
+            return (nint)first;
+    }
+
+    private static unsafe ulong Read(MappedView view) =>
+        Stamped.Read(new ReadOnlySpan<byte>((void*)view.Range.Address, (int)view.Size));
+
+    /// <summary>A call under way.</summary>
+    private sealed class Pending(SimulatedProcess process, CallKind kind, string key, long start,
+        IReadOnlyList<HeldCopy> held)
+    {
+        public SimulatedProcess Process => process;
+
+        public CallKind Kind => kind;
+
+        public string Key => key;
+
+        public long Start => start;
+
+        public IReadOnlyList<HeldCopy> Held => held;
+
+        /// <summary>How long its process had been stopped when it began: time that no deadline can count.</summary>
+        public long StoppedBefore { get; } = process.StoppedFor;
+
+        public byte[]? Buffer { get; set; }
+
+        public ulong Value { get; set; }
+
+        public long HeldOpen { get; set; }
+    }
+}
+
+/// <summary>A client's connection to the mesh at this moment.</summary>
+/// <param name="Process">Whose steps its calls are.</param>
+/// <param name="Operations">What it calls.</param>
+/// <param name="Node">The node it lives in, or null.</param>
+internal sealed record OpenClient(SimulatedProcess Process, MeshOperations Operations, SimulatedNode? Node);
+
+/// <summary>Where a client lives: in the node of a machine, or in a process of its own on it.</summary>
+internal sealed class ClientHome(SimulatedMesh mesh, int machine, bool inNode)
+{
+    private SimulatedProcess? _process;
+    private ClientPeer? _peer;
+    private bool _connected;
+
+    /// <summary>The client's process and connection, if they are there.</summary>
+    public OpenClient? Open()
+    {
+        if (inNode)
+        {
+            return mesh.NodeOn(machine) is { IsUp: true, Process.IsStopped: false } node
+                ? new OpenClient(node.Process, node.Node!.Operations, node)
+                : null;
+        }
+
+        if (_process is null)
+            Connect();
+        return _connected ? new OpenClient(_process!, _peer!.Operations, null) : null;
+    }
+
+    private void Connect()
+    {
+        var process = _process = new SimulatedProcess(mesh.World, $"client@{machine}", machine);
+        var runtime = mesh.Adapt(new MeshRuntime
+        {
+            Time = process.Time,
+            Scheduler = process.Scheduler,
+            Random = RandomSource.FromSeed((int)mesh.World.Random.NextUInt64()),
+            Network = process.Network,
+            Log = mesh.World.LogOf(process.Name),
+        });
+        var registry = new Membership.EmbeddedRegistry(mesh.World.Etcd, runtime);
+        _peer = new ClientPeer("default", [], registry, runtime, "");
+        _ = process.Start(async () =>
+        {
+            while (await _peer.ConnectAsync(TimeSpan.FromSeconds(5), CancellationToken.None) is not null)
+            {
+            }
+
+            _connected = true;
+        });
+    }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+namespace Mooncake.Mesh.Simulation;
+
+/// <summary>What a run is like.</summary>
+internal sealed record MeshShape
+{
+    /// <summary>Machines, each with room for a node.</summary>
+    public required int Machines { get; init; }
+
+    /// <summary>Machines whose node runs from the start; the others join.</summary>
+    public required int FirstNodes { get; init; }
+
+    /// <summary>Different keys that clients use.</summary>
+    public required int Keys { get; init; }
+
+    /// <summary>Mean pause of a client between two calls, in microseconds.</summary>
+    public required int MeanPause { get; init; }
+
+    /// <summary>The nodes.</summary>
+    public required NodeShape Node { get; init; }
+}
+
+/// <summary>A mesh of simulated nodes and its clients.</summary>
+internal sealed class SimulatedMesh
+{
+    private readonly SimulatedNode?[] _nodes;
+    private readonly List<SimulatedClient> _clients = [];
+
+    public SimulatedMesh(SimulatedWorld world, MeshShape shape, Func<MeshRuntime, MeshRuntime>? adapt = null)
+    {
+        World = world;
+        Shape = shape;
+        Adapt = adapt ?? (static runtime => runtime);
+        Memory = new CallerMemory(world);
+        Observer = new MeshObserver(this);
+        _nodes = new SimulatedNode?[shape.Machines];
+    }
+
+    public SimulatedWorld World { get; }
+
+    public MeshShape Shape { get; }
+
+    /// <summary>Changes what nodes and clients run on.</summary>
+    public Func<MeshRuntime, MeshRuntime> Adapt { get; }
+
+    public CallerMemory Memory { get; }
+
+    public MeshObserver Observer { get; }
+
+    public RunHistory History { get; } = new();
+
+    /// <summary>The present life of every node that has had one.</summary>
+    public IEnumerable<SimulatedNode> Nodes => _nodes.OfType<SimulatedNode>();
+
+    /// <summary>Whether every client has made all its calls.</summary>
+    public bool ClientsDone => _clients.TrueForAll(client => client.IsDone);
+
+    /// <summary>The node of a machine in its present life, or null.</summary>
+    public SimulatedNode? NodeOn(int machine) => _nodes[machine];
+
+    /// <summary>Starts a node on a machine, unless one runs there.</summary>
+    public SimulatedNode Start(int machine)
+    {
+        if (_nodes[machine] is { Process.IsDead: false } running)
+            return running;
+        return _nodes[machine] = SimulatedNode.Start(World, machine, $"n{machine}", Shape.Node, Adapt);
+    }
+
+    /// <summary>Kills the node of a machine.</summary>
+    public void Kill(int machine, bool withMachine)
+    {
+        if (_nodes[machine] is not { Process.IsDead: false } node)
+            return;
+        node.Kill(withMachine);
+        foreach (var client in _clients)
+            client.Killed(node.Process);
+    }
+
+    /// <summary>Has the node of a machine leave.</summary>
+    public void Leave(int machine, TimeSpan grace)
+    {
+        if (_nodes[machine] is not { IsUp: true, Process.IsStopped: false } node)
+            return;
+        node.Leave(grace, () => _clients.ForEach(client => client.Killed(node.Process)));
+    }
+
+    /// <summary>Adds a client that lives on a machine.</summary>
+    public void AddClient(int machine, bool inNode, int calls)
+    {
+        var client = new SimulatedClient(this, _clients.Count, new ClientHome(this, machine, inNode));
+        _clients.Add(client);
+        client.Start(calls);
+    }
+
+    /// <summary>Ends every process.</summary>
+    public void End()
+    {
+        foreach (var node in Nodes)
+            node.Kill(withMachine: true);
+    }
+}
