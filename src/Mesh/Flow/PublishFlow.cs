@@ -170,7 +170,8 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
                 if (publishing is { Dropped: true, MayBeOnRecord: true, Head.Replace: true })
                     return new PutAnswer(PutFate.Own, true, publishing.Accepted, 0);
                 var request = new PublishRequest(held.Key, OfferOf(held), publishing.Head.Wanted,
-                    insist || deadline.Elapsed > insistAfter, publishing.Head.Replace, publishing.Above);
+                    insist || deadline.Elapsed > insistAfter, publishing.Head.Replace, publishing.Above,
+                    publishing.Accepted);
                 var answer = await context.Calls.PublishAsync(owner, request, deadline.AtMost(OwnerTimeout), cancel);
                 if (!answer.Succeeded || answer.Value.Items.Length is not (1 or 2))
                 {
