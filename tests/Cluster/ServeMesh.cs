@@ -2,6 +2,7 @@
 
 using System.Text.Json;
 using Mooncake.Mesh.Client;
+using Mooncake.Mesh.Cluster.Faults;
 using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh.Cluster;
@@ -21,10 +22,13 @@ internal sealed class ServeMesh : IAsyncDisposable
     private readonly TimeSpan _leaseTtl;
     private readonly List<ServeProcess> _ended = [];
     private readonly string[] _more;
+    private readonly FaultNetwork? _network;
     private MeshClient? _client;
 
-    private ServeMesh(EtcdProcess etcd, string segments, TimeSpan leaseTtl, string[] more)
+    private ServeMesh(EtcdProcess etcd, string segments, TimeSpan leaseTtl, string[] more,
+        FaultNetwork? network = null)
     {
+        _network = network;
         _more = more;
         _leaseTtl = leaseTtl;
         Etcd = etcd;
@@ -64,6 +68,31 @@ internal sealed class ServeMesh : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// The same with every process on a host of <paramref name="network"/>: "etcd" and those named like the nodes.
+    /// </summary>
+    public static async Task<ServeMesh> StartOnAsync(FaultNetwork network, int nodes, string segmentSize,
+        params string[] more)
+    {
+        var mesh = new ServeMesh(await EtcdProcess.StartOnAsync(network.Host("etcd")),
+            $"{segmentSize},hugePages=false,preTouch=false", Ttl, more, network);
+        try
+        {
+            for (int i = 1; i <= nodes; i++)
+                mesh.Nodes.Add(mesh.Launch($"n{i}"));
+            foreach (var node in mesh.Nodes)
+                await node.ReadyAsync();
+            mesh._client = await mesh.ConnectAsync();
+            await mesh.SettlesAsync(TimeSpan.FromSeconds(60));
+            return mesh;
+        }
+        catch
+        {
+            await mesh.DisposeAsync();
+            throw;
+        }
+    }
+
     /// <summary>Another client, which knows every node that runs now.</summary>
     public Task<MeshClient> ConnectAsync() => MeshClient.ConnectAsync(
         new MeshClientOptions { Cluster = Cluster, Nodes = [.. Nodes.Select(n => n.Endpoint)] });
@@ -72,9 +101,34 @@ internal sealed class ServeMesh : IAsyncDisposable
 
     public async Task<ServeProcess> AddAsync(string nodeId, params string[] more)
     {
-        var node = await ServeProcess.StartAsync(nodeId, Arguments(nodeId, more));
+        var node = Launch(nodeId, more);
+        try
+        {
+            await node.ReadyAsync();
+        }
+        catch
+        {
+            await node.DisposeAsync();
+            throw;
+        }
+
         Nodes.Add(node);
         return node;
+    }
+
+    private ServeProcess Launch(string nodeId, params string[] more)
+    {
+        if (_network is null)
+            return ServeProcess.Launch(nodeId, Arguments(nodeId, more));
+        var host = _network.Host(nodeId);
+        return ServeProcess.LaunchOn(host, nodeId, () => StatusOverClientAsync(nodeId), Arguments(nodeId,
+            ["--listen", $"{host.Address}:0", "--insecure", "true", .. more]));
+    }
+
+    private async Task<NodeStatus?> StatusOverClientAsync(string nodeId)
+    {
+        var status = await Client.TryStatusAsync(nodeId);
+        return status.Succeeded ? NodeStatus.FromJson(status.Value) : null;
     }
 
     /// <summary>SIGKILL; the timestamp from just before it.</summary>

@@ -12,6 +12,9 @@ internal sealed class FaultRun : IAsyncDisposable
 
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(60);
 
+    private const string Segments = "64MiB";
+    private static readonly string[] Flags = ["--grace", "500ms"];
+
     private FaultRun(ServeMesh mesh, LoadOptions options)
     {
         Mesh = mesh;
@@ -32,9 +35,15 @@ internal sealed class FaultRun : IAsyncDisposable
     public HistoryLoad Load { get; }
 
     /// <summary>Starts nodes and the load.</summary>
-    public static async Task<FaultRun> StartAsync(int nodes, int seed, LoadOptions options, string segments = "64MiB")
+    /// <param name="network">Where they run; null: on this host.</param>
+    /// <param name="nodes">How many.</param>
+    /// <param name="seed">Of the load.</param>
+    /// <param name="options">What the load does.</param>
+    public static async Task<FaultRun> StartAsync(FaultNetwork? network, int nodes, int seed, LoadOptions options)
     {
-        var mesh = await ServeMesh.StartAsync(nodes, segments, null, "--grace", "500ms");
+        var mesh = network is null
+            ? await ServeMesh.StartAsync(nodes, Segments, null, Flags)
+            : await ServeMesh.StartOnAsync(network, nodes, Segments, Flags);
         var run = new FaultRun(mesh, options);
         run.Load.Start(seed);
         await run.Load.GoesOnAsync();
@@ -67,8 +76,32 @@ internal sealed class FaultRun : IAsyncDisposable
     {
         await Mesh.AddAsync(nodeId);
         Lives.Begin(nodeId);
-        await Mesh.SettlesAsync(Limit);
+        await SettlesAsync();
+    }
+
+    /// <summary>A node is not counted on while <paramref name="fault"/> lasts, and until the mesh has settled.</summary>
+    public async Task WithoutAsync(string nodeId, Func<Task> fault)
+    {
+        var life = Lives.Of(nodeId)!;
+        life.Leave(Clock.Now);
+        await fault();
+        await SettlesAsync();
+        life.Return(Clock.Now);
+    }
+
+    /// <summary>
+    /// Waits until all nodes agree on their view, have every slot they own, owe nothing, and the load goes on.
+    /// </summary>
+    public async Task<NodeStatus[]> SettlesAsync()
+    {
+        NodeStatus[] states = [];
+        await Eventually.AsyncTrue(async () =>
+        {
+            states = await Mesh.SettlesAsync(Limit);
+            return states.All(s => s.Slots is { Incomplete: 0, Owed: 0 });
+        }, Limit, "slots stay incomplete, or debts unpaid");
         await Load.GoesOnAsync();
+        return states;
     }
 
     /// <summary>Ends the load, and asserts what callers may rely on.</summary>

@@ -20,9 +20,6 @@ internal sealed record LoadOptions
     /// <summary>Largest value, in bytes.</summary>
     public int LargestValue { get; init; } = 100_000;
 
-    /// <summary>Whether objects may be evicted: then only hard-pinned ones must be found, every fourth.</summary>
-    public bool Evicts { get; init; }
-
     /// <summary>Deadline of every call: long for a machine that runs ten processes on two cores.</summary>
     public TimeSpan Deadline { get; init; } = TimeSpan.FromSeconds(3);
 
@@ -44,6 +41,7 @@ internal sealed class HistoryLoad(ServeMesh mesh, NodeLives lives, RunClock cloc
     private long _calls;
     private long _identities;
     private int _failedHeld;
+    private volatile bool _mayEvict;
 
     /// <summary>Calls so far.</summary>
     public long Calls => Volatile.Read(ref _calls);
@@ -60,6 +58,19 @@ internal sealed class HistoryLoad(ServeMesh mesh, NodeLives lives, RunClock cloc
 
     public void Start(int seed) => _callers = Task.WhenAll(
         Enumerable.Range(0, options.Clients).Select(i => Task.Run(() => CallAsync(i, new Random(seed + i)))));
+
+    /// <summary>
+    /// Whether objects may be evicted from now on. Of those there are then, and of those put meanwhile, only the
+    /// hard-pinned ones must be found: every fourth.
+    /// </summary>
+    public void LetEvict(bool may)
+    {
+        _mayEvict = may;
+        if (!may)
+            return;
+        lock (_objects)
+            _objects.FindAll(o => !IsPinned(o)).ForEach(o => o.Forget());
+    }
 
     /// <summary>Waits until so many calls more have been made.</summary>
     public async Task GoesOnAsync(int calls = 200)
@@ -138,14 +149,13 @@ internal sealed class HistoryLoad(ServeMesh mesh, NodeLives lives, RunClock cloc
         ulong identity = (ulong)Interlocked.Increment(ref _identities);
         bool large = caller.Random.Next(8) == 0;
         int size = caller.Random.Next(16, large ? options.LargestValue : 4096);
-        bool pinned = !options.Evicts || (known.Key.Hash & 3) == 0;
         var put = new PutOptions
         {
             Placement = Placement.Spread,
             Replicas = options.Replicas,
             Replace = replace,
             Deadline = options.Deadline,
-            Pin = options.Evicts && pinned ? ObjectPin.Hard : ObjectPin.None,
+            Pin = IsPinned(known) ? ObjectPin.Hard : ObjectPin.None,
         };
         byte[] value = Values.Of(known.Key, identity, size);
         byte[] before = [.. value];
@@ -164,9 +174,9 @@ internal sealed class HistoryLoad(ServeMesh mesh, NodeLives lives, RunClock cloc
             Version = done.Succeeded ? done.Value.Version : default,
             ChangedAfterReturn = !before.AsSpan().SequenceEqual(value),
         });
-        if (outcome == CallOutcome.Done && pinned)
+        if (outcome == CallOutcome.Done)
             known.Written(await HoldersAsync(caller, known, start), clock.Now);
-        else
+        if (outcome != CallOutcome.Done || (_mayEvict && !IsPinned(known)))
             known.Forget();
     }
 
@@ -246,6 +256,8 @@ internal sealed class HistoryLoad(ServeMesh mesh, NodeLives lives, RunClock cloc
         Key = known.Name,
         Outcome = outcome,
     };
+
+    private static bool IsPinned(KnownObject known) => (known.Key.Hash & 3) == 0;
 
     private static CallOutcome OutcomeOf(MeshError error) =>
         error.Code == MeshErrorCode.NotFound ? CallOutcome.NotFound : CallOutcome.Unknown;

@@ -18,7 +18,7 @@ public sealed class RollingRestartTests
     [Fact]
     public async Task With_SIGTERM_no_read_fails_and_no_held_key_is_missed()
     {
-        await using var run = await FaultRun.StartAsync(Nodes, 1, Options);
+        await using var run = await FaultRun.StartAsync(null, Nodes, 1, Options);
         for (int i = 1; i <= Nodes; i++)
             await run.RestartAsync($"n{i}");
         await run.EndsWellAsync("rolling restart of five, SIGTERM", failures: 0);
@@ -27,7 +27,7 @@ public sealed class RollingRestartTests
     [Fact]
     public async Task With_SIGKILL_every_key_of_a_surviving_copy_stays_readable()
     {
-        await using var run = await FaultRun.StartAsync(Nodes, 2, Options with { Replicas = 2 });
+        await using var run = await FaultRun.StartAsync(null, Nodes, 2, Options with { Replicas = 2 });
         for (int i = 1; i <= Nodes; i++)
             await run.KillAndRestartAsync($"n{i}");
         await run.EndsWellAsync("rolling restart of five, kill -9, two copies");
