@@ -125,7 +125,7 @@ internal sealed class ClientPeer : IAsyncDisposable
             // Members that were waited for after an outage go without an event: the digest alone changes then.
             if (_view.Members.Count > 0 && (_view.Id.IsNewerThan(view.Id) || view.Id == _view.Id))
                 return false;
-            _views.Changed(_view);
+            _views.Changed(_view, view);
             Volatile.Write(ref _view, view);
         }
 

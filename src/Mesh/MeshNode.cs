@@ -325,8 +325,9 @@ public sealed class MeshNode : IAsyncDisposable
     {
         if (_ended)
             return;
-        _views.Changed(previous);
+        _views.Changed(previous, next);
         EnsureOwner(next).Keeper.Adopt(previous, next);
+        _holder.Reconciler.MeshChanged();
         _adopted.TrySetResult();
         _links.Keep(next);
         _transports?.Keep(next);
@@ -352,7 +353,12 @@ public sealed class MeshNode : IAsyncDisposable
         _holder.Clear.OnLearnt = cleared => owner.Table.ClearAll(cleared);
         owner.Table.ClearAll(_holder.Clear.Known);
         owner.Owner.Values = _holder.Inline;
-        _health.OnChanged = owner.Keeper.ReachChanged;
+        _health.OnChanged = (node, before, now) =>
+        {
+            owner.Keeper.ReachChanged(node, before, now);
+            if (now == Reach.Fine)
+                _holder.Reconciler.MeshChanged();
+        };
         _health.OnMissed = owner.Keeper.Missed;
         _handler.Owner = owner.Owner;
         _handler.Clients = _clients;

@@ -53,6 +53,7 @@ internal static class StatusOf
         counters["remove_alls"] = holder.Clear.Known;
         counters["hard_pinned_bytes"] = holder.Store.Usage.HardPinned;
         counters["unmirrored_puts"] = holder.Publish.Unmirrored;
+        counters["differing_slots"] = holder.Reconciler.DifferingSlots;
         counters["superseded_objects"] = holder.Reconciler.Superseded;
         counters["dropped_queue"] = holder.Dropped.Count;
         counters["dropped_overflow"] = holder.Dropped.Overflowed;
@@ -63,6 +64,7 @@ internal static class StatusOf
             counters["accepted_puts"] = owner.Owner.Counters.AcceptedPuts;
             counters["removed_keys"] = owner.Owner.Counters.RemovedKeys;
             counters["retracted_replicas"] = owner.Owner.Counters.RetractedReplicas;
+            counters["unclaimed_replicas"] = owner.Owner.Counters.UnclaimedReplicas;
             counters["refused_retracts"] = owner.Owner.Counters.RefusedRetracts;
             counters["pauses"] = owner.Guard.Pauses;
             counters["swept_records"] = owner.Keeper.Swept;

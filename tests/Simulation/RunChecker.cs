@@ -88,12 +88,15 @@ internal static class RunChecker
         var (first, record) = known[0];
         foreach (var (node, other) in known.Skip(1))
         {
+            // A tombstone is the same as nothing at all, but for what must not come back.
+            if (!IsFound(other) && !IsFound(record))
+                continue;
             if (other.Version != record.Version || other.ObjectId != record.ObjectId || other.Removed != record.Removed
                 || !other.Replicas.SequenceEqual(record.Replicas))
                 add($"{first.NodeId} has {Text(record)}, {node.NodeId} has {Text(other)}");
         }
 
-        bool found = !record.Removed && record.Replicas.Count > 0;
+        bool found = IsFound(record);
         if (found && known.Count < owners)
             add($"{key}: only {first.NodeId} knows {Text(record)}");
         if (!found)
@@ -104,6 +107,8 @@ internal static class RunChecker
                 add($"{key}: {first.NodeId} has {Text(record)}, and {replica:x} does not hold it");
         }
     }
+
+    private static bool IsFound(KnownRecord record) => !record.Removed && record.Replicas.Count > 0;
 
     private static string Text(KnownRecord record) => $"{record.Key} {record.Version} object {record.ObjectId:x} "
         + $"removed {record.Removed} at {string.Join(',', record.Replicas.Select(r => r.ToString("x")))}";

@@ -80,6 +80,13 @@ internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
         return bytes.IsEmpty ? _records.Length > 0 ? _records[index] : null : RecordBlob.Decode(bytes);
     }
 
+    /// <summary>The version of a Yes; none when codes alone were asked for.</summary>
+    public RecordVersion VersionOf(int index)
+    {
+        var bytes = BytesOf(index);
+        return bytes.IsEmpty ? RecordOf(index)?.Version ?? default : RecordBlob.VersionOf(bytes);
+    }
+
     /// <summary>Size of the object in bytes, and its copies; none without a record.</summary>
     public (long Size, int Copies) ShapeOf(int index)
     {

@@ -39,6 +39,16 @@ internal sealed class MeshCalls(PeerLinks links, PeerHandler local, string selfI
         ? Of(local.Owner!.Owe(request))
         : OwnerCallAsync<OweRequest, Done>(node, request, timeout, cancel);
 
+    public Task<MeshResult<ClaimAnswer>> ClaimAsync(NodeRecord node, ClaimRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Of(local.Owner!.Claim(request))
+        : OwnerCallAsync<ClaimRequest, ClaimAnswer>(node, request, timeout, cancel);
+
+    public Task<MeshResult<OwnerAnswers>> SettleAsync(NodeRecord node, SettleRequest request, TimeSpan timeout,
+        CancellationToken cancel) => IsSelf(node)
+        ? Of(local.Owner!.Settle(request))
+        : OwnerCallAsync<SettleRequest, OwnerAnswers>(node, request, timeout, cancel);
+
     public Task<MeshResult<SlotPage>> PullSlotsAsync(NodeRecord node, SlotPullRequest request, TimeSpan timeout,
         CancellationToken cancel) => OwnerCallAsync<SlotPullRequest, SlotPage>(node, request, timeout, cancel);
 

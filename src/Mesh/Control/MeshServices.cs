@@ -57,6 +57,10 @@ internal interface IOwnerCalls
     SlotStateAnswer State(in SlotStateRequest request);
 
     Done Owe(in OweRequest request);
+
+    ClaimAnswer Claim(in ClaimRequest request);
+
+    OwnerAnswers Settle(in SettleRequest request);
 }
 
 /// <summary>What a node does for clients (rank 2); may await calls of rank 0 and 1.</summary>

@@ -187,6 +187,12 @@ internal sealed class PeerHandler : IPeerHandler
             case MessageType.SlotState:
                 channel.Answer(id, Owner.State(SlotStateRequest.Read(ref reader)));
                 return true;
+            case MessageType.Claim:
+                channel.Answer(id, Owner.Claim(ClaimRequest.Read(ref reader)));
+                return true;
+            case MessageType.Settle:
+                channel.Answer(id, Owner.Settle(SettleRequest.Read(ref reader)));
+                return true;
             case MessageType.Owe:
                 channel.Answer(id, Owner.Owe(OweRequest.Read(ref reader)));
                 return true;

@@ -85,6 +85,11 @@ internal static class RecordBlob
     /// <summary>Size of the object, in bytes.</summary>
     public static long SizeOf(ReadOnlySpan<byte> bytes) => BinaryPrimitives.ReadInt64LittleEndian(bytes[32..]);
 
+    /// <summary>Its version.</summary>
+    public static RecordVersion VersionOf(ReadOnlySpan<byte> bytes) => new(
+        BinaryPrimitives.ReadInt64LittleEndian(bytes), BinaryPrimitives.ReadInt64LittleEndian(bytes[8..]),
+        BinaryPrimitives.ReadInt64LittleEndian(bytes[16..]));
+
     /// <summary>Its replicas.</summary>
     public static int CopiesOf(ReadOnlySpan<byte> bytes) => BinaryPrimitives.ReadUInt16LittleEndian(bytes[48..]);
 
@@ -102,9 +107,7 @@ internal static class RecordBlob
 
         return new ObjectRecord
         {
-            Version = new RecordVersion(BinaryPrimitives.ReadInt64LittleEndian(bytes),
-                BinaryPrimitives.ReadInt64LittleEndian(bytes[8..]),
-                BinaryPrimitives.ReadInt64LittleEndian(bytes[16..])),
+            Version = VersionOf(bytes),
             ObjectId = BinaryPrimitives.ReadUInt64LittleEndian(bytes[24..]),
             Size = SizeOf(bytes),
             Checksum = BinaryPrimitives.ReadUInt64LittleEndian(bytes[40..]),

@@ -88,15 +88,7 @@ internal readonly record struct SlotPage(bool Ready, int Through, SlotSet Comple
         writer.Write(Ready);
         writer.Write(Through);
         writer.Write(Complete.Bits.AsSpan());
-        writer.WriteArrayHeader(Summaries.Length);
-        foreach (var summary in Summaries)
-        {
-            writer.WriteArrayHeader(3);
-            writer.Write(summary.Slot);
-            writer.Write(summary.Count);
-            writer.Write(summary.Digest);
-        }
-
+        SlotSummaries.Write(ref writer, Summaries);
         KeyedRecord.WriteList(ref writer, Records);
         writer.Write(Position);
         writer.Write(Stamp);
@@ -108,14 +100,7 @@ internal readonly record struct SlotPage(bool Ready, int Through, SlotSet Comple
         bool ready = reader.ReadBoolean();
         int through = reader.ReadInt32();
         var complete = new SlotSet(Wire.ReadBytes(ref reader, SlotSet.MaxBytes));
-        var summaries = new SlotSummary[Wire.ReadCount(ref reader, Wire.MaxBatch)];
-        for (int i = 0; i < summaries.Length; i++)
-        {
-            int fields = Wire.Enter(ref reader, 3);
-            summaries[i] = new SlotSummary(reader.ReadInt32(), reader.ReadInt32(), reader.ReadUInt64());
-            Wire.Leave(ref reader, fields, 3);
-        }
-
+        var summaries = SlotSummaries.Read(ref reader);
         var page = new SlotPage(ready, through, complete, summaries, KeyedRecord.ReadList(ref reader),
             count >= 6 ? reader.ReadUInt64() : 0, count >= 7 ? reader.ReadInt64() : 0);
         Wire.Leave(ref reader, count, Math.Min(count, 7));

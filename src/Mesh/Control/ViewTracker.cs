@@ -38,8 +38,18 @@ internal sealed class ViewTracker
     /// <summary>The view before it: its owners keep a lost slot until the new ones are complete.</summary>
     public MeshView Previous => Volatile.Read(ref _previous);
 
+    /// <summary>What this caller has seen of keys.</summary>
+    public SeenVersions Seen { get; } = new();
+
     /// <summary>Notes that the view has changed.</summary>
-    public void Changed(MeshView previous) => Volatile.Write(ref _previous, previous);
+    public void Changed(MeshView previous, MeshView next)
+    {
+        Volatile.Write(ref _previous, previous);
+        bool goesOn = next.Config.MeshId == previous.Config.MeshId
+            || next.Config.Replaces.Contains(previous.Config.MeshId);
+        if (!goesOn)
+            Seen.Forget();
+    }
 
     /// <summary>A peer has shown a view; pulls it if it is newer than ours.</summary>
     public void Suggest(ViewId seen, NodeRecord from)

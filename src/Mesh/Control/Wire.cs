@@ -202,6 +202,8 @@ internal enum MessageType
     SlotPull = 34,
     Owe = 35,
     SlotState = 36,
+    Claim = 37,
+    Settle = 38,
     ViewKey = 39,
 
     // Rank 2: client calls.

@@ -247,6 +247,26 @@ internal sealed unsafe class DirectoryTable : IDisposable
         return true;
     }
 
+    /// <summary>Count and digest of the copies that one holder has on record in a slot.</summary>
+    public SlotSummary SummarizeOf(int slot, ulong incarnation)
+    {
+        ref var head = ref Fresh(slot);
+        int count = 0;
+        ulong digest = 0;
+        for (int cell = 0; cell < head.Capacity; cell++)
+        {
+            if (head.Cells[cell] == 0)
+                continue;
+            var record = new RecordRef(RecordIn(head.Cells[cell]));
+            if (record.Removed || record.ReplicaOf(incarnation) is not { Incarnation: not 0 } copy)
+                continue;
+            count++;
+            digest += RecordDigest.OfCopy(record, copy);
+        }
+
+        return new SlotSummary(slot, count, digest);
+    }
+
     /// <summary>Drops every record of a slot.</summary>
     public void Clear(int slot)
     {

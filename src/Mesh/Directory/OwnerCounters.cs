@@ -9,6 +9,7 @@ internal sealed class OwnerCounters
     private long _accepted;
     private long _removed;
     private long _retracted;
+    private long _unclaimed;
     private long _retractRefused;
 
     public long LocatedKeys => Volatile.Read(ref _located);
@@ -20,6 +21,11 @@ internal sealed class OwnerCounters
     public long RetractedReplicas => Volatile.Read(ref _retracted);
 
     public long RefusedRetracts => Volatile.Read(ref _retractRefused);
+
+    /// <summary>Copies on record that their holder did not have.</summary>
+    public long UnclaimedReplicas => Volatile.Read(ref _unclaimed);
+
+    public void Unclaimed(int replicas) => Interlocked.Add(ref _unclaimed, replicas);
 
     public void Located(int keys) => Interlocked.Add(ref _located, keys);
 

@@ -21,6 +21,7 @@ internal sealed class OwnerService : IOwnerCalls
     private readonly SlotStreamer _streamer;
     private readonly OwnerDecisions _decisions;
     private readonly Locator _locator;
+    private readonly HolderClaims _claims;
 
     public OwnerService(DirectoryTable table, SlotStates states, Func<NodeRecord, bool> isUnreachable,
         TimeProvider time)
@@ -32,6 +33,7 @@ internal sealed class OwnerService : IOwnerCalls
         _streamer = new SlotStreamer(table, states);
         _decisions = new OwnerDecisions(this, table, states);
         _locator = new Locator(table, this);
+        _claims = new HolderClaims(table, states, this);
     }
 
     /// <summary>Counters of the owner's rules.</summary>
@@ -92,6 +94,12 @@ internal sealed class OwnerService : IOwnerCalls
             items[i] = new OwnerAnswer(Retract(roles, request.Items[i], request.Incarnation, request.Done));
         return new OwnerAnswers(roles.View.Id, items);
     }
+
+    /// <inheritdoc/>
+    public ClaimAnswer Claim(in ClaimRequest request) => _claims.Claim(request);
+
+    /// <inheritdoc/>
+    public OwnerAnswers Settle(in SettleRequest request) => _claims.Settle(request);
 
     /// <inheritdoc/>
     public SlotPage Pull(in SlotPullRequest request) => _streamer.Pull(request);

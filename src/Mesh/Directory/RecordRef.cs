@@ -127,6 +127,13 @@ internal static class RecordDigest
         return sum;
     }
 
+    /// <summary>Of a record as if it had but one copy, that of one holder.</summary>
+    public static ulong OfCopy(RecordRef record, in Replica copy)
+    {
+        ulong seed = Seed(record.KeySpan, record.Version, record.ObjectId, record.Removed);
+        return seed + OfReplica(seed, copy.Incarnation, copy.Generation);
+    }
+
     public static ulong Of(in MeshKey key, ObjectRecord record)
     {
         ulong seed = Seed(key.Bytes, record.Version, record.ObjectId, record.Removed);

@@ -16,6 +16,9 @@ internal sealed class FlowContext(MeshRuntime runtime, ViewTracker views, MeshCa
 
     public MeshCalls Calls { get; } = calls;
 
+    /// <summary>What this caller has seen of keys.</summary>
+    public SeenVersions Seen => Views.Seen;
+
     /// <summary>Our node id, or empty in a client.</summary>
     public string NodeId { get; } = nodeId;
 

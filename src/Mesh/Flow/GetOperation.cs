@@ -78,13 +78,18 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
             if (IsWhole(value, record))
             {
                 CopyOut(value.Span, range.Value);
+                context.Seen.Note(key.Hash, record.Version);
                 return record.Size;
             }
 
             var limit = reading ??= new Deadline(context.Runtime.Time, TransferPlan.DefaultLimit(record.Size));
             var outcome = await ReadAsync(record, range.Value, options.Verify, limit, cancel);
             if (outcome == TransferOutcome.Done)
+            {
+                context.Seen.Note(key.Hash, record.Version);
                 return record.Size;
+            }
+
             if (outcome == TransferOutcome.Late)
             {
                 return cancel.IsCancellationRequested

@@ -13,6 +13,9 @@ namespace Mooncake.Mesh.Flow;
 internal sealed class HolderService(ObjectStore store, ReservationBook book, ClientProcesses processes,
     PublishFlow publish, EvictionFlow eviction, ClearFlow clear, ulong incarnation) : IHolderCalls
 {
+    /// <summary>Which life of the node the memory belongs to.</summary>
+    public ulong Incarnation => incarnation;
+
     private const int PageObjects = Wire.MaxBatch;
     private const int MostLookedAt = 16 * Wire.MaxBatch;
     private readonly KeyMatcher _matcher = new(store);

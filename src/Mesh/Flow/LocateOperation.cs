@@ -38,7 +38,7 @@ internal sealed class LocateOperation
         _wants = wants;
         _deadline = deadline;
         _cancel = cancel;
-        _located = new Located(keys.Count, deadline.Limit);
+        _located = new Located(keys, context.Seen, deadline.Limit);
     }
 
     /// <summary>Locates <paramref name="keys"/>; each is legal.</summary>

@@ -15,11 +15,11 @@ internal readonly record struct LocateWants(bool Mark, bool CodesOnly = false, i
 /// What owners said of keys, by position: Yes or Absent. A Yes is never replaced: a hedge may find what the first one
 /// denies, not the other way round. Thread-safe; unchanging once ended.
 /// </summary>
-internal sealed class Located(int count, TimeSpan limit)
+internal sealed class Located(IReadOnlyList<MeshKey> keys, SeenVersions seen, TimeSpan limit)
 {
     private const byte Open = byte.MaxValue;
-    private readonly byte[] _codes = NewCodes(count);
-    private readonly int[] _places = new int[count];
+    private readonly byte[] _codes = NewCodes(keys.Count);
+    private readonly int[] _places = new int[keys.Count];
     private LocateAnswer?[] _answers = [];
     private LocateAnswer? _answer;
     private bool _cancelled;
@@ -72,6 +72,8 @@ internal sealed class Located(int count, TimeSpan limit)
                 var code = answer.CodeOf(i);
                 int at = positions[i];
                 if (code is not (OwnerCode.Yes or OwnerCode.Absent) || _codes[at] == (byte)OwnerCode.Yes)
+                    continue;
+                if (code == OwnerCode.Yes && seen.IsBehind(keys[at].Hash, answer, i))
                     continue;
                 _places[at] = i;
                 if (_answers.Length > 0)

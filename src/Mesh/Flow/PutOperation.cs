@@ -121,6 +121,8 @@ internal sealed class PutOperation
     {
         if (_existed && _options.Pin != ObjectPin.None && await PinPresentAsync() is { } error)
             return error;
+        if (!_existed)
+            _context.Seen.Note(_key.Hash, _version);
         return new PutOutcome(_existed, _version, _made);
     }
 

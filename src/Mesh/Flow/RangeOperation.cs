@@ -64,7 +64,11 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
             var limit = reading ??= new Deadline(context.Runtime.Time, TransferPlan.DefaultLimit(destination.Length));
             var outcome = await ReadAsync(record, range.Offset, destination, options.Verify, limit, cancel);
             if (outcome == TransferOutcome.Done)
+            {
+                context.Seen.Note(range.Key.Hash, record.Version);
                 return destination.Length;
+            }
+
             if (outcome == TransferOutcome.Late)
             {
                 return cancel.IsCancellationRequested

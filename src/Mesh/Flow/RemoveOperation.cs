@@ -33,7 +33,11 @@ internal static class RemoveOperation
 
                 var code = answer.Value.Items[0].Code;
                 if (code == OwnerCode.Yes)
+                {
+                    context.Seen.Note(key.Hash, answer.Value.Items[0].Record?.Version ?? default);
                     return true;
+                }
+
                 // After a call that ended without an answer, absent may well be our own doing.
                 if (code == OwnerCode.Absent)
                     return asked;

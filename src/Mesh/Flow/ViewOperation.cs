@@ -40,8 +40,18 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
                 return opened.Error!;
             if (opened.Value is not { } found)
                 continue;
+            if (context.Seen.IsBehind(key.Hash, found.Record.Version))
+            {
+                found.View.Dispose();
+                continue;
+            }
+
             if (!options.Verify || SumOf(found.View) == found.Record.Checksum)
+            {
+                context.Seen.Note(key.Hash, found.Record.Version);
                 return found.View;
+            }
+
             found.View.Dispose();
             Interlocked.Increment(ref _corrupt);
         }

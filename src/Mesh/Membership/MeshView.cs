@@ -93,6 +93,9 @@ public sealed class MeshView
     /// <summary>The slot of a hashed key.</summary>
     public int SlotOf(ulong hash) => Slots.SlotOf(hash);
 
+    /// <summary>The first and the last key hash of a slot.</summary>
+    public (ulong First, ulong Last) HashesOf(int slot) => Slots.HashesOf(slot);
+
     /// <summary>The nodes of the preference list of <paramref name="slot"/>, primary first.</summary>
     public NodeRecord? Owner(int slot, int place)
     {

@@ -63,6 +63,13 @@ public sealed class SlotTable
     /// <summary>The slot of a hashed key: its top bits.</summary>
     public int SlotOf(ulong hash) => (int)(hash >> _shift);
 
+    /// <summary>The first and the last hash of a slot.</summary>
+    public (ulong First, ulong Last) HashesOf(int slot)
+    {
+        ulong first = (ulong)slot << _shift;
+        return (first, first + ((1ul << _shift) - 1));
+    }
+
     /// <summary>Index into the view's members of the owner at <paramref name="place"/>, or -1.</summary>
     public int OwnerIndex(int slot, int place) => _owners[(slot * Places) + place];
 

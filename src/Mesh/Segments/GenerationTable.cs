@@ -69,6 +69,9 @@ internal sealed class GenerationCounter(RandomSource random)
 {
     private ulong _last = random.NextUInt64();
 
+    /// <summary>The last number given out.</summary>
+    public ulong Last => Volatile.Read(ref _last);
+
     /// <summary>The next number, never 0.</summary>
     public ulong Next()
     {

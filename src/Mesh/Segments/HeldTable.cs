@@ -111,6 +111,7 @@ internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims,
         item.Committed(record);
         (held->Version, held->Cleared, held->ObjectId) = (item.Version, item.Cleared, item.ObjectId);
         held->State = HeldState.Committed;
+        segments.Settled(item.Extent);
         _index.Add(held);
         victims.Added(held);
         return CommitOutcome.Visible;

@@ -99,7 +99,7 @@ public sealed unsafe class ObjectStore : IDisposable
     /// </returns>
     public MeshResult<Reservation> Reserve(MeshKey key, ulong objectId, long size, HeldAttributes attributes = default)
     {
-        if ((key.Validate() ?? attributes.Validate(Stage) ?? Unfit(objectId, size)) is { } unfit)
+        if ((key.Validate() ?? attributes.Validate(Stage) ?? _segments.Unfit(Stage, objectId, size)) is { } unfit)
             return unfit;
         long occupied = ExtentAllocator.Rounded(size);
         long largest;
@@ -354,6 +354,13 @@ public sealed unsafe class ObjectStore : IDisposable
         _closing.Dispose();
     }
 
+    /// <summary>What can still become an object.</summary>
+    internal OpenExtents OpenExtents()
+    {
+        lock (_gate)
+            return _segments.Open();
+    }
+
     /// <summary>Ends a pin.</summary>
     internal void Unpin(HeldCell* held)
     {
@@ -371,17 +378,6 @@ public sealed unsafe class ObjectStore : IDisposable
         reservation.Ended = true;
         _filling -= ExtentAllocator.Rounded(reservation.Size);
         return true;
-    }
-
-    private MeshError? Unfit(ulong objectId, long size)
-    {
-        if (objectId == 0)
-            return new MeshError(MeshErrorCode.InvalidArgument, Stage, "objectId is 0; 0 means none");
-        if (size < 0)
-            return new MeshError(MeshErrorCode.InvalidArgument, Stage, $"size is {size} bytes; the least is 0");
-        return _segments.Capacity == 0 || size <= _segments.LargestObject ? null : new MeshError(
-            MeshErrorCode.InvalidArgument, Stage,
-            $"size is {size} bytes; the limit is {_segments.LargestObject} bytes, all that its segments can hold");
     }
 
     /// <summary>A pin or a reservation has ended; the last one of a closed store takes the memory along.</summary>

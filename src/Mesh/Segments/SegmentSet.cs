@@ -13,11 +13,14 @@ internal sealed class SegmentSet : IDisposable
     public const int MaxSegments = 256;
 
     private readonly Segment[] _all;
+    private readonly GenerationCounter _counter;
+    private readonly HashSet<ulong> _open = [];
     private bool _closed;
 
-    private SegmentSet(Segment[] all)
+    private SegmentSet(Segment[] all, GenerationCounter counter)
     {
         _all = all;
+        _counter = counter;
         foreach (Segment segment in all)
             Capacity += segment.Length;
         LargestObject = ScatteredExtents.Largest(all);
@@ -89,7 +92,7 @@ internal sealed class SegmentSet : IDisposable
             made.Add(segment.Value);
         }
 
-        return new SegmentSet([.. made]);
+        return new SegmentSet([.. made], counter);
     }
 
     /// <summary>
@@ -105,6 +108,7 @@ internal sealed class SegmentSet : IDisposable
         if (TryTake(size, out Extent whole))
         {
             extents = [Named(whole)];
+            _open.Add(extents[0].Generation);
             return true;
         }
 
@@ -113,7 +117,25 @@ internal sealed class SegmentSet : IDisposable
             return false;
         for (int i = 0; i < extents.Length; i++)
             extents[i] = Named(extents[i]);
+        _open.Add(extents[0].Generation);
         return true;
+    }
+
+    /// <summary>An extent is, or is the first of, an object that its key names.</summary>
+    public void Settled(in Extent extent) => _open.Remove(extent.Generation);
+
+    /// <summary>What can still become an object.</summary>
+    public OpenExtents Open() => new(_counter.Last, [.. _open]);
+
+    /// <summary>Why no object of this id and size can ever be held; null when it can.</summary>
+    public MeshError? Unfit(string stage, ulong objectId, long size)
+    {
+        if (objectId == 0)
+            return new MeshError(MeshErrorCode.InvalidArgument, stage, "objectId is 0; 0 means none");
+        if (size < 0)
+            return new MeshError(MeshErrorCode.InvalidArgument, stage, $"size is {size} bytes; the least is 0");
+        return Capacity == 0 || size <= LargestObject ? null : new MeshError(MeshErrorCode.InvalidArgument, stage,
+            $"size is {size} bytes; the limit is {LargestObject} bytes, all that its segments can hold");
     }
 
     /// <summary>Takes a range; its word is that of before.</summary>
@@ -139,6 +161,7 @@ internal sealed class SegmentSet : IDisposable
     public void Invalidate(in Extent extent)
     {
         // An object may be discarded after the store was closed; then the words are gone, and so are their readers.
+        _open.Remove(extent.Generation);
         if (!_closed)
             _all[extent.SegmentId].Generations.Advance(extent.Offset);
     }
