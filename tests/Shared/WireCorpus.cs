@@ -4,6 +4,7 @@ using System.Buffers;
 using MessagePack;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Segments;
 
 namespace Mooncake.Mesh.Shared;
 

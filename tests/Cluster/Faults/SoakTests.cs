@@ -40,7 +40,7 @@ public sealed class SoakTests
     /// <summary>Removes every object; memory, connections, threads and files are then what they were.</summary>
     private static async Task NothingIsLeftAsync(FaultRun run, ProcessResources baseline)
     {
-        var removed = await run.Mesh.Client.TryRemoveMatchingAsync("", TimeSpan.FromSeconds(30));
+        var removed = await run.Mesh.Client.TryRemoveMatchingAsync(".*", TimeSpan.FromSeconds(30));
         Assert.True(removed.Succeeded, removed.Error?.ToString());
         await Eventually.AsyncTrue(async () => (await run.Mesh.StatusesAsync()).All(s => s is
             { Memory: { Live: 0, Filling: 0, Zombie: 0 }, SharedMemory: { Views: 0, ReservedBytes: 0 } }), BackLimit,
