@@ -288,8 +288,8 @@ public sealed class MeshNode : IAsyncDisposable
         NodeId = _options.NodeId,
         Incarnation = _incarnation,
         Version = HostIdentity.Version,
-        WireMin = Wire.VersionMin,
-        WireMax = Wire.VersionMax,
+        WireMin = _options.WireVersions.Least,
+        WireMax = _options.WireVersions.Greatest,
         Endpoints = [endpoint],
         Rails = RailAddresses.Endpoints(_options.Rails, bound),
         BootId = _bootId,
@@ -311,6 +311,8 @@ public sealed class MeshNode : IAsyncDisposable
         return new Hello
         {
             Cluster = _options.Cluster,
+            WireMin = _options.WireVersions.Least,
+            WireMax = _options.WireVersions.Greatest,
             Lane = lane,
             NodeId = _options.NodeId,
             Incarnation = _incarnation,

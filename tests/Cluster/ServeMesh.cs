@@ -22,6 +22,7 @@ internal sealed class ServeMesh : IAsyncDisposable
     private readonly TimeSpan _leaseTtl;
     private readonly List<ServeProcess> _ended = [];
     private readonly string[] _more;
+    private static readonly Dictionary<string, string> None = [];
     private readonly FaultNetwork? _network;
     private MeshClient? _client;
 
@@ -52,7 +53,7 @@ internal sealed class ServeMesh : IAsyncDisposable
         try
         {
             for (int i = 1; i <= nodes; i++)
-                mesh.Nodes.Add(ServeProcess.Launch($"n{i}", mesh.Arguments($"n{i}")));
+                mesh.Nodes.Add(mesh.Launch($"n{i}", None));
             foreach (var node in mesh.Nodes)
                 await node.ReadyAsync();
             if (nodes == 0)
@@ -79,7 +80,7 @@ internal sealed class ServeMesh : IAsyncDisposable
         try
         {
             for (int i = 1; i <= nodes; i++)
-                mesh.Nodes.Add(mesh.Launch($"n{i}"));
+                mesh.Nodes.Add(mesh.Launch($"n{i}", None));
             foreach (var node in mesh.Nodes)
                 await node.ReadyAsync();
             mesh._client = await mesh.ConnectAsync();
@@ -99,9 +100,13 @@ internal sealed class ServeMesh : IAsyncDisposable
 
     public ServeProcess Node(string nodeId) => Nodes.Single(n => n.NodeId == nodeId);
 
-    public async Task<ServeProcess> AddAsync(string nodeId, params string[] more)
+    public Task<ServeProcess> AddAsync(string nodeId, params string[] more) => AddAsync(nodeId, None, more);
+
+    /// <summary>The same with further environment variables.</summary>
+    public async Task<ServeProcess> AddAsync(string nodeId, IReadOnlyDictionary<string, string> environment,
+        params string[] more)
     {
-        var node = Launch(nodeId, more);
+        var node = Launch(nodeId, environment, more);
         try
         {
             await node.ReadyAsync();
@@ -116,12 +121,13 @@ internal sealed class ServeMesh : IAsyncDisposable
         return node;
     }
 
-    private ServeProcess Launch(string nodeId, params string[] more)
+    /// <summary>Starts a node with further environment variables, does not wait, and does not count it.</summary>
+    public ServeProcess Launch(string nodeId, IReadOnlyDictionary<string, string> environment, params string[] more)
     {
         if (_network is null)
-            return ServeProcess.Launch(nodeId, Arguments(nodeId, more));
+            return ServeProcess.LaunchOn(null, nodeId, null, environment, Arguments(nodeId, more));
         var host = _network.Host(nodeId);
-        return ServeProcess.LaunchOn(host, nodeId, () => StatusOverClientAsync(nodeId), Arguments(nodeId,
+        return ServeProcess.LaunchOn(host, nodeId, () => StatusOverClientAsync(nodeId), environment, Arguments(nodeId,
             ["--listen", $"{host.Address}:0", "--insecure", "true", .. more]));
     }
 

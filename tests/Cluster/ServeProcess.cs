@@ -16,13 +16,16 @@ internal sealed class ServeProcess : IAsyncDisposable
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(40);
     private static readonly HttpClient Http = new() { Timeout = TimeSpan.FromSeconds(5) };
 
+    private static readonly Dictionary<string, string> None = [];
+
     private readonly Process _process;
     private readonly List<string> _output = [];
     private readonly List<string> _log = [];
     private readonly TaskCompletionSource<string> _firstLine = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _suspended;
 
-    private ServeProcess(string nodeId, NetworkHost? host, string[] arguments)
+    private ServeProcess(string nodeId, NetworkHost? host, IReadOnlyDictionary<string, string> environment,
+        string[] arguments)
     {
         NodeId = nodeId;
         var start = MeshCommandLine.StartInfo();
@@ -30,6 +33,8 @@ internal sealed class ServeProcess : IAsyncDisposable
         start.FileName = command[0];
         foreach (string word in command[1..])
             start.ArgumentList.Add(word);
+        foreach (var (name, value) in environment)
+            start.Environment[name] = value;
         _process = Process.Start(start)!;
         _process.StandardInput.Close();
         _process.OutputDataReceived += (_, line) => Take(_output, line.Data, isOutput: true);
@@ -77,12 +82,12 @@ internal sealed class ServeProcess : IAsyncDisposable
 
     /// <summary>Starts a node and does not wait.</summary>
     public static ServeProcess Launch(string nodeId, params string[] arguments) =>
-        LaunchOn(null, nodeId, null, arguments);
+        LaunchOn(null, nodeId, null, None, arguments);
 
-    /// <summary>The same on a host of a network.</summary>
+    /// <summary>The same on a host of a network, and with further environment variables.</summary>
     public static ServeProcess LaunchOn(NetworkHost? host, string nodeId, Func<Task<NodeStatus?>>? status,
-        params string[] arguments) =>
-        new(nodeId, host, ["serve", "--json", "--node-id", nodeId, .. arguments]) { AskStatus = status };
+        IReadOnlyDictionary<string, string> environment, params string[] arguments) =>
+        new(nodeId, host, environment, ["serve", "--json", "--node-id", nodeId, .. arguments]) { AskStatus = status };
 
     /// <summary>Waits for the ready line and takes the addresses from it.</summary>
     public async Task ReadyAsync()

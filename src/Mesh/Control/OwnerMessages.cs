@@ -82,20 +82,23 @@ internal readonly record struct OwnerAnswers(ViewId View, OwnerAnswer[] Items) :
 /// </param>
 internal readonly record struct PublishRequest(MeshKey Key, ObjectRecord Offer, int Wanted, bool Insist,
     bool Replace = false, RecordVersion Above = default, RecordVersion Accepted = default)
-    : IWireRequest<PublishRequest, OwnerAnswers>
+    : IWireRequest<PublishRequest, OwnerAnswers>, IVersionedMessage
 {
     public static MessageType Type => MessageType.Publish;
 
-    public void Write(ref MessagePackWriter writer)
+    public void Write(ref MessagePackWriter writer) => Write(ref writer, Wire.VersionMax);
+
+    public void Write(ref MessagePackWriter writer, int version)
     {
-        writer.WriteArrayHeader(11);
+        writer.WriteArrayHeader(version >= 2 ? 11 : 8);
         writer.Write(Key.Bytes.AsSpan());
         Offer.Write(ref writer);
         writer.Write(Wanted);
         writer.Write(Insist);
         writer.Write(Replace);
         Wire.Write(ref writer, Above);
-        Wire.Write(ref writer, Accepted);
+        if (version >= 2)
+            Wire.Write(ref writer, Accepted);
     }
 
     public static PublishRequest Read(ref MessagePackReader reader)

@@ -250,6 +250,7 @@ internal sealed class PeerLinks
                 var channel = new PeerChannel(connection, reader, hello.Value, _handler, _runtime)
                 {
                     OnSilent = error => Failed(node, error),
+                    Version = Math.Min(self.WireMax, hello.Value.WireMax),
                 };
                 channel.Start();
                 return channel;

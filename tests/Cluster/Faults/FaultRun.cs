@@ -39,11 +39,16 @@ internal sealed class FaultRun : IAsyncDisposable
     /// <param name="nodes">How many.</param>
     /// <param name="seed">Of the load.</param>
     /// <param name="options">What the load does.</param>
-    public static async Task<FaultRun> StartAsync(FaultNetwork? network, int nodes, int seed, LoadOptions options)
+    /// <param name="environment">Further variables of the nodes, on this host.</param>
+    public static async Task<FaultRun> StartAsync(FaultNetwork? network, int nodes, int seed, LoadOptions options,
+        IReadOnlyDictionary<string, string>? environment = null)
     {
         var mesh = network is null
-            ? await ServeMesh.StartAsync(nodes, Segments, null, Flags)
+            ? await ServeMesh.StartAsync(environment is null ? nodes : 0, Segments, null, Flags)
             : await ServeMesh.StartOnAsync(network, nodes, Segments, Flags);
+        for (int i = 1; environment is not null && i <= nodes; i++)
+            await mesh.AddAsync($"n{i}", environment);
+        await mesh.SettlesAsync(Limit);
         var run = new FaultRun(mesh, options);
         run.Load.Start(seed);
         await run.Load.GoesOnAsync();
@@ -51,14 +56,14 @@ internal sealed class FaultRun : IAsyncDisposable
     }
 
     /// <summary>SIGTERM, the end, a new process of the same id, and a mesh that has settled with it.</summary>
-    public async Task RestartAsync(string nodeId)
+    public async Task RestartAsync(string nodeId, IReadOnlyDictionary<string, string>? environment = null)
     {
         var node = Mesh.Node(nodeId);
         Lives.End(nodeId);
         node.Terminate();
         Assert.Equal(0, await node.ExitAsync(Limit));
         Mesh.Remove(node);
-        await BeginAsync(nodeId);
+        await BeginAsync(nodeId, environment);
     }
 
     /// <summary>The same with SIGKILL.</summary>
@@ -72,9 +77,9 @@ internal sealed class FaultRun : IAsyncDisposable
     }
 
     /// <summary>Starts a node, and waits until the mesh has settled with it.</summary>
-    public async Task BeginAsync(string nodeId)
+    public async Task BeginAsync(string nodeId, IReadOnlyDictionary<string, string>? environment = null)
     {
-        await Mesh.AddAsync(nodeId);
+        await Mesh.AddAsync(nodeId, environment ?? new Dictionary<string, string>());
         Lives.Begin(nodeId);
         await SettlesAsync();
     }
