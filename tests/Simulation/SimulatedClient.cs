@@ -16,6 +16,8 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
     private static readonly TimeSpan CallLimit = TimeSpan.FromSeconds(1);
     private readonly RandomSource _random = RandomSource.FromSeed((int)mesh.World.Random.NextUInt64());
     private Pending? _pending;
+    private SimulatedProcess? _lived;
+    private int _life;
     private int _left;
 
     /// <summary>Whether it has made all its calls.</summary>
@@ -59,7 +61,10 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
             < 60 => CallKind.Exists,
             _ => CallKind.Get,
         };
-        var pending = _pending = new Pending(open.Process, kind, key, mesh.World.Clock.Microseconds,
+        // A new process knows nothing of what the one before it has seen: it is another client.
+        if (open.Process != _lived)
+            (_lived, _life) = (open.Process, _life + 1);
+        var pending = _pending = new Pending(open.Process, (id * 100) + _life, kind, key, mesh.World.Clock.Microseconds,
             mesh.Observer.HoldersOf(key, open));
         var operations = open.Operations;
         _ = open.Process.Start(() => kind switch
@@ -103,9 +108,14 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         var result = await operations.GetAsync(new MeshKey(pending.Key), target,
             new GetOptions { Verify = _random.Next(2) == 0, Deadline = CallLimit }, CancellationToken.None);
         if (result.Succeeded)
-            End(pending, CallOutcome.Done, Stamped.Read(buffer.AsSpan(0, (int)result.Value)), default);
+        {
+            ulong value = Stamped.Read(buffer.AsSpan(0, (int)result.Value));
+            End(pending, CallOutcome.Done, value, mesh.Observer.VersionOf(pending.Key, value));
+        }
         else
+        {
             End(pending, Failed(result.Error!), 0, default);
+        }
     }
 
     /// <summary>A get that looks at the bytes where they are, for a while.</summary>
@@ -122,12 +132,13 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         }
 
         ulong first = Read(view.Value);
+        var version = mesh.Observer.VersionOf(pending.Key, first);
         var opened = TimeSpan.FromMilliseconds(_random.Next(3000));
         pending.HeldOpen = (long)opened.TotalMicroseconds;
         await Task.Delay(opened, pending.Process.Time);
         ulong last = Read(view.Value);
         view.Value.Dispose();
-        End(pending, CallOutcome.Done, first == last ? first : CallRecord.Torn, default);
+        End(pending, CallOutcome.Done, first == last ? first : CallRecord.Torn, version);
     }
 
     private async Task ExistAsync(Pending pending, MeshOperations operations)
@@ -155,7 +166,7 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
             value = pending.Value;
         int at = mesh.History.Add(new CallRecord
         {
-            Client = id,
+            Client = pending.Caller,
             Start = pending.Start,
             End = now,
             Limit = (long)CallLimit.TotalMicroseconds + pending.HeldOpen + pending.Process.StoppedFor - pending.StoppedBefore,
@@ -163,9 +174,7 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
             Key = pending.Key,
             Outcome = outcome,
             Value = held != 0 ? held : value,
-            Version = pending.Kind == CallKind.Get && outcome == CallOutcome.Done
-                ? mesh.Observer.VersionOf(pending.Key, value)
-                : version,
+            Version = version,
             HeldThroughout = held != 0,
         });
         mesh.World.Log($"call {mesh.History.Calls[at]}");
@@ -191,10 +200,12 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         Stamped.Read(new ReadOnlySpan<byte>((void*)view.Range.Address, (int)view.Size));
 
     /// <summary>A call under way.</summary>
-    private sealed class Pending(SimulatedProcess process, CallKind kind, string key, long start,
+    private sealed class Pending(SimulatedProcess process, int caller, CallKind kind, string key, long start,
         IReadOnlyList<HeldCopy> held)
     {
         public SimulatedProcess Process => process;
+
+        public int Caller => caller;
 
         public CallKind Kind => kind;
 

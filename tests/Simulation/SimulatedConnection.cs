@@ -83,6 +83,8 @@ internal sealed class SimulatedConnection : IPeerConnection
             return;
         _closed = true;
         _waiting?.TrySetResult();
+        // What was not on its way yet never will be: the kernel forgets it with the connection.
+        _heldBack.Clear();
         Pass(null);
         _network.Forget(this);
     }

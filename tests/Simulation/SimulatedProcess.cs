@@ -12,6 +12,7 @@ internal sealed class SimulatedProcess
     private readonly List<Action> _held = [];
     private readonly ProcessScheduler _scheduler;
     private long _stoppedAt;
+    private long _stoppedFor;
 
     public SimulatedProcess(SimulatedWorld world, string name, int machine)
     {
@@ -71,8 +72,9 @@ internal sealed class SimulatedProcess
             step();
     }
 
-    /// <summary>How long it has been stopped in all, in microseconds, up to the last resume.</summary>
-    public long StoppedFor { get; private set; }
+    /// <summary>How long it has been stopped in all, in microseconds.</summary>
+    public long StoppedFor => _stoppedFor
+        + (IsStopped ? (_world.Clock.Now - _stoppedAt) / TimeSpan.TicksPerMicrosecond : 0);
 
     /// <summary>Stops it between two steps.</summary>
     public void Stop()
@@ -90,7 +92,7 @@ internal sealed class SimulatedProcess
             return;
         IsStopped = false;
         RunningSince = _world.Clock.Now;
-        StoppedFor += (RunningSince - _stoppedAt) / TimeSpan.TicksPerMicrosecond;
+        _stoppedFor += (RunningSince - _stoppedAt) / TimeSpan.TicksPerMicrosecond;
         var held = _held.ToArray();
         _held.Clear();
         foreach (var step in held)

@@ -20,6 +20,7 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, SlotKeep
     private long _lastTick;
     private long _distrustBefore;
     private long _lastPeerWord;
+    private long _lastOtherWord;
 
     /// <summary>Ticks that came too late.</summary>
     public long Pauses { get; private set; }
@@ -27,8 +28,11 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, SlotKeep
     /// <summary>A peer answered a ping with its view.</summary>
     public void PeerSaid(ViewId view)
     {
-        if (view.Digest == states.Current.View.Id.Digest)
+        var mine = states.Current.View.Id;
+        if (view.Digest == mine.Digest)
             Volatile.Write(ref _lastPeerWord, time.GetTimestamp());
+        else if (!mine.IsNewerThan(view))
+            Volatile.Write(ref _lastOtherWord, time.GetTimestamp());
     }
 
     /// <summary>Looks at the clock; <paramref name="keepAliveAge"/>: since the last good beat of our lease.</summary>
@@ -62,6 +66,10 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, SlotKeep
         var sinceDistrust = _distrustBefore == 0 ? TimeSpan.MaxValue : time.GetElapsedTime(_distrustBefore, now);
         if (keepAliveAge is { } age && age <= leaseTtl * 2 / 3 && age < sinceDistrust)
             return true;
+        // Some of us may have been expelled together, and confirm each other: one who goes on without us says so.
+        long other = Volatile.Read(ref _lastOtherWord);
+        if (other != 0 && time.GetElapsedTime(other, now) <= PeerWordLasts)
+            return false;
         long word = Volatile.Read(ref _lastPeerWord);
         return word != 0 && word > _distrustBefore && time.GetElapsedTime(word, now) <= PeerWordLasts;
     }

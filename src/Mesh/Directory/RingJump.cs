@@ -36,7 +36,7 @@ internal sealed class RingJump
         bool sameMesh = previous.Config.MeshId == next.Config.MeshId && previous.Config.Epoch == next.Config.Epoch
             && previous.Config.Slots == next.Config.Slots;
         if (!sameMesh || next.Past.After(previous.Past) is not { } changes)
-            return new RingJump(previous, next, nodeId, null, false);
+            return Unknown(previous, next, nodeId);
         var greatest = new SortedDictionary<string, int>(StringComparer.Ordinal);
         foreach (var member in previous.Members.Concat(next.Members))
             Raise(greatest, member.NodeId, RingPast.WeightOf(member));
@@ -55,10 +55,14 @@ internal sealed class RingJump
         int own = RingPast.WeightOf(next.Find(nodeId));
         // Away for a while and back: others decided in between, whoever they were.
         if (least == 0 && own > 0)
-            return new RingJump(previous, next, nodeId, null, false);
+            return Unknown(previous, next, nodeId);
         greatest[nodeId] = Math.Min(least, own);
         return new RingJump(previous, next, nodeId, AllAtOnce(greatest, previous, next), steady);
     }
+
+    /// <summary>A jump of which nothing is known: anybody may have decided.</summary>
+    public static RingJump Unknown(MeshView previous, MeshView next, string nodeId) =>
+        new(previous, next, nodeId, null, false);
 
     /// <summary>Whether this node, an owner in both views, was one in every view between.</summary>
     public bool OwnedThroughout(int slot) => _all is not null && _all.PlaceOf(slot, _nodeId) is 0 or 1;

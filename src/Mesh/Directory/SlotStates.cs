@@ -80,7 +80,8 @@ internal sealed class SlotStates
         // Before the new view can be seen: whoever denies a key in it has waited for all that it brings back.
         Returned.Adopt(previous, next);
         bool alone = next.Members.Count == 1 && (previous.Members.Count == 0 || otherMesh);
-        var jump = RingJump.Of(previous, next, _nodeId);
+        var jump = IsBack(previous, next) ? RingJump.Unknown(previous, next, _nodeId)
+            : RingJump.Of(previous, next, _nodeId);
         lock (_lock)
         {
             for (int slot = 0; slot < _state.Length; slot++)
@@ -95,6 +96,13 @@ internal sealed class SlotStates
             Volatile.Write(ref _roles, new Roles(next, places));
         }
     }
+
+    /// <summary>
+    /// Whether this node was out of the mesh between two views, though it may have kept itself in its own while it did
+    /// not reach the registry: others have decided for its slots since.
+    /// </summary>
+    private bool IsBack(MeshView previous, MeshView next) => previous.Find(_nodeId) is { } before
+        && next.Find(_nodeId) is { } now && before.Session != now.Session;
 
     private State Next(State state, int slot, byte place, RingJump jump) => state switch
     {
