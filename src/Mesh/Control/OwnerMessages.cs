@@ -78,7 +78,8 @@ internal readonly record struct OwnerAnswers(ViewId View, OwnerAnswer[] Items) :
 /// A version this one must be numbered above: an owner elsewhere has it on record.
 /// </param>
 /// <param name="Accepted">
-/// The version that an owner accepted this put with before, or none: an object of a greater one came after it and stays.
+/// The version that an owner accepted this put with before, or none: an object of a greater one came after it and
+/// stays.
 /// </param>
 internal readonly record struct PublishRequest(MeshKey Key, ObjectRecord Offer, int Wanted, bool Insist,
     bool Replace = false, RecordVersion Above = default, RecordVersion Accepted = default)

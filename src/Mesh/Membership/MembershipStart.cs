@@ -108,8 +108,8 @@ internal sealed class MembershipStart(
                 || (member.WireMin <= self.WireMax && member.WireMax >= self.WireMin))
                 continue;
             throw new RegistryException(RegistryFailure.Refused, $"{member.NodeId} speaks wire versions "
-                + $"{member.WireMin} to {member.WireMax}, we {self.WireMin} to {self.WireMax}: upgrade by one version at "
-                + "a time");
+                + $"{member.WireMin} to {member.WireMax}, we {self.WireMin} to {self.WireMax}: upgrade by one version "
+                + "at a time");
         }
     }
 

@@ -73,7 +73,7 @@ internal sealed record ServeOptions
     /// <summary>What that file holds.</summary>
     internal ClusterSecret? Secret { get; set; }
 
-    /// <summary>Wire versions to speak, from a variable that tests of mixed versions set; null: all there are.</summary>
+    /// <summary>Wire versions to speak, from a variable of tests of mixed versions; null: all there are.</summary>
     internal (int Least, int Greatest)? WireVersions { get; set; }
 
     /// <summary>Whether anything but loopback may be listened on although there is no cluster secret.</summary>

@@ -16,9 +16,8 @@ internal interface ICallSink
 internal sealed class CallLog : ICallSink, IDisposable
 {
     private readonly List<CallRecord> _calls = [];
-    private readonly StreamWriter? _file = Environment.GetEnvironmentVariable("MESH_TEST_HISTORY") is { Length: > 0 } path
-        ? new StreamWriter(path)
-        : null;
+    private readonly StreamWriter? _file =
+        Environment.GetEnvironmentVariable("MESH_TEST_HISTORY") is { Length: > 0 } path ? new StreamWriter(path) : null;
 
     /// <summary>The calls so far.</summary>
     public CallRecord[] Calls

@@ -45,7 +45,7 @@ internal sealed class FaultNetwork : IAsyncDisposable
     private LinkFault[,] _faults = new LinkFault[0, 0];
     private volatile bool _stopped;
 
-    /// <summary>Makes one host for each name, besides <see cref="Here"/>; skips the test where that cannot be.</summary>
+    /// <summary>One host for each name, besides <see cref="Here"/>; skips the test where that cannot be.</summary>
     public static async Task<FaultNetwork> StartAsync(params string[] names)
     {
         Assert.SkipUnless(Environment.IsPrivilegedProcess, "network namespaces are made by root alone");
@@ -131,7 +131,8 @@ internal sealed class FaultNetwork : IAsyncDisposable
             await HostCommand.CheckedAsync("ip", "link", "set", card, "netns", space);
         }
 
-        await HostCommand.CheckedAsync("ip", [.. within, "link", "set", card, "address", $"02:00:00:00:00:{number:x2}"]);
+        await HostCommand.CheckedAsync("ip",
+            [.. within, "link", "set", card, "address", $"02:00:00:00:00:{number:x2}"]);
         await HostCommand.CheckedAsync("ip", [.. within, "link", "set", card, "mtu", "9000", "up"]);
         await HostCommand.CheckedAsync("ip", [.. within, "addr", "add", $"{net}.{number + 1}/24", "dev", card]);
     }

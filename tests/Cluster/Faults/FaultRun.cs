@@ -84,7 +84,9 @@ internal sealed class FaultRun : IAsyncDisposable
         await SettlesAsync();
     }
 
-    /// <summary>A node is not counted on while <paramref name="fault"/> lasts, and until the mesh has settled.</summary>
+    /// <summary>
+    /// A node is not counted on while <paramref name="fault"/> lasts, and until the mesh has settled.
+    /// </summary>
     public async Task WithoutAsync(string nodeId, Func<Task> fault)
     {
         var life = Lives.Of(nodeId)!;
@@ -123,11 +125,15 @@ internal sealed class FaultRun : IAsyncDisposable
         long longest = calls.Max(c => c.End - c.Start);
         Figures.Print($"{what}: {calls.Length} calls, of which {reads.Length} reads: " +
             $"{reads.Count(c => c.Outcome == CallOutcome.Done)} found, " +
-            $"{reads.Count(c => c.Outcome == CallOutcome.NotFound)} clean misses, {failed} failed; {lost} puts failed; " +
-            $"longest call {longest / 1000} ms");
+            $"{reads.Count(c => c.Outcome == CallOutcome.NotFound)} clean misses, {failed} failed; " +
+            $"{lost} puts failed; longest call {longest / 1000} ms");
         var broken = HistoryChecker.Check(calls, (long)Slack.TotalMicroseconds);
         if (broken.Count > 0)
-            Assert.Fail($"{what}: {broken.Count} violations\n{string.Join('\n', broken.Take(10))}\n{await TellAsync()}");
+        {
+            Assert.Fail($"{what}: {broken.Count} violations\n{string.Join('\n', broken.Take(10))}\n"
+                + await TellAsync());
+        }
+
         var (count, text) = Load.FailedWhileHeld;
         if (count > 0)
             Assert.Fail($"{what}: {count} reads failed while a holder served\n{text}\n{await TellAsync()}");

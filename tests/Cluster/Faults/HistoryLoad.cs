@@ -46,7 +46,9 @@ internal sealed class HistoryLoad(ServeMesh mesh, NodeLives lives, RunClock cloc
     /// <summary>Calls so far.</summary>
     public long Calls => Volatile.Read(ref _calls);
 
-    /// <summary>Gets and exists that failed, or found nothing, while a holder served all the time; what they said.</summary>
+    /// <summary>
+    /// Gets and exists that failed, or found nothing, while a holder served all the time; what they said.
+    /// </summary>
     public (int Count, string Text) FailedWhileHeld
     {
         get

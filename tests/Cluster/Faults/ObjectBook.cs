@@ -61,7 +61,7 @@ internal sealed class KnownObject(string name)
     }
 }
 
-/// <summary>The bytes of a value: its identity, then what follows from it and the key, so that every byte counts.</summary>
+/// <summary>The bytes of a value: its identity, then what follows from it and the key: every byte counts.</summary>
 internal static class Values
 {
     /// <summary>A value from 16 bytes on.</summary>

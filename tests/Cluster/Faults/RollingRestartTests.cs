@@ -10,25 +10,30 @@ namespace Mooncake.Mesh.Cluster.Faults;
 [Trait("needs", "etcd")]
 public sealed class RollingRestartTests
 {
-    private const int Nodes = 5;
-
-    /// <summary>Nothing is evicted: 4 clients keep 150 objects each, of some 5 KiB on average, in 320 MiB.</summary>
-    private static readonly LoadOptions Options = new() { Replicas = 1 };
+    /// <summary>Nodes that are restarted.</summary>
+    internal const int Nodes = 5;
 
     [Fact]
     public async Task With_SIGTERM_no_read_fails_and_no_held_key_is_missed()
     {
-        await using var run = await FaultRun.StartAsync(null, Nodes, 1, Options);
+        // Nothing is evicted: 4 clients keep 150 objects each, of some 5 KiB on average, in 320 MiB.
+        await using var run = await FaultRun.StartAsync(null, Nodes, 1, new LoadOptions());
         for (int i = 1; i <= Nodes; i++)
             await run.RestartAsync($"n{i}");
         await run.EndsWellAsync("rolling restart of five, SIGTERM", failures: 0);
     }
+}
 
+/// <summary>The same with SIGKILL and two copies of everything; runs beside it.</summary>
+[Trait("needs", "etcd")]
+public sealed class RollingKillTests
+{
     [Fact]
     public async Task With_SIGKILL_every_key_of_a_surviving_copy_stays_readable()
     {
-        await using var run = await FaultRun.StartAsync(null, Nodes, 2, Options with { Replicas = 2 });
-        for (int i = 1; i <= Nodes; i++)
+        await using var run = await FaultRun.StartAsync(null, RollingRestartTests.Nodes, 2,
+            new LoadOptions { Replicas = 2 });
+        for (int i = 1; i <= RollingRestartTests.Nodes; i++)
             await run.KillAndRestartAsync($"n{i}");
         await run.EndsWellAsync("rolling restart of five, kill -9, two copies");
     }

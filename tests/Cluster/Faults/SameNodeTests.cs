@@ -41,7 +41,7 @@ public sealed class SameNodeTests
             await Task.Delay(Away);
             network.SetAll(Node, LinkFault.None);
         });
-        await ComesBackAsync(run, objects, "one way cut: it hears its peers, they do not hear it", newLease: false, async () =>
+        await ComesBackAsync(run, objects, "not heard by its peers, whom it hears", newLease: false, async () =>
         {
             network.SetOneWay(Node, "n1", new LinkFault(Cut: true));
             network.SetOneWay(Node, "n2", new LinkFault(Cut: true));
@@ -70,8 +70,8 @@ public sealed class SameNodeTests
     }
 
     /// <summary>
-    /// The lease of a killed process still runs: a new one of the same id takes its place at once where it finds the old
-    /// lease in its runtime directory, and is refused where it does not. So is a second one beside a living one.
+    /// The lease of a killed process still runs: a new one of the same id takes its place at once where it finds the
+    /// old lease in its runtime directory, and is refused where it does not. So is a second one beside a living one.
     /// </summary>
     [Fact]
     public async Task One_id_is_one_process()
@@ -136,7 +136,8 @@ public sealed class SameNodeTests
         foreach (var key in objects)
         {
             var got = await run.Mesh.Client.TryGetAsync(key, new GetOptions { Deadline = Limit });
-            Assert.True(got.Succeeded && got.Value.AsSpan().SequenceEqual(Content.Of(key)), $"{what}: {key}: {got.Error}");
+            Assert.True(got.Succeeded && got.Value.AsSpan().SequenceEqual(Content.Of(key)),
+                $"{what}: {key}: {got.Error}");
         }
 
         Figures.Print($"{what}: settled with all its objects after " +
