@@ -10,7 +10,7 @@ namespace Mooncake.Mesh;
 /// <summary>What a node needs to be a holder.</summary>
 internal sealed class HolderParts : IDisposable
 {
-    public HolderParts(FlowContext context, ObjectStore store, ulong incarnation, EvictionLimits limits,
+    public HolderParts(FlowContext context, ObjectStore store, OwnIncarnation incarnation, EvictionLimits limits,
         ClientLimits clients)
     {
         Store = store;

@@ -22,7 +22,7 @@ public sealed class MeshNode : IAsyncDisposable
     private readonly MeshNodeOptions _options;
     private readonly MeshRuntime _runtime;
     private readonly ILogger _log;
-    private readonly ulong _incarnation;
+    private readonly OwnIncarnation _incarnation;
     private readonly string _bootId;
     private readonly MembershipService _membership;
     private readonly Handshake _handshake;
@@ -32,6 +32,8 @@ public sealed class MeshNode : IAsyncDisposable
     private readonly PeerHealth _health;
     private readonly ViewTracker _views;
     private readonly HolderParts _holder;
+    private readonly Expulsion _expulsion;
+    private readonly FormerMembers _former = new();
     private readonly FlowContext _context;
     private readonly CancellationTokenSource _stop = new();
     private PeerServer? _server;
@@ -49,7 +51,7 @@ public sealed class MeshNode : IAsyncDisposable
         _options = options;
         _runtime = runtime;
         _log = runtime.Log.CreateLogger("mesh.node");
-        _incarnation = runtime.Random.NextUInt64();
+        _incarnation = new OwnIncarnation(runtime.Random.NextUInt64());
         _bootId = HostIdentity.BootId;
         _membership = new MembershipService(new MembershipOptions
         {
@@ -67,14 +69,16 @@ public sealed class MeshNode : IAsyncDisposable
         _context = new FlowContext(runtime, _views, _calls, options.NodeId);
         _holder = new HolderParts(_context, store, _incarnation,
             new EvictionLimits(options.EvictionHighWatermark, options.EvictionRatio), options.ClientLimits);
+        _expulsion = new Expulsion(_membership, _holder, _incarnation, NodeId, options.LeaseTtl, runtime);
         _handler.OnHeard = _links.Heard;
         _handler.Holder = _holder.Holder;
-        _handler.Node = new NodeService(_views, Status, () => store.Usage.Free, () => _leaving);
-        _health.OnAnswer = (node, answer) =>
+        _handler.Node = new NodeService(_views, Status, () => store.Usage.Free, () => _leaving, _former);
+        _health.OnAnswer = (node, answer, asked) =>
         {
             _views.Suggest(answer.View, node);
             _holder.Room.Note(node.NodeId, answer.FreeBytes);
-            _owner?.Guard.PeerSaid(answer.View);
+            _owner?.Guard.PeerSaid(answer.View, asked);
+            _expulsion.PeerSaid(answer.Without);
         };
         _membership.OnViewChanged(Adopt);
         _membership.OnCleared(_holder.Clear.Learn);
@@ -119,6 +123,8 @@ public sealed class MeshNode : IAsyncDisposable
     internal HolderParts Holder => _holder;
 
     internal OwnerParts? Owner => _owner;
+
+    internal Expulsion Expulsion => _expulsion;
 
     internal MembershipService Membership => _membership;
 
@@ -208,7 +214,7 @@ public sealed class MeshNode : IAsyncDisposable
     }
 
     /// <summary>What the node says of itself.</summary>
-    public NodeStatus Status() => StatusOf.Node(this, _options, _incarnation, _health);
+    public NodeStatus Status() => StatusOf.Node(this, _options, _incarnation.Value, _health);
 
     /// <summary>Bytes of large reads by each address of the setting "rails".</summary>
     internal IEnumerable<(string Rail, long Bytes)> RailBytes() => _transports?.Rails?.Read() ?? [];
@@ -248,7 +254,8 @@ public sealed class MeshNode : IAsyncDisposable
         if (!advertised.Succeeded)
             return advertised.Error;
         Endpoint = advertised.Value;
-        var view = await _membership.StartAsync(RecordOf(advertised.Value, bound), cancel);
+        var view = await _membership.StartAsync(
+            SelfRecord.Of(_options, _incarnation.Value, _bootId, advertised.Value, bound), cancel);
         if (!view.Succeeded)
             return view.Error;
         // Ready means that owner calls are decided in a view, so the start waits for the first one to be adopted.
@@ -283,28 +290,6 @@ public sealed class MeshNode : IAsyncDisposable
             await _runtime.Delay(RingPoll, cancel);
     }
 
-    private NodeRecord RecordOf(string endpoint, string bound) => new()
-    {
-        NodeId = _options.NodeId,
-        Incarnation = _incarnation,
-        Version = HostIdentity.Version,
-        WireMin = _options.WireVersions.Least,
-        WireMax = _options.WireVersions.Greatest,
-        Endpoints = [endpoint],
-        Rails = RailAddresses.Endpoints(_options.Rails, bound),
-        BootId = _bootId,
-        SocketPath = _options.SocketPath ?? "",
-        Labels = _options.Labels,
-        Ring = new RingShare { Weight = _options.Weight, Starting = true },
-        Segments = [.. _options.Segments.Select((segment, index) => new SegmentRecord
-        {
-            Id = index,
-            Location = segment.Location,
-            Length = segment.Length,
-            Transports = ["tcp", "shm"],
-        })],
-    };
-
     private Hello HelloFor(Lane lane, string wanted)
     {
         var view = _membership.View;
@@ -315,7 +300,7 @@ public sealed class MeshNode : IAsyncDisposable
             WireMax = _options.WireVersions.Greatest,
             Lane = lane,
             NodeId = _options.NodeId,
-            Incarnation = _incarnation,
+            Incarnation = _incarnation.Value,
             Session = view.Find(_options.NodeId)?.Session ?? 0,
             View = view.Id,
             WantedNode = wanted,
@@ -330,6 +315,8 @@ public sealed class MeshNode : IAsyncDisposable
         _views.Changed(previous, next);
         EnsureOwner(next).Keeper.Adopt(previous, next);
         _holder.Reconciler.MeshChanged();
+        _former.Adopt(previous, next);
+        _expulsion.Adopt(previous, next);
         _adopted.TrySetResult();
         _links.Keep(next);
         _transports?.Keep(next);
@@ -373,6 +360,7 @@ public sealed class MeshNode : IAsyncDisposable
         while (!_ended)
         {
             _owner?.Guard.Tick(_membership.Status.KeepAliveAge);
+            _expulsion.Tick();
             _holder.Book.Expire();
             _server?.CutStuck();
             try

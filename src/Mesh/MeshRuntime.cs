@@ -13,8 +13,8 @@ namespace Mooncake.Mesh;
 /// </summary>
 public sealed record MeshRuntime
 {
-    /// <summary>Clock and timers.</summary>
-    public TimeProvider Time { get; init; } = TimeProvider.System;
+    /// <summary>Clock and timers. The clock also counts the time in which the host is suspended.</summary>
+    public TimeProvider Time { get; init; } = BootTimeProvider.Best;
 
     /// <summary>Where every continuation of the core runs.</summary>
     public TaskScheduler Scheduler { get; init; } = TaskScheduler.Default;

@@ -6,8 +6,8 @@ using Mooncake.Mesh.Membership;
 namespace Mooncake.Mesh;
 
 /// <summary>What a node says of itself to peers: pings, its view, its status.</summary>
-internal sealed class NodeService(ViewTracker views, Func<NodeStatus> status, Func<long> freeBytes, Func<bool> leaving)
-    : INodeCalls
+internal sealed class NodeService(ViewTracker views, Func<NodeStatus> status, Func<long> freeBytes, Func<bool> leaving,
+    FormerMembers former) : INodeCalls
 {
     /// <inheritdoc/>
     public PingAnswer Ping(in PingRequest request, Hello from)
@@ -15,7 +15,7 @@ internal sealed class NodeService(ViewTracker views, Func<NodeStatus> status, Fu
         var view = views.View;
         if (request.View.IsNewerThan(view.Id) && view.Find(from.NodeId) is { } peer)
             views.Suggest(request.View, peer);
-        return new PingAnswer(view.Id, freeBytes(), leaving());
+        return new PingAnswer(view.Id, freeBytes(), leaving(), former.LastWithout(from.Incarnation));
     }
 
     /// <inheritdoc/>

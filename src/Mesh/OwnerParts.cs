@@ -17,7 +17,8 @@ internal sealed class OwnerParts : IDisposable
         States = new SlotStates(nodeId, slots);
         Owner = new OwnerService(Table, States, IsUnreachable, runtime.Time);
         Keeper = new SlotKeeper(nodeId, Table, States, Owner, calls, IsUnreachable, leaseTtl, runtime);
-        Guard = new PauseGuard(Owner, States, Keeper, runtime.Time, leaseTtl, runtime.Log.CreateLogger("mesh.owner"));
+        Guard = new PauseGuard(Owner, States, Keeper.Wake, runtime.Time, leaseTtl,
+            runtime.Log.CreateLogger("mesh.owner"));
 
         bool IsUnreachable(NodeRecord node) => node.NodeId != nodeId && health.ReachOf(node.NodeId) != Reach.Fine;
     }

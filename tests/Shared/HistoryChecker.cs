@@ -90,7 +90,8 @@ public static class HistoryChecker
             if (mine.IsNone)
                 continue;
             // A write may lose against what the other side of a split had: later reads show that, not this call.
-            if (call.Kind == CallKind.Get && (mine < version || mine <= removed))
+            bool same = seen is not null && seen.Value == call.Value && removed.IsNone;
+            if (call.Kind == CallKind.Get && !same && (mine < version || mine <= removed))
                 violations.Add(new Violation(Order, $"{call} of version {mine}, after {seen}, removed {removed}"));
             if (mine > version)
                 (version, seen) = (mine, call);

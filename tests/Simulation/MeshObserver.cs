@@ -6,7 +6,7 @@ using Mooncake.Mesh.Tests.Shared;
 namespace Mooncake.Mesh.Simulation;
 
 /// <summary>A copy of an object that a caller should be able to read.</summary>
-internal sealed record HeldCopy(SimulatedNode Holder, SimulatedProcess Caller, MeshKey Key, ulong ObjectId, ulong Value,
+internal sealed record HeldCopy(SimulatedNode Holder, OpenClient Caller, MeshKey Key, ulong ObjectId, ulong Value,
     long At);
 
 /// <summary>
@@ -30,9 +30,9 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
         var key = new MeshKey(name);
         foreach (var node in mesh.Nodes)
         {
-            if (node.Store is { } store && IsWell(node, caller.Process) && store.TryFind(key, out var held))
+            if (node.Store is { } store && IsWell(node, caller) && store.TryFind(key, out var held))
             {
-                (copies ??= []).Add(new HeldCopy(node, caller.Process, key, held.ObjectId, ValueOf(store, held),
+                (copies ??= []).Add(new HeldCopy(node, caller, key, held.ObjectId, ValueOf(store, held),
                     mesh.World.Clock.Now));
             }
         }
@@ -135,11 +135,13 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
             [.. records], [.. held]);
     }
 
-    private bool IsWell(SimulatedNode node, SimulatedProcess caller)
+    private bool IsWell(SimulatedNode node, OpenClient open)
     {
+        var caller = open.Process;
         long since = mesh.World.Clock.Now - Recovery.Ticks;
         if (!node.IsUp || node.Process.IsStopped || caller.IsDead || caller.IsStopped || node.Process.RunningSince > since
-            || caller.RunningSince > since || !IsMember(node))
+            || caller.RunningSince > since || !IsMember(node)
+            || !open.Operations.Context.View.IsMember(node.Incarnation))
             return false;
         var network = mesh.World.Network;
         return IsWell(network, caller.Machine, node.Process.Machine, since)

@@ -44,7 +44,7 @@ internal sealed class SimulatedNode
     public ObjectStore? Store => Node is null || Process.IsDead ? null : Node.Holder.Store;
 
     /// <summary>Which life of the node its memory belongs to.</summary>
-    public ulong Incarnation { get; private set; }
+    public ulong Incarnation => Node?.Holder.Inline.Incarnation ?? 0;
 
     /// <summary>Starts a node on a machine.</summary>
     public static SimulatedNode Start(SimulatedWorld world, int machine, string nodeId, NodeShape shape,
@@ -77,7 +77,6 @@ internal sealed class SimulatedNode
             if (!started.Succeeded)
                 return;
             node.Node = started.Value;
-            node.Incarnation = started.Value.Holder.Inline.Incarnation;
         });
         return node;
     }

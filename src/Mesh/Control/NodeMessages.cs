@@ -25,22 +25,28 @@ internal readonly record struct PingRequest(ViewId View) : IWireRequest<PingRequ
     }
 }
 
-/// <summary>The answering node's view, the share of its memory that is free, and whether it takes puts.</summary>
-internal readonly record struct PingAnswer(ViewId View, long FreeBytes, bool Leaving) : IWireMessage<PingAnswer>
+/// <summary>
+/// The answering node's view, the share of its memory that is free, whether it takes puts, and the last view it was in
+/// that was without the asking node.
+/// </summary>
+internal readonly record struct PingAnswer(ViewId View, long FreeBytes, bool Leaving, ViewId Without)
+    : IWireMessage<PingAnswer>
 {
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(5);
+        writer.WriteArrayHeader(8);
         Wire.Write(ref writer, View);
         writer.Write(FreeBytes);
         writer.Write(Leaving);
+        Wire.Write(ref writer, Without);
     }
 
     public static PingAnswer Read(ref MessagePackReader reader)
     {
         int count = Wire.Enter(ref reader, 5);
-        var answer = new PingAnswer(Wire.ReadView(ref reader), reader.ReadInt64(), reader.ReadBoolean());
-        Wire.Leave(ref reader, count, 5);
+        var answer = new PingAnswer(Wire.ReadView(ref reader), reader.ReadInt64(), reader.ReadBoolean(),
+            count >= 8 ? Wire.ReadView(ref reader) : default);
+        Wire.Leave(ref reader, count, count >= 8 ? 8 : 5);
         return answer;
     }
 }

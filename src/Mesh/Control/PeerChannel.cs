@@ -80,6 +80,9 @@ internal sealed class PeerChannel
         return unfinished != 0 && _runtime.Time.GetElapsedTime(_unfinishedSince) > limit;
     }
 
+    /// <summary>Shortest time without a sign after which a peer passes for silent.</summary>
+    public static readonly TimeSpan SilentAfter = TimeSpan.FromMilliseconds(400);
+
     /// <summary>Told of a call that got no answer in time while the peer sent nothing at all.</summary>
     public Action<MeshError>? OnSilent { get; set; }
 
@@ -130,7 +133,8 @@ internal sealed class PeerChannel
     {
         var error = new MeshError(MeshErrorCode.DeadlineExceeded, "channel",
             $"no answer from {Name} within {call.Timeout.TotalMilliseconds:0} ms");
-        if (LastHeard < call.Asked)
+        // A call that had little time says little: the answer may be on its way.
+        if (LastHeard < call.Asked && call.Timeout >= SilentAfter)
             OnSilent?.Invoke(error);
         call.Fail(error);
     }

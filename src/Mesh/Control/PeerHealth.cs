@@ -49,8 +49,8 @@ internal sealed class PeerHealth
     /// <summary>Called at each ping that a member did not answer in time.</summary>
     public Action<NodeRecord>? OnMissed { get; set; }
 
-    /// <summary>Called with each member's view when it answered a ping.</summary>
-    public Action<NodeRecord, PingAnswer>? OnAnswer { get; set; }
+    /// <summary>Called with each member's view when it answered a ping, and when it was asked.</summary>
+    public Action<NodeRecord, PingAnswer, long>? OnAnswer { get; set; }
 
     /// <summary>How this node reaches a member.</summary>
     public Reach ReachOf(string nodeId)
@@ -108,7 +108,7 @@ internal sealed class PeerHealth
             {
                 missed = 0;
                 Set(watched, node, Reach.Fine);
-                OnAnswer?.Invoke(node, answer.Value);
+                OnAnswer?.Invoke(node, answer.Value, asked);
                 await PauseOrBreakAsync(node, watched, cancel);
                 continue;
             }

@@ -35,7 +35,7 @@ internal sealed class ViewTracker
     /// <summary>The view of now.</summary>
     public MeshView View => _current();
 
-    /// <summary>The view before it: its owners keep a lost slot until the new ones are complete.</summary>
+    /// <summary>The last view of another ring: its owners keep a lost slot until the new ones are complete.</summary>
     public MeshView Previous => Volatile.Read(ref _previous);
 
     /// <summary>What this caller has seen of keys.</summary>
@@ -44,7 +44,8 @@ internal sealed class ViewTracker
     /// <summary>Notes that the view has changed.</summary>
     public void Changed(MeshView previous, MeshView next)
     {
-        Volatile.Write(ref _previous, previous);
+        if (!next.HasSharesOf(previous))
+            Volatile.Write(ref _previous, previous);
         bool goesOn = next.Config.MeshId == previous.Config.MeshId
             || next.Config.Replaces.Contains(previous.Config.MeshId);
         if (!goesOn)

@@ -72,7 +72,8 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
             if (states.Current != roles)
                 return One(view, OwnerCode.Unsure);
             bool found = table.TryFind(slot, key, out var record);
-            if (!found || record.Removed || !record.IsVisible(view))
+            // One whose holders are away is removed too: it must not come back with them.
+            if (!found || record.Removed)
                 return One(view, states.MayDeny(slot) ? OwnerCode.Absent : OwnerCode.Unsure);
             var version = NextVersion(view, slot, default);
             if (version <= record.Version)

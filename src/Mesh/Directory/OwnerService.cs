@@ -22,6 +22,7 @@ internal sealed class OwnerService : IOwnerCalls
     private readonly OwnerDecisions _decisions;
     private readonly Locator _locator;
     private readonly HolderClaims _claims;
+    private long _confidentUntil = long.MaxValue;
 
     public OwnerService(DirectoryTable table, SlotStates states, Func<NodeRecord, bool> isUnreachable,
         TimeProvider time)
@@ -30,7 +31,8 @@ internal sealed class OwnerService : IOwnerCalls
         _states = states;
         _isUnreachable = isUnreachable;
         _time = time;
-        _streamer = new SlotStreamer(table, states);
+        Tombstones = new TombstoneClock(time);
+        _streamer = new SlotStreamer(table, states, Tombstones);
         _decisions = new OwnerDecisions(this, table, states);
         _locator = new Locator(table, this);
         _claims = new HolderClaims(table, states, this);
@@ -39,6 +41,9 @@ internal sealed class OwnerService : IOwnerCalls
     /// <summary>Counters of the owner's rules.</summary>
     public OwnerCounters Counters { get; } = new();
 
+    /// <summary>How old tombstones are.</summary>
+    public TombstoneClock Tombstones { get; }
+
     /// <summary>Told of the replicas that lost against a greater version: their holders must drop them.</summary>
     public Action<MeshKey, ObjectRecord>? OnLoser { get; set; }
 
@@ -46,9 +51,14 @@ internal sealed class OwnerService : IOwnerCalls
     public Action<string, int>? OnDebt { get; set; }
 
     /// <summary>
-    /// False after a pause, until the view has been confirmed (rule A8): every answer is then Unsure.
+    /// False after a pause, until the view has been confirmed (rule A8): every answer is then Unsure. It ends by itself
+    /// when nobody renews it, so that a process that wakes up is not confident before it has looked at the clock.
     /// </summary>
-    public bool Confident { get; set; } = true;
+    public bool Confident => _time.GetTimestamp() < Volatile.Read(ref _confidentUntil);
+
+    /// <summary>Trusts the view for so long from now on; zero: no longer.</summary>
+    public void TrustFor(TimeSpan span) => Volatile.Write(ref _confidentUntil,
+        _time.GetTimestamp() + (long)(span.TotalSeconds * _time.TimestampFrequency));
 
     /// <summary>Whether this node decides for a slot now.</summary>
     public bool IsActing(int slot) => IsActing(_states.Current, slot);
@@ -185,7 +195,6 @@ internal sealed class OwnerService : IOwnerCalls
         if (_table.CountOf(slot) == 0)
             return 0;
         var due = new List<KeyedRecord>();
-        long oldest = Now() - (long)age.TotalMilliseconds;
         lock (_table.LockOf(slot))
         {
             _table.CopySlot(slot, due, IsDue);
@@ -204,7 +213,7 @@ internal sealed class OwnerService : IOwnerCalls
         bool IsDue(RecordRef record)
         {
             if (record.Removed)
-                return (long)record.Checksum < oldest;
+                return Tombstones.IsOlderThan(record, age);
             foreach (ref readonly var cell in record.Replicas)
             {
                 if (isGone(cell.Incarnation))
@@ -278,11 +287,9 @@ internal sealed class OwnerService : IOwnerCalls
             again.Marked = true;
     }
 
-    /// <summary>Writes a record; under the lock of its slot. A tombstone notes when.</summary>
+    /// <summary>Writes a record; under the lock of its slot.</summary>
     public void Store(int slot, in MeshKey key, ObjectRecord record) =>
-        _table.Set(slot, key, record.Removed ? record with { Checksum = (ulong)Now(), Replicas = [] } : record);
-
-    private long Now() => _time.GetTimestamp() / (_time.TimestampFrequency / 1000);
+        _table.Set(slot, key, Tombstones.Kept(record));
 
     /// <summary>
     /// A record with the replicas of another one of the same object besides. Of two that one holder made the later

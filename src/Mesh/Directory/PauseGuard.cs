@@ -10,28 +10,33 @@ namespace Mooncake.Mesh.Directory;
 /// expelled without knowing. Until its view is confirmed again it answers owner calls Unsure; after a pause the slots
 /// it shares are incomplete until they are streamed or reconciled anew. Ticked ten times a second by one loop.
 /// </summary>
-internal sealed class PauseGuard(OwnerService owner, SlotStates states, SlotKeeper keeper, TimeProvider time,
+internal sealed class PauseGuard(OwnerService owner, SlotStates states, Action wakeKeeper, TimeProvider time,
     TimeSpan leaseTtl, ILogger log)
 {
     /// <summary>Pings come once a second: two and a half of them.</summary>
     private static readonly TimeSpan PeerWordLasts = TimeSpan.FromMilliseconds(2500);
 
     private readonly TimeSpan _latest = leaseTtl / 3;
+    private bool _ticked;
+    private bool _confident = true;
     private long _lastTick;
-    private long _distrustBefore;
-    private long _lastPeerWord;
-    private long _lastOtherWord;
+    private long? _distrustBefore;
+    private long _lastPeerWord = long.MinValue;
+    private long _lastOtherWord = long.MinValue;
 
     /// <summary>Ticks that came too late.</summary>
     public long Pauses { get; private set; }
 
-    /// <summary>A peer answered a ping with its view.</summary>
-    public void PeerSaid(ViewId view)
+    /// <summary>
+    /// A peer answered a ping of <paramref name="asked"/> with its view. What was asked before a pause says nothing:
+    /// the answer may have lain in the socket all the while.
+    /// </summary>
+    public void PeerSaid(ViewId view, long asked)
     {
         var mine = states.Current.View.Id;
-        if (view.Digest == mine.Digest)
-            Volatile.Write(ref _lastPeerWord, time.GetTimestamp());
-        else if (!mine.IsNewerThan(view))
+        if (view.Digest == mine.Digest && asked > Volatile.Read(ref _lastPeerWord))
+            Volatile.Write(ref _lastPeerWord, asked);
+        else if (view.Digest != mine.Digest && !mine.IsNewerThan(view))
             Volatile.Write(ref _lastOtherWord, time.GetTimestamp());
     }
 
@@ -39,7 +44,7 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, SlotKeep
     public void Tick(TimeSpan? keepAliveAge)
     {
         long now = time.GetTimestamp();
-        if (_lastTick != 0 && time.GetElapsedTime(_lastTick, now) > _latest)
+        if (_ticked && time.GetElapsedTime(_lastTick, now) > _latest)
         {
             Pauses++;
             log.LogWarning("paused ms={Milliseconds:0} most={Most:0}",
@@ -48,30 +53,34 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, SlotKeep
             SharedSlotsIncomplete();
         }
 
-        _lastTick = now;
+        (_ticked, _lastTick) = (true, now);
         bool confident = IsConfirmed(now, keepAliveAge);
-        if (confident != owner.Confident)
+        if (confident != _confident)
         {
             log.LogInformation("view_confirmed now={Confirmed} keepalive_ms={Age:0}", confident,
                 keepAliveAge?.TotalMilliseconds ?? -1);
         }
 
-        owner.Confident = confident;
+        _confident = confident;
+        owner.TrustFor(confident ? _latest : TimeSpan.Zero);
     }
 
     private bool IsConfirmed(long now, TimeSpan? keepAliveAge)
     {
         if (states.Current.View.Members.Count <= 1)
             return true;
-        var sinceDistrust = _distrustBefore == 0 ? TimeSpan.MaxValue : time.GetElapsedTime(_distrustBefore, now);
+        var sinceDistrust = _distrustBefore is { } distrust ? time.GetElapsedTime(distrust, now) : TimeSpan.MaxValue;
         if (keepAliveAge is { } age && age <= leaseTtl * 2 / 3 && age < sinceDistrust)
             return true;
         // Some of us may have been expelled together, and confirm each other: one who goes on without us says so.
         long other = Volatile.Read(ref _lastOtherWord);
-        if (other != 0 && time.GetElapsedTime(other, now) <= PeerWordLasts)
+        if (other != long.MinValue && time.GetElapsedTime(other, now) <= PeerWordLasts)
             return false;
         long word = Volatile.Read(ref _lastPeerWord);
-        return word != 0 && word > _distrustBefore && time.GetElapsedTime(word, now) <= PeerWordLasts;
+        if (word == long.MinValue)
+            return false;
+        var wordAge = time.GetElapsedTime(word, now);
+        return wordAge < sinceDistrust && wordAge <= PeerWordLasts;
     }
 
     private void SharedSlotsIncomplete()
@@ -81,9 +90,9 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, SlotKeep
         for (int slot = 0; slot < states.Slots; slot++)
         {
             if (states.IsComplete(slot))
-                states.SetIncomplete(slot);
+                states.SetDoubted(slot);
         }
 
-        keeper.Wake();
+        wakeKeeper();
     }
 }

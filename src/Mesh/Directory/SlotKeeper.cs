@@ -15,7 +15,7 @@ internal sealed class SlotKeeper
 {
     private static readonly TimeSpan IdlePause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan BusyPause = TimeSpan.FromMilliseconds(50);
-    private static readonly TimeSpan TombstoneAge = TimeSpan.FromMinutes(10);
+    private static readonly TimeSpan LongestBusyPause = TimeSpan.FromMilliseconds(500);
     private const int SweptSlotsPerRound = 2048;
 
     private readonly string _nodeId;
@@ -33,6 +33,8 @@ internal sealed class SlotKeeper
     private readonly WakeSignal _wake;
     private MeshView _previous = MeshView.Empty;
     private readonly GoneHolders _gone;
+    private readonly HandoverProgress _progress;
+    private int _changes;
     private int _sweptSlot;
 
     public SlotKeeper(string nodeId, DirectoryTable table, SlotStates states, OwnerService owner, MeshCalls calls,
@@ -48,6 +50,7 @@ internal sealed class SlotKeeper
         _runtime = runtime;
         _wake = new WakeSignal(runtime.Time);
         _log = runtime.Log.CreateLogger("mesh.slots");
+        _progress = new HandoverProgress(runtime.Time, _log);
         _puller = new SlotPuller(nodeId, states, owner, calls, runtime);
         owner.OnDebt = Owe;
     }
@@ -65,6 +68,9 @@ internal sealed class SlotKeeper
     /// <summary>Tombstones and replicas of vanished holders that were forgotten.</summary>
     public long Swept { get; private set; }
 
+    /// <summary>The hand-over that goes on, if one does.</summary>
+    public Handover Handover => _progress.Now;
+
     /// <summary>What the streams have done.</summary>
     public SlotPuller Puller => _puller;
 
@@ -80,8 +86,10 @@ internal sealed class SlotKeeper
     public void Adopt(MeshView previous, MeshView next)
     {
         _states.Adopt(previous, next);
+        _gone.Adopt(previous, next);
         lock (_lock)
-            _previous = previous;
+            _previous = next.HasSharesOf(previous) ? _previous : previous;
+        Interlocked.Increment(ref _changes);
         Wake();
     }
 
@@ -94,8 +102,8 @@ internal sealed class SlotKeeper
         var view = _states.Current.View;
         for (int slot = 0; slot < _states.Slots; slot++)
         {
-            if (_states.IsComplete(slot) && view.PlaceOf(slot, node.NodeId) >= 0)
-                _states.SetIncomplete(slot);
+            if (_states.PlaceOf(slot) <= 1 && view.PlaceOf(slot, node.NodeId) >= 0)
+                _states.SetDoubted(slot);
         }
 
         Wake();
@@ -104,6 +112,9 @@ internal sealed class SlotKeeper
     /// <summary>Another owner was lost from sight or came back (rule A7).</summary>
     public void ReachChanged(NodeRecord node, Reach before, Reach now)
     {
+        // Back after a refusal: it lived, only the connection had broken, and it may have decided meanwhile.
+        if (before == Reach.Refused && now == Reach.Fine)
+            Missed(node);
         // A third owner is complete only while it acts: nobody mirrors to it otherwise.
         for (int slot = 0; slot < _states.Slots && now == Reach.Fine; slot++)
         {
@@ -111,6 +122,7 @@ internal sealed class SlotKeeper
                 _states.SetIncomplete(slot);
         }
 
+        Interlocked.Increment(ref _changes);
         Wake();
     }
 
@@ -134,19 +146,27 @@ internal sealed class SlotKeeper
 
     private async Task LoopAsync()
     {
+        var pause = BusyPause;
+        int changes = 0;
         while (!_stop.IsCancellationRequested)
         {
             bool idle = true;
             try
             {
                 var need = Needed();
+                _progress.Note(need.Count);
                 if (need.Count > 0)
                 {
                     MeshView previous;
                     lock (_lock)
                         previous = _previous;
-                    await _puller.CompleteAsync(need, previous, _stop.Token);
+                    int completed = await _puller.CompleteAsync(need, previous, _stop.Token);
                     idle = false;
+                    // While a member is silent perhaps nothing can be made complete: it is tried less and less often.
+                    bool hopeful = completed > 0 || changes != Volatile.Read(ref _changes);
+                    changes = Volatile.Read(ref _changes);
+                    pause = hopeful ? BusyPause : pause * 2 < LongestBusyPause ? pause * 2 : LongestBusyPause;
+                    _progress.Note(Needed().Count);
                 }
 
                 idle &= await AskReturnedAsync();
@@ -160,7 +180,7 @@ internal sealed class SlotKeeper
                 _log.LogError(e, "slot_round_failed");
             }
 
-            await SleepAsync(idle ? IdlePause : BusyPause);
+            await SleepAsync(idle ? IdlePause : pause);
         }
     }
 
@@ -241,6 +261,7 @@ internal sealed class SlotKeeper
         var records = new List<KeyedRecord>();
         lock (_table.LockOf(slot))
             _table.CopySlot(slot, records);
+        _owner.Tombstones.Send(records);
         foreach (var batch in Batches.Of(records))
         {
             var answer = await _calls.MirrorAsync(node, new MirrorRequest(batch), TimeSpan.FromSeconds(1), _stop.Token);
@@ -310,11 +331,11 @@ internal sealed class SlotKeeper
 
     private void Sweep()
     {
-        var view = _states.Current.View;
         for (int i = 0; i < SweptSlotsPerRound; i++)
         {
             _sweptSlot = (_sweptSlot + 1) % _states.Slots;
-            Swept += _owner.Sweep(_sweptSlot, TombstoneAge, holder => _gone.IsGone(holder, view));
+            Swept += _owner.Sweep(_sweptSlot, TombstoneClock.Life,
+                holder => _gone.IsGone(holder, _states.Current.View));
         }
     }
 

@@ -49,11 +49,12 @@ internal sealed class SlotPuller
     /// <summary>Slots whose stream did not add up to its digest.</summary>
     public long DigestMismatches { get; private set; }
 
-    /// <summary>Tries to make every slot of <paramref name="need"/> complete, once.</summary>
-    public async Task CompleteAsync(SlotSet need, MeshView previous, CancellationToken cancel)
+    /// <summary>Tries to make every slot of <paramref name="need"/> complete, once; how many it made so.</summary>
+    public async Task<int> CompleteAsync(SlotSet need, MeshView previous, CancellationToken cancel)
     {
         var view = _states.Current.View;
         int wanted = need.Count;
+        long stamp = _states.Stamp;
         Rounds++;
         long start = _runtime.Time.GetTimestamp();
         for (int turn = 0; turn < 2 * SlotTable.Places && need.Count > 0; turn++)
@@ -63,18 +64,20 @@ internal sealed class SlotPuller
                 break;
             var bySource = GroupBySource(need, source, turn % SlotTable.Places, view);
             foreach (var (nodeId, set) in bySource)
-                await PullAsync(view, view.Find(nodeId)!, set, need, cancel);
+                await PullAsync(view, view.Find(nodeId)!, set, need, stamp, cancel);
             if (_states.Current.View.Id != view.Id || cancel.IsCancellationRequested)
-                return;
+                return wanted - need.Count;
         }
 
         int streamed = wanted - need.Count;
-        bool reconciled = need.Count == 0 || await ReconcileAsync(view, need, cancel);
-        _log.LogInformation(
+        bool reconciled = need.Count == 0 || await ReconcileAsync(view, need, stamp, cancel);
+        int completed = reconciled ? wanted : streamed;
+        _log.Log(completed > 0 ? LogLevel.Information : LogLevel.Debug,
             "slots_completed view={View} wanted={Wanted} streamed={Streamed} reconciled={Reconciled} "
             + "ms={Milliseconds:0}",
             view.Id, wanted, streamed, reconciled ? wanted - streamed : 0,
             _runtime.Time.GetElapsedTime(start).TotalMilliseconds);
+        return completed;
     }
 
     private List<(string NodeId, SlotSet Set)> GroupBySource(SlotSet need, MeshView source, int place, MeshView view)
@@ -94,7 +97,8 @@ internal sealed class SlotPuller
         return [.. groups.Select(g => (g.Key, g.Value))];
     }
 
-    private async Task PullAsync(MeshView view, NodeRecord source, SlotSet set, SlotSet need, CancellationToken cancel)
+    private async Task PullAsync(MeshView view, NodeRecord source, SlotSet set, SlotSet need, long stamp,
+        CancellationToken cancel)
     {
         int from = 0, notReady = 0;
         ulong position = 0;
@@ -116,13 +120,13 @@ internal sealed class SlotPuller
             bool goesOn = page.Value.Through > from || (page.Value.Through == from && page.Value.Position > position);
             if (!goesOn)
                 return;
-            begun = Take(page.Value, from, begun, set, need);
+            begun = Take(page.Value, new Pull(view, source, set, need, stamp), from, begun);
             (from, position) = (page.Value.Through, page.Value.Position);
         }
     }
 
     /// <summary>Takes a page; what is known of the slot it ends within, or null.</summary>
-    private Begun? Take(in SlotPage page, int from, Begun? begun, SlotSet set, SlotSet need)
+    private Begun? Take(in SlotPage page, in Pull pull, int from, Begun? begun)
     {
         var received = new Dictionary<int, (int Count, ulong Digest)>();
         foreach (var (key, record) in page.Records)
@@ -141,10 +145,12 @@ internal sealed class SlotPuller
             announced[summary.Slot] = summary;
         for (int slot = from; slot < page.Through; slot++)
         {
-            if (!set.Contains(slot) || !IsWhole(page, slot, begun))
+            if (!pull.Slots.Contains(slot) || !IsWhole(page, slot, begun))
                 continue;
-            _states.SetComplete(slot, _states.PlaceOf(slot));
-            need.Remove(slot);
+            if (_states.IsDoubted(slot) && pull.View.PlaceOf(slot, pull.Source.NodeId) is not (0 or 1))
+                continue;
+            _states.SetComplete(slot, _states.PlaceOf(slot), pull.Stamp);
+            pull.Need.Remove(slot);
             StreamedSlots++;
         }
 
@@ -171,7 +177,7 @@ internal sealed class SlotPuller
     }
 
     /// <summary>Asks every member what it holds of the slots; only if all answer, the slots are complete.</summary>
-    private async Task<bool> ReconcileAsync(MeshView view, SlotSet need, CancellationToken cancel)
+    private async Task<bool> ReconcileAsync(MeshView view, SlotSet need, long stamp, CancellationToken cancel)
     {
         foreach (var member in view.Members)
         {
@@ -185,7 +191,7 @@ internal sealed class SlotPuller
         {
             if (!need.Contains(slot))
                 continue;
-            _states.SetComplete(slot, _states.PlaceOf(slot));
+            _states.SetComplete(slot, _states.PlaceOf(slot), stamp);
             ReconciledSlots++;
         }
 
@@ -218,5 +224,8 @@ internal sealed class SlotPuller
     }
 
     /// <summary>A slot of which the parts so far were taken, and whether all of them agreed.</summary>
+    /// <summary>A stream from one source.</summary>
+    private readonly record struct Pull(MeshView View, NodeRecord Source, SlotSet Slots, SlotSet Need, long Stamp);
+
     private readonly record struct Begun(int Slot, long Stamp, bool Whole);
 }

@@ -35,6 +35,12 @@ internal sealed class SlotStates
         Incomplete = 0,
         Complete = 1,
 
+        /// <summary>
+        /// Incomplete, and not for a new view alone: another owner may have decided out of our sight, so that nobody
+        /// whom it did not tell can make it complete.
+        /// </summary>
+        Doubted = 3,
+
         /// <summary>Was complete when the slot went to others: served read-only until they are complete.</summary>
         Lost = 2,
     }
@@ -88,7 +94,7 @@ internal sealed class SlotStates
             {
                 var before = (State)_state[slot];
                 var state = alone && places[slot] <= 1 ? State.Complete : Next(before, slot, places[slot], jump);
-                if (state == State.Incomplete && before != State.Incomplete)
+                if (state is State.Incomplete or State.Doubted && before != state)
                     Volatile.Write(ref _stamp, _stamp + 1);
                 _state[slot] = (byte)state;
             }
@@ -112,27 +118,39 @@ internal sealed class SlotStates
         State.Complete => jump.OthersAreOwners(slot) ? State.Lost : State.Incomplete,
         // Its new owners may have accepted what is not known here: it is theirs to give as soon as they change.
         State.Lost => place > 1 && jump.SameOwners(slot) ? State.Lost : State.Incomplete,
+        State.Doubted when place <= 1 => State.Doubted,
         _ => State.Incomplete,
     };
 
-    /// <summary>Marks a slot complete, if it is still ours in <paramref name="place"/>.</summary>
-    public void SetComplete(int slot, byte place)
+    /// <summary>
+    /// Marks a slot complete, if it is still ours in <paramref name="place"/>, and no slot has become incomplete since
+    /// the <paramref name="stamp"/> before the first question that it is complete by.
+    /// </summary>
+    public void SetComplete(int slot, byte place, long stamp)
     {
         lock (_lock)
         {
-            if (_roles.PlaceOf(slot) == place && place != NoPlace)
+            if (_roles.PlaceOf(slot) == place && place != NoPlace && _stamp == stamp)
                 _state[slot] = (byte)State.Complete;
         }
     }
 
     /// <summary>Marks a slot incomplete.</summary>
-    public void SetIncomplete(int slot)
+    public void SetIncomplete(int slot) => Set(slot, State.Incomplete);
+
+    /// <summary>Marks a slot incomplete until a present owner, or every holder, has told what it knows.</summary>
+    public void SetDoubted(int slot) => Set(slot, State.Doubted);
+
+    /// <summary>Whether only a present owner, or all holders, can make it complete.</summary>
+    public bool IsDoubted(int slot) => _state[slot] == (byte)State.Doubted;
+
+    private void Set(int slot, State state)
     {
         lock (_lock)
         {
-            if (_state[slot] == (byte)State.Incomplete)
+            if (_state[slot] == (byte)state && state != State.Doubted)
                 return;
-            _state[slot] = (byte)State.Incomplete;
+            _state[slot] = (byte)state;
             Volatile.Write(ref _stamp, _stamp + 1);
         }
     }

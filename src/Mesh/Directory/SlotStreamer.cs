@@ -10,7 +10,7 @@ namespace Mooncake.Mesh.Directory;
 /// digest taken under the same lock as its records. A source answers only once it is in the asker's view: what it
 /// decides from then on is mirrored to the asker, so a slot may change between two of its parts.
 /// </summary>
-internal sealed class SlotStreamer(DirectoryTable table, SlotStates states)
+internal sealed class SlotStreamer(DirectoryTable table, SlotStates states, TombstoneClock tombstones)
 {
     private const int SlotsPerPage = 16_384;
 
@@ -59,6 +59,7 @@ internal sealed class SlotStreamer(DirectoryTable table, SlotStates states)
             position = 0;
         }
 
+        tombstones.Send(page.Records);
         return slot >= end
             ? new SlotPage(true, table.Slots, complete, [.. summaries], [.. page.Records], 0, stamp)
             : new SlotPage(true, slot, complete, [.. summaries], [.. page.Records], position, stamp);

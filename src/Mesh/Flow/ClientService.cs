@@ -16,7 +16,7 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
 {
     private static readonly TimeSpan LongestPut = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan LongestRemoveAll = TimeSpan.FromMinutes(5);
-    private static readonly TimeSpan MirrorTimeout = TimeSpan.FromMilliseconds(500);
+    private readonly RecordMirror _mirror = new(context);
 
     /// <summary>Set when the node leaves: it takes no new puts.</summary>
     public bool Leaving { get; set; }
@@ -98,7 +98,7 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
         if (removed is null)
             return answers;
         var tombstone = answers.Items[0].Record!;
-        await Task.WhenAll(MirrorAsync(request.Key, tombstone, deadline, cancel),
+        await Task.WhenAll(MirrorAsync(request.Key, tombstone, answers.View, deadline, cancel),
             holder.Drops.TellAsync(request.Key, removed, deadline, cancel));
         return answers;
     }
@@ -161,20 +161,12 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
         return await holder.Publish.RunAsync(held, head, deadline, cancel);
     }
 
-    private async Task MirrorAsync(MeshKey key, ObjectRecord tombstone, Deadline deadline, CancellationToken cancel)
+    private async Task MirrorAsync(MeshKey key, ObjectRecord tombstone, ViewId view, Deadline deadline,
+        CancellationToken cancel)
     {
-        var view = context.View;
-        int slot = view.SlotOf(key.Hash);
-        for (int place = 0; place < SlotTable.Places; place++)
-        {
-            if (view.Owner(slot, place) is not { } node || context.Calls.IsSelf(node))
-                continue;
-            var answer = await context.Calls.MirrorAsync(node, new MirrorRequest([new KeyedRecord(key, tombstone)]),
-                deadline.AtMost(MirrorTimeout), cancel);
-            if (answer.Succeeded)
-                return;
-            owner.OnDebt?.Invoke(node.NodeId, slot);
-        }
+        // Perhaps expelled since it was decided; the owners that follow must hear of it all the same.
+        if ((context.View.Find(context.NodeId) ?? context.Views.Previous.Find(context.NodeId)) is { } self)
+            await _mirror.RunAsync(new KeyedRecord(key, tombstone), self, view, deadline, cancel);
     }
 
     private Deadline DeadlineOf(int milliseconds)

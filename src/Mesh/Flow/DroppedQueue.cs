@@ -10,7 +10,7 @@ namespace Mooncake.Mesh.Flow;
 /// Tells the owners, in the background and in batches, which copies this holder no longer has; repeated until they
 /// answer or leave the view. Bounded: what does not fit is found by the periodic reconciliation.
 /// </summary>
-internal sealed class DroppedQueue(FlowContext context, ulong incarnation)
+internal sealed class DroppedQueue(FlowContext context, OwnIncarnation incarnation)
 {
     private const int MaxQueued = 200_000;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(10);
@@ -94,8 +94,8 @@ internal sealed class DroppedQueue(FlowContext context, ulong incarnation)
         RetractItem[] items;
         lock (_byOwner)
             items = [.. _byOwner[nodeId].Take(Wire.MaxBatch / 2)];
-        var answer = await context.Calls.RetractAsync(node, new RetractRequest(incarnation, items, true), AnswerTimeout,
-            _stop.Token);
+        var answer = await context.Calls.RetractAsync(node, new RetractRequest(incarnation.Value, items, true),
+            AnswerTimeout, _stop.Token);
         if (!answer.Succeeded)
             return false;
         lock (_byOwner)

@@ -13,7 +13,7 @@ namespace Mooncake.Mesh.Flow;
 /// a reservation lacks, in at most three passes of the hand and one second.
 /// </summary>
 internal sealed class EvictionFlow(FlowContext context, ObjectStore store, DroppedQueue dropped, GroupNotices notices,
-    ulong incarnation)
+    OwnIncarnation incarnation)
 {
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan Longest = TimeSpan.FromSeconds(1);
@@ -85,8 +85,8 @@ internal sealed class EvictionFlow(FlowContext context, ObjectStore store, Dropp
             var items = new RetractItem[victims.Count];
             for (int i = 0; i < items.Length; i++)
                 items[i] = new RetractItem(victims[i].Key, victims[i].ObjectId, victims[i].Extent.Generation);
-            var answer = await context.Calls.RetractAsync(owner, new RetractRequest(incarnation, items, false),
-                AnswerTimeout, cancel);
+            var answer = await context.Calls.RetractAsync(owner, new RetractRequest(incarnation.Value, items,
+                false), AnswerTimeout, cancel);
             if (answer.Succeeded && answer.Value.Items.Length == victims.Count)
                 answers = answer.Value.Items;
         }

@@ -11,10 +11,10 @@ namespace Mooncake.Mesh.Flow;
 /// What this node does as a holder (rank 0): reads under a pin, drops, lists. Synchronous, never waits.
 /// </summary>
 internal sealed class HolderService(ObjectStore store, ReservationBook book, ClientProcesses processes,
-    PublishFlow publish, EvictionFlow eviction, ClearFlow clear, ulong incarnation) : IHolderCalls
+    PublishFlow publish, EvictionFlow eviction, ClearFlow clear, OwnIncarnation incarnation) : IHolderCalls
 {
     /// <summary>Which life of the node the memory belongs to.</summary>
-    public ulong Incarnation => incarnation;
+    public ulong Incarnation => incarnation.Value;
 
     private const int PageObjects = Wire.MaxBatch;
     private const int MostLookedAt = 16 * Wire.MaxBatch;
@@ -134,7 +134,7 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
             return ClientProcess.Unknown("view");
         Close(process, request.Closed);
         var replicas = located.RecordOf(0)?.Replicas ?? [];
-        int here = Array.FindIndex(replicas, replica => replica.Incarnation == incarnation);
+        int here = Array.FindIndex(replicas, replica => replica.Incarnation == incarnation.Value);
         if (here < 0 || !store.TryPin(replicas[here].SegmentId, replicas[here].Offset, replicas[here].Generation,
             out var pin))
             return new ViewKeyAnswer(located, -1);
@@ -174,7 +174,7 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
         Size = held.Size,
         Checksum = held.Checksum,
         Cleared = held.Cleared,
-        Replicas = [ReplicaOf(held, incarnation)],
+        Replicas = [ReplicaOf(held, incarnation.Value)],
     };
 
     /// <summary>Where an object is, as records say it.</summary>

@@ -9,10 +9,10 @@ using Mooncake.Mesh.Segments;
 namespace Mooncake.Mesh.Flow;
 
 /// <summary>The values of this node's own segments, for owners that answer with the bytes at once.</summary>
-internal sealed class InlineValues(ObjectStore store, ulong incarnation) : IInlineValues
+internal sealed class InlineValues(ObjectStore store, OwnIncarnation incarnation) : IInlineValues
 {
     /// <inheritdoc/>
-    public ulong Incarnation => incarnation;
+    public ulong Incarnation => incarnation.Value;
 
     /// <inheritdoc/>
     public unsafe bool TryWrite(in Replica replica, long size, ref MessagePackWriter writer)

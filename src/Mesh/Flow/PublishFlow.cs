@@ -13,11 +13,10 @@ namespace Mooncake.Mesh.Flow;
 /// owner or fresh view -> again, until the deadline.
 /// </summary>
 internal sealed class PublishFlow(FlowContext context, ObjectStore store, DroppedQueue dropped, DropCalls drops,
-    ClearFlow clear, ulong incarnation)
+    ClearFlow clear, OwnIncarnation incarnation)
 {
     private static readonly TimeSpan OwnerTimeout = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan ProbeTimeout = TimeSpan.FromMilliseconds(100);
-    private static readonly TimeSpan MirrorTimeout = TimeSpan.FromMilliseconds(500);
 
     /// <summary>
     /// After so long, or a third of its time, an incomplete acting owner may accept a key that is new to it.
@@ -28,6 +27,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
     private static readonly TimeSpan ResolveLimit = TimeSpan.FromSeconds(10);
     private const int MostResolving = 64;
 
+    private readonly RecordMirror _mirror = new(context);
     private readonly Dictionary<ulong, Publishing> _publishing = [];
     private int _resolving;
     private long _unmirrored;
@@ -55,7 +55,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
     public async Task<MeshResult<PutAnswer>> RunAsync(HeldObject held, PutHead head, Deadline deadline,
         CancellationToken cancel)
     {
-        var publishing = new Publishing(held, head);
+        var publishing = new Publishing(held, head, incarnation.Value);
         lock (_publishing)
         {
             if (!_publishing.TryAdd(publishing.ObjectId, publishing))
@@ -172,7 +172,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         bool insist = false;
         while (!deadline.Passed && !cancel.IsCancellationRequested)
         {
-            foreach (var owner in Owners(slot))
+            foreach (var owner in _mirror.Owners(slot))
             {
                 // Told to drop what was never answered for: it was on record, and has been replaced or removed.
                 if (publishing is { Dropped: true, MayBeOnRecord: true, Head.Replace: true })
@@ -284,12 +284,14 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
 
         // The backup is that of the view the primary decided in: an older view of ours may name one that no longer is.
         await context.Views.CatchUpAsync(view, acceptor);
-        var mirrored = await MirrorAsync(publishing, record, acceptor, deadline, cancel);
+        var mirrored = await MirrorAsync(publishing, record, acceptor, view, deadline, cancel);
         if (mirrored is null)
             return publishing.Winner is { } winner ? KeptAnswer(publishing, winner) : null;
         if (!mirrored.Value)
             Interlocked.Increment(ref _unmirrored);
         clear.Learn(record.Cleared);
+        if (publishing.Incarnation != incarnation.Value)
+            return new MeshError(MeshErrorCode.Unavailable, "publish", "this node was expelled and began a new life");
         var committed = store.TryCommit(held, new CommitAs(record.Version, record.Cleared, record.ObjectId));
         if (committed == CommitOutcome.Cleared)
             return null;
@@ -306,53 +308,20 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
     }
 
     /// <summary>Whether a second owner has the record; null when it has a newer one of another object.</summary>
-    private async Task<bool?> MirrorAsync(Publishing publishing, ObjectRecord record, NodeRecord acceptor,
+    private async Task<bool?> MirrorAsync(Publishing publishing, ObjectRecord record, NodeRecord acceptor, ViewId view,
         Deadline deadline, CancellationToken cancel)
     {
-        var key = publishing.Held.Key;
-        int slot = context.SlotOf(key);
-        foreach (var owner in Owners(slot))
-        {
-            if (owner.NodeId == acceptor.NodeId)
-                continue;
-            var request = new MirrorRequest([new KeyedRecord(key, record)]);
-            var answer = await context.Calls.MirrorAsync(owner, request, deadline.AtMost(MirrorTimeout), cancel);
-            if (answer.Succeeded && answer.Value.Items is [{ Code: not OwnerCode.Unsure } item])
-            {
-                if (item is not { Code: OwnerCode.Kept, Record: { } newer })
-                    return true;
-                clear.Learn(newer.Cleared);
-                if (newer.ObjectId == record.ObjectId)
-                    return true;
-                // First put wins; a replacement, and a put over a removal, is numbered above what won.
-                if (publishing.Head.Replace || newer.Removed)
-                    publishing.Raise(newer.Version);
-                else
-                    publishing.Winner = newer;
-                return null;
-            }
-
-            await context.Calls.OweAsync(acceptor, new OweRequest(owner.NodeId, slot), deadline.AtMost(MirrorTimeout),
-                cancel);
-        }
-
-        return false;
-    }
-
-    /// <summary>The preference list, those that cannot be reached last.</summary>
-    private List<NodeRecord> Owners(int slot)
-    {
-        var view = context.View;
-        var owners = new List<NodeRecord>(SlotTable.Places);
-        var down = new List<NodeRecord>(SlotTable.Places);
-        for (int place = 0; place < SlotTable.Places; place++)
-        {
-            if (view.Owner(slot, place) is { } node)
-                (context.IsDown(node) ? down : owners).Add(node);
-        }
-
-        owners.AddRange(down);
-        return owners;
+        var outcome = await _mirror.RunAsync(new KeyedRecord(publishing.Held.Key, record), acceptor, view, deadline,
+            cancel);
+        clear.Learn(outcome.Cleared);
+        if (outcome.Newer is not { } newer)
+            return outcome.Mirrored;
+        // First put wins; a replacement, and a put over a removal, is numbered above what won.
+        if (publishing.Head.Replace || newer.Removed)
+            publishing.Raise(newer.Version);
+        else
+            publishing.Winner = newer;
+        return null;
     }
 
     private ObjectRecord OfferOf(HeldObject held) => new()
@@ -361,14 +330,16 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         Size = held.Size,
         Checksum = held.Checksum,
         Cleared = store.Cleared,
-        Replicas = [HolderService.ReplicaOf(held, incarnation)],
+        Replicas = [HolderService.ReplicaOf(held, incarnation.Value)],
     };
 
-    private sealed class Publishing(HeldObject held, PutHead head)
+    private sealed class Publishing(HeldObject held, PutHead head, ulong incarnation)
     {
         public HeldObject Held { get; } = held;
 
         public PutHead Head { get; } = head;
+
+        public ulong Incarnation { get; } = incarnation;
 
         /// <summary>The id it is offered under.</summary>
         public ulong ObjectId { get; } = held.ObjectId;

@@ -2,6 +2,7 @@
 
 using System.Globalization;
 using System.Text;
+using Microsoft.Extensions.Logging;
 
 namespace Mooncake.Mesh.Membership;
 
@@ -74,4 +75,17 @@ internal sealed class KeptLease : IDisposable
     }
 
     public void Dispose() => _file.Dispose();
+
+    /// <summary>Keeps a lease id, 0 for none; a file that cannot be written is logged.</summary>
+    public void TryWrite(long lease, ILogger log)
+    {
+        try
+        {
+            Write(lease);
+        }
+        catch (IOException e)
+        {
+            log.LogWarning("the lease id could not be kept: {Reason}", e.Message);
+        }
+    }
 }

@@ -65,6 +65,9 @@ public sealed record MembershipStatus
     /// <summary>Time since the start of the last keep-alive that was answered (or of the grant); null before.</summary>
     public required TimeSpan? KeepAliveAge { get; init; }
 
+    /// <summary>From the last good keep-alive of the lease before to the present lease; zero for the first.</summary>
+    public TimeSpan LastAbsence { get; init; }
+
     /// <summary>What kind of failure the registry shows at present, or null.</summary>
     public required RegistryFailure? Failure { get; init; }
 

@@ -77,6 +77,7 @@ public sealed class MembershipService : IAsyncDisposable
                 Registered = registered,
                 Lease = session?.Lease ?? 0,
                 KeepAliveAge = session?.KeepAliveAge,
+                LastAbsence = session?.LastAbsence ?? TimeSpan.Zero,
                 Failure = failure?.Failure,
                 AddOnly = _health.AddOnlyLeft > TimeSpan.Zero,
                 Relists = Watch?.Listings ?? 0,
@@ -137,6 +138,9 @@ public sealed class MembershipService : IAsyncDisposable
         return OnSchedulerAsync(() => UpdateCoreAsync(change, cancel));
     }
 
+    /// <summary>Registers anew under another incarnation, because the node's memory is another one.</summary>
+    internal void Renew(ulong incarnation) => Session?.Renew(incarnation);
+
     /// <summary>
     /// Calls <paramref name="cleared"/> with the counter of removals of everything once it is known and whenever it
     /// rises, or again with the same one. Only set before <see cref="StartAsync"/>.
@@ -181,7 +185,7 @@ public sealed class MembershipService : IAsyncDisposable
             return true;
         await _loops;
         if (Session is { Lease: not 0 } session && await session.TryRevokeAsync(session.Lease, cancel))
-            ForgetKept();
+            _kept?.TryWrite(0, _log);
         _kept?.Dispose();
         return true;
     });
@@ -277,18 +281,6 @@ public sealed class MembershipService : IAsyncDisposable
                 ? new MeshError(MeshErrorCode.Registry, "membership",
                     $"the change is not written yet: {_health.Failure?.Message ?? "no answer in time"}")
                 : new MeshError(MeshErrorCode.Closed, "membership", "stopped before the change was written");
-        }
-    }
-
-    private void ForgetKept()
-    {
-        try
-        {
-            _kept?.Write(0);
-        }
-        catch (IOException e)
-        {
-            _log.LogWarning("the kept lease id could not be removed: {Reason}", e.Message);
         }
     }
 

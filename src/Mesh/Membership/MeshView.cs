@@ -118,6 +118,13 @@ public sealed class MeshView
         return -1;
     }
 
+    /// <summary>Whether every slot has the same preference list as in <paramref name="other"/>.</summary>
+    internal bool HasSharesOf(MeshView other) => Config.Slots == other.Config.Slots
+        && Members.Select(Share).Where(s => s.Weight > 0).SequenceEqual(
+            other.Members.Select(Share).Where(s => s.Weight > 0));
+
+    private static (string NodeId, int Weight) Share(NodeRecord node) => (node.NodeId, RingPast.WeightOf(node));
+
     /// <summary>Building a table costs a pass over all slots per member; a new session or label changes none.</summary>
     private bool SameRing(MeshView previous) =>
         Config.Slots == previous.Config.Slots && Members.Select(RingOf).SequenceEqual(previous.Members.Select(RingOf));

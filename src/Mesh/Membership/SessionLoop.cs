@@ -11,8 +11,6 @@ namespace Mooncake.Mesh.Membership;
 /// </summary>
 internal sealed class SessionLoop
 {
-    private const int MaxWaitingUpdates = 64;
-
     private readonly IMeshRegistry _registry;
     private readonly MeshRuntime _runtime;
     private readonly MembershipOptions _options;
@@ -22,18 +20,18 @@ internal sealed class SessionLoop
     private readonly WakeSignal _wake;
     private readonly RegistryBackoff _backoff;
     private readonly Lock _gate = new();
-    private readonly List<(long Version, TaskCompletionSource Done)> _updates = [];
+    private readonly WaitingUpdates _updates = new();
     private volatile NodeRecord _self;
     private RegistryLease? _lease;
     private bool _registered;
     private long _modRevision;
     private long _registrations;
-    private long _wantedVersion;
-    private long _writtenVersion;
     private long? _lastBeat;
     private string? _rival;
     private byte[] _written = [];
     private bool _overwritten;
+    private long _former;
+    private TimeSpan _lastAbsence;
 
     public SessionLoop(NodeRecord self, IMeshRegistry registry, MeshRuntime runtime, MembershipOptions options,
         RegistryHealth health, ILogger log)
@@ -93,6 +91,16 @@ internal sealed class SessionLoop
         }
     }
 
+    /// <summary>From the last good beat of the lease before to the present one's grant; zero at first.</summary>
+    public TimeSpan LastAbsence
+    {
+        get
+        {
+            lock (_gate)
+                return _lastAbsence;
+        }
+    }
+
     /// <summary>How often the record was registered; a listing begun before the last time proves nothing.</summary>
     public long Registrations
     {
@@ -111,13 +119,15 @@ internal sealed class SessionLoop
         long started = _runtime.Time.GetTimestamp();
         long version;
         NodeRecord record;
+        await EndFormerAsync(stop);
         var lease = await CallAsync(token => _registry.GrantLeaseAsync(_options.LeaseTtl, token), stop);
         try
         {
-            KeepLease(lease.Id);
+            // A full disk costs a slow restart, not the membership.
+            Kept?.TryWrite(lease.Id, _log);
             lock (_gate)
             {
-                version = _wantedVersion;
+                version = _updates.Wanted;
                 record = _self with { Session = lease.Id };
             }
 
@@ -132,8 +142,16 @@ internal sealed class SessionLoop
 
             lock (_gate)
             {
+                if (_self.Incarnation != record.Incarnation)
+                {
+                    // Renewed meanwhile: the loop registers that one.
+                    _former = lease.Id;
+                    return null;
+                }
+
                 _lease = lease;
                 _registered = true;
+                _lastAbsence = _lastBeat is { } last ? _runtime.Time.GetElapsedTime(last, started) : TimeSpan.Zero;
                 _rival = null;
                 _registrations++;
                 _modRevision = written.Value;
@@ -145,7 +163,7 @@ internal sealed class SessionLoop
 
             _health.LeaseTtl = lease.TimeToLive;
             _health.NoteWrite();
-            Written(version);
+            _updates.Written(version);
             return null;
         }
         catch (RegistryException)
@@ -206,7 +224,7 @@ internal sealed class SessionLoop
             }
         }
 
-        FailUpdates();
+        _updates.Cancel();
     }
 
     /// <summary>Changes the wanted record; the loop writes it.</summary>
@@ -216,7 +234,7 @@ internal sealed class SessionLoop
         TaskCompletionSource done;
         lock (_gate)
         {
-            if (_updates.Count >= MaxWaitingUpdates)
+            if (_updates.AreFull)
                 return null;
             var next = change(_self);
             if (next.ToJson().Length > NodeRecord.MaxBytes)
@@ -227,12 +245,24 @@ internal sealed class SessionLoop
                 Incarnation = _self.Incarnation,
                 Session = _self.Session,
             };
-            done = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _updates.Add((++_wantedVersion, done));
+            done = _updates.Add();
         }
 
         _wake.Set();
         return done;
+    }
+
+    /// <summary>Our memory is another one: registers anew under this incarnation.</summary>
+    public void Renew(ulong incarnation)
+    {
+        lock (_gate)
+        {
+            _self = _self with { Incarnation = incarnation };
+            _former = _lease?.Id ?? 0;
+            _registered = false;
+        }
+
+        _wake.Set();
     }
 
     /// <summary>
@@ -247,7 +277,7 @@ internal sealed class SessionLoop
                 return;
             // A restored snapshot may hold our key on an earlier lease of ours, or on this one with an old record.
             bool onOurLease = own is not null && own.Lease == _lease!.Id;
-            if (onOurLease && (_wantedVersion > _writtenVersion || own!.Value.AsSpan().SequenceEqual(_written)))
+            if (onOurLease && (_updates.AreBehind || own!.Value.AsSpan().SequenceEqual(_written)))
                 return;
             _overwritten = onOurLease;
             _registered = onOurLease;
@@ -268,8 +298,8 @@ internal sealed class SessionLoop
         lock (_gate)
         {
             (lease, registered, modRevision) = (_lease, _registered, _modRevision);
-            changed = _overwritten || _wantedVersion > _writtenVersion;
-            version = _wantedVersion;
+            changed = _overwritten || _updates.AreBehind;
+            version = _updates.Wanted;
             beat = _lastBeat ?? 0;
         }
 
@@ -299,7 +329,7 @@ internal sealed class SessionLoop
             }
 
             _health.NoteWrite();
-            Written(version);
+            _updates.Written(version);
             return TimeSpan.Zero;
         }
 
@@ -354,46 +384,14 @@ internal sealed class SessionLoop
         return TimeSpan.Zero;
     }
 
+    /// <summary>Ends the lease of our last incarnation: its record would refuse the new one.</summary>
+    private async Task EndFormerAsync(CancellationToken stop)
+    {
+        long former = Interlocked.Exchange(ref _former, 0);
+        if (former != 0 && !await TryRevokeAsync(former, stop))
+            Interlocked.CompareExchange(ref _former, former, 0);
+    }
+
     private Task<T> CallAsync<T>(Func<CancellationToken, Task<T>> call, CancellationToken stop) =>
         _runtime.BoundedAsync(_health.LeaseTtl / 3, stop, call);
-
-    private void KeepLease(long lease)
-    {
-        try
-        {
-            Kept?.Write(lease);
-        }
-        catch (IOException e)
-        {
-            // A full disk costs a slow restart, not the membership.
-            _log.LogWarning("the lease id could not be kept: {Reason}", e.Message);
-        }
-    }
-
-    private void Written(long version)
-    {
-        TaskCompletionSource[] done;
-        lock (_gate)
-        {
-            _writtenVersion = Math.Max(_writtenVersion, version);
-            done = [.. _updates.Where(update => update.Version <= version).Select(update => update.Done)];
-            _updates.RemoveAll(update => update.Version <= version);
-        }
-
-        foreach (var source in done)
-            source.TrySetResult();
-    }
-
-    private void FailUpdates()
-    {
-        TaskCompletionSource[] failed;
-        lock (_gate)
-        {
-            failed = [.. _updates.Select(update => update.Done)];
-            _updates.Clear();
-        }
-
-        foreach (var source in failed)
-            source.TrySetCanceled();
-    }
 }

@@ -100,7 +100,7 @@ public sealed class OwnerServiceTests : IDisposable
         var key = _world.KeyAt(0);
         var present = _world.KeyAt(0, skip: 1);
         _world.Publish(present, OwnerWorld.Offer(1));
-        _world.Owner.Confident = false;
+        _world.Owner.TrustFor(TimeSpan.Zero);
         Assert.Equal(OwnerCode.Unsure, _world.Locate(key).Code);
         Assert.Equal(OwnerCode.Unsure, _world.Publish(key, OwnerWorld.Offer(1), insist: true).Code);
         Assert.Equal(OwnerCode.Unsure, _world.Remove(present).Code);
@@ -190,6 +190,27 @@ public sealed class OwnerServiceTests : IDisposable
         Assert.Equal(0, _world.Table.CountOf(slot));
         var next = _world.Publish(key, OwnerWorld.Offer(2));
         Assert.True(next.Record!.Version > tombstone.Version);
+    }
+
+    [Fact]
+    public void A_tombstone_that_is_handed_over_lives_no_longer_than_at_its_first_owner()
+    {
+        var key = _world.KeyAt(0);
+        int slot = _world.SlotOf(key);
+        _world.Publish(key, OwnerWorld.Offer(1));
+        var late = _world.Locate(key).Record!;
+        _world.Remove(key);
+        _world.Time.Advance(TimeSpan.FromMinutes(7));
+        var set = new SlotSet(OwnerWorld.Slots);
+        set.Add(slot);
+        var streamed = Assert.Single(_world.Owner.Pull(new SlotPullRequest(_world.View.Id, 0, set)).Records);
+        using var next = new OwnerWorld();
+        next.Mirror(key, streamed.Record);
+        Assert.Equal(OwnerCode.Kept, next.Mirror(key, late).Code);
+        next.Time.Advance(TimeSpan.FromMinutes(2.9));
+        Assert.Equal(0, next.Owner.Sweep(slot, TombstoneClock.Life, _ => false));
+        next.Time.Advance(TimeSpan.FromMinutes(0.2));
+        Assert.Equal(1, next.Owner.Sweep(slot, TombstoneClock.Life, _ => false));
     }
 
     [Fact]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh.Tests.Nodes;
 
@@ -70,5 +71,132 @@ public sealed class HandoverTests
         world.AssertSettles();
         Assert.Equal(before, world.Nodes.Take(3).Select(n => n.Node.Owner!.Keeper.Puller.Rounds));
         Assert.Equal(0, world["n4"].Node.Owner!.Keeper.Puller.ReconciledSlots);
+    }
+
+    [Fact]
+    public void A_vanished_holders_records_are_hidden_at_once_and_forgotten_after_two_ttls()
+    {
+        var world = NodeWorld.Started(4);
+        string[] keys = [.. Enumerable.Range(0, 20).Select(i => $"key-{i}")];
+        foreach (string key in keys)
+            Assert.True(world.Put("n1", key, [1], key.EndsWith('3') ? "n2" : "n4").Succeeded);
+        world["n4"].Kill();
+        Assert.True(world.Until(() => world["n1"].Node.View.Members.Count == 3, TimeSpan.FromSeconds(15)));
+        Assert.Equal([], world.Get("n1", "key-0").Value);
+        Assert.Equal([1], world.Get("n1", "key-3").Value);
+        world.Advance(TimeSpan.FromSeconds(18));
+        Assert.Equal(0, world.Nodes.Take(3).Sum(n => n.Node.Owner!.Keeper.Swept));
+        world.Advance(TimeSpan.FromSeconds(10));
+        Assert.Equal(2 * 2, world.Nodes.Take(3).Sum(n => n.Node.Owner!.Table.Count));
+        Assert.Equal([1], world.Get("n1", "key-3").Value);
+    }
+
+    [Fact]
+    public void A_holder_that_returns_in_time_loses_no_record()
+    {
+        var world = NodeWorld.Started(4);
+        string[] keys = [.. Enumerable.Range(0, 20).Select(i => $"key-{i}")];
+        Assert.All(keys, key => Assert.True(world.Put("n1", key, [1], "n4").Succeeded));
+        world["n4"].Registry.SetFault(EmbeddedFault.Cut);
+        Assert.True(world.Until(() => world["n1"].Node.View.Members.Count == 3, TimeSpan.FromSeconds(15)));
+        world.Advance(TimeSpan.FromSeconds(15));
+        world["n4"].Registry.SetFault(EmbeddedFault.None);
+        Assert.True(world.Until(() => world["n1"].Node.View.Members.Count == 4, TimeSpan.FromSeconds(15)));
+        Assert.All(keys, key => Assert.Equal([1], world.Get("n2", key).Value));
+        world.AssertSettles();
+        world.Advance(TimeSpan.FromMinutes(1));
+        Assert.Equal(0, world.Nodes.Sum(n => n.Node.Owner!.Keeper.Swept));
+        Assert.All(keys, key => Assert.Equal([1], world.Get("n3", key).Value));
+    }
+
+    [Fact]
+    public void Tombstones_travel_with_their_slot()
+    {
+        var world = NodeWorld.Started(2);
+        string[] keys = [.. Enumerable.Range(0, 60).Select(i => $"key-{i}")];
+        foreach (string key in keys)
+        {
+            Assert.True(world.Put("n1", key, [1], "n2").Succeeded);
+            Assert.True(world.Remove("n1", key).Value);
+        }
+
+        Assert.Null(world.Start("n3").Error);
+        world.AssertSettles();
+        var joined = world["n3"].Node.Owner!;
+        int found = 0;
+        foreach (string key in keys)
+        {
+            int slot = joined.Table.SlotOf(new MeshKey(key).Hash);
+            if (!joined.States.Owns(slot))
+                continue;
+            Assert.True(joined.Table.TryFind(slot, new MeshKey(key), out var record) && record.Removed);
+            found++;
+        }
+
+        Assert.True(found > 20, $"only {found} of the keys are n3's");
+    }
+
+    [Fact]
+    public void A_slot_mate_that_missed_pings_leaves_the_shared_slots_incomplete_until_the_holders_have_reconciled()
+    {
+        var world = NodeWorld.Started(3);
+        var (one, two) = (world["n1"].Node.Owner!, world["n2"].Node.Owner!);
+        world.Network.Cut("n1", "n2");
+        world.Network.Cut("n2", "n1");
+        world.Advance(TimeSpan.FromSeconds(5));
+        var view = world["n1"].Node.View;
+        for (int slot = 0; slot < one.States.Slots; slot++)
+        {
+            bool shared = view.PlaceOf(slot, "n1") is 0 or 1 && view.PlaceOf(slot, "n2") is 0 or 1;
+            Assert.Equal(one.States.Owns(slot) && !shared, one.States.IsComplete(slot));
+            Assert.Equal(two.States.Owns(slot) && !shared, two.States.IsComplete(slot));
+        }
+
+        // Rounds that cannot succeed are made less and less often.
+        long rounds = one.Keeper.Puller.Rounds;
+        world.Advance(TimeSpan.FromSeconds(20));
+        Assert.InRange(one.Keeper.Puller.Rounds - rounds, 5, 45);
+        world.Network.Heal();
+        world.AssertSettles(5);
+        Assert.True(one.Keeper.Puller.ReconciledSlots > 0);
+    }
+
+    [Fact]
+    public void What_was_put_while_the_backup_was_silent_is_known_to_it_afterwards()
+    {
+        var world = NodeWorld.Started(3);
+        string key = world.KeyOwnedBy("n1", not: "n3");
+        world.Network.Cut("n1", "n2");
+        world.Network.Cut("n2", "n1");
+        world.Network.Cut("n3", "n2");
+        world.Network.Cut("n2", "n3");
+        world.Advance(TimeSpan.FromSeconds(5));
+        Assert.True(world.Put("n3", key, [1], "n3").Succeeded);
+        world.Network.Heal();
+        world.AssertSettles();
+        Assert.Equal(0, world["n1"].Node.Owner!.Keeper.Debts);
+        world["n1"].Kill();
+        world.Advance(TimeSpan.FromSeconds(2));
+        Assert.Equal([1], world.Get("n3", key).Value);
+    }
+
+    [Fact]
+    public void A_lost_slot_is_served_until_its_new_owners_are_complete_and_dropped_then()
+    {
+        var world = NodeWorld.Started(3);
+        for (int i = 0; i < 100; i++)
+            Assert.True(world.Put("n1", $"key-{i}", [1]).Succeeded);
+        var begun = world.Begin("n4");
+        Assert.True(world.Until(() => world.Nodes.Take(3).Any(n => n.Node.Owner!.States.Count().Lost > 0),
+            TimeSpan.FromSeconds(20)));
+        var loser = world.Nodes.First(n => n.Node.Owner!.States.Count().Lost > 0).Node.Owner!;
+        int records = (int)loser.Table.Count;
+        Assert.True(records > 0);
+        world.AssertSettles();
+        world.Advance(TimeSpan.FromSeconds(2));
+        Assert.All(world.Nodes, n => Assert.Equal(0, n.Node.Owner!.States.Count().Lost));
+        Assert.True(loser.Table.Count < records);
+        Assert.Equal(200, world.Nodes.Sum(n => n.Node.Owner!.Table.Count));
+        Assert.True(begun.Started.IsCompleted);
     }
 }

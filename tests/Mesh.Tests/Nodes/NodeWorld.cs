@@ -118,6 +118,21 @@ internal sealed class NodeWorld
         Assert.True(Until(IsSettled, TimeSpan.FromSeconds(seconds)), string.Join("\n", _nodes.Where(n => n.IsUp)
             .Select(n => $"{n.Id}: {n.Node.View.Id} {n.Node.View.Members.Count} {n.Node.NotReadyReason}")));
 
+    /// <summary>A key of this primary, whose backup is not <paramref name="not"/>.</summary>
+    public string KeyOwnedBy(string primary, string not = "", int skip = 0)
+    {
+        var view = Nodes.First(n => n.IsUp).Node.View;
+        for (int i = 0; ; i++)
+        {
+            int slot = view.SlotOf(new MeshKey($"key-{i}").Hash);
+            if (view.Owner(slot, 0)!.NodeId == primary && view.Owner(slot, 1)!.NodeId != not && skip-- == 0)
+                return $"key-{i}";
+        }
+    }
+
+    public MeshResult<bool> Remove(string at, string key) => Run(this[at],
+        () => this[at].Node.Operations.RemoveAsync(new MeshKey(key), null, CancellationToken.None));
+
     public MeshResult<PutOutcome> Put(string at, string key, byte[] value, string? holder = null)
     {
         var options = holder is null

@@ -30,9 +30,12 @@ public sealed class ManualTimeProvider : TimeProvider
     /// <summary>Time since the clock's start.</summary>
     public TimeSpan Elapsed => TimeSpan.FromTicks(GetTimestamp());
 
+    /// <summary>How far the wall clock was set on, or back.</summary>
+    public TimeSpan WallClockJump { get; set; }
+
     public override long GetTimestamp() => Interlocked.Read(ref _now);
 
-    public override DateTimeOffset GetUtcNow() => Start + Elapsed;
+    public override DateTimeOffset GetUtcNow() => Start + Elapsed + WallClockJump;
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Flow;
+
+/// <summary>How a mirror ended.</summary>
+/// <param name="Mirrored">Whether a second owner has the record.</param>
+/// <param name="Newer">What an owner has instead, under a greater version; null: nothing.</param>
+/// <param name="Cleared">The last removal of everything that an owner told of.</param>
+internal readonly record struct MirrorOutcome(bool Mirrored, ObjectRecord? Newer, long Cleared);
+
+/// <summary>
+/// Brings a numbered record to a second owner. An owner that cannot be reached is owed it. When the view changes
+/// meanwhile, an owner may have handed the slot on before the record came to it: the owners of the new view are then
+/// told as well, or one of them would deny what is acknowledged.
+/// </summary>
+internal sealed class RecordMirror(FlowContext context)
+{
+    private const int MostViews = 4;
+    private static readonly TimeSpan CallTimeout = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>Mirrors what <paramref name="acceptor"/> decided in <paramref name="view"/>.</summary>
+    public async Task<MirrorOutcome> RunAsync(KeyedRecord record, NodeRecord acceptor, ViewId view, Deadline deadline,
+        CancellationToken cancel)
+    {
+        var round = new Round(record, acceptor, view);
+        int slot = context.SlotOf(record.Key);
+        foreach (var owner in Owners(slot))
+        {
+            if (await TellAsync(round, owner, deadline, cancel))
+                break;
+        }
+
+        for (int i = 0; i < MostViews && round.Newer is null && round.Seen.IsNewerThan(round.View); i++)
+        {
+            await context.Views.CatchUpAsync(round.Seen, round.From);
+            round.View = round.Seen;
+            for (int place = 0; place <= 1; place++)
+            {
+                if (context.View.Owner(slot, place) is { } owner)
+                    await TellAsync(round, owner, deadline, cancel);
+            }
+        }
+
+        return new MirrorOutcome(round.Told.Count > 1, round.Newer, round.Cleared);
+    }
+
+    /// <summary>Tells one owner that does not know; whether it knows now, or has something newer.</summary>
+    private async Task<bool> TellAsync(Round round, NodeRecord owner, Deadline deadline, CancellationToken cancel)
+    {
+        if (round.Newer is not null || round.Told.Contains(owner.NodeId))
+            return false;
+        var answer = await context.Calls.MirrorAsync(owner, new MirrorRequest([round.Record]),
+            deadline.AtMost(CallTimeout), cancel);
+        if (!answer.Succeeded || answer.Value.Items is not [{ Code: not OwnerCode.Unsure } item])
+        {
+            var owed = new OweRequest(owner.NodeId, context.SlotOf(round.Record.Key));
+            await context.Calls.OweAsync(round.Acceptor, owed, deadline.AtMost(CallTimeout), cancel);
+            return false;
+        }
+
+        if (answer.Value.View.IsNewerThan(round.Seen))
+            (round.Seen, round.From) = (answer.Value.View, owner);
+        var kept = item.Code == OwnerCode.Kept ? item.Record : null;
+        round.Cleared = Math.Max(round.Cleared, kept?.Cleared ?? 0);
+        if (kept is not null && kept.ObjectId != round.Record.Record.ObjectId)
+            round.Newer = kept;
+        else
+            round.Told.Add(owner.NodeId);
+        return true;
+    }
+
+    /// <summary>The preference list, those that cannot be reached last.</summary>
+    public List<NodeRecord> Owners(int slot)
+    {
+        var view = context.View;
+        var owners = new List<NodeRecord>(SlotTable.Places);
+        var down = new List<NodeRecord>(SlotTable.Places);
+        for (int place = 0; place < SlotTable.Places; place++)
+        {
+            if (view.Owner(slot, place) is { } node)
+                (context.IsDown(node) ? down : owners).Add(node);
+        }
+
+        owners.AddRange(down);
+        return owners;
+    }
+
+    private sealed class Round(KeyedRecord record, NodeRecord acceptor, ViewId view)
+    {
+        public KeyedRecord Record { get; } = record;
+
+        public NodeRecord Acceptor { get; } = acceptor;
+
+        /// <summary>The nodes that have it.</summary>
+        public List<string> Told { get; } = [acceptor.NodeId];
+
+        /// <summary>The view whose owners have been told.</summary>
+        public ViewId View { get; set; } = view;
+
+        /// <summary>The newest view that one of them answered from, and who that was.</summary>
+        public ViewId Seen { get; set; } = view;
+
+        public NodeRecord From { get; set; } = acceptor;
+
+        public ObjectRecord? Newer { get; set; }
+
+        public long Cleared { get; set; }
+    }
+}

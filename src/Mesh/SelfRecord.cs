@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh;
+
+/// <summary>What a node says of itself in the registry when it starts.</summary>
+internal static class SelfRecord
+{
+    /// <summary>
+    /// The record of a node with these options; peers are told <paramref name="endpoint"/>, it listens on
+    /// <paramref name="bound"/>.
+    /// </summary>
+    public static NodeRecord Of(MeshNodeOptions options, ulong incarnation, string bootId, string endpoint,
+        string bound) => new()
+    {
+        NodeId = options.NodeId,
+        Incarnation = incarnation,
+        Version = HostIdentity.Version,
+        WireMin = options.WireVersions.Least,
+        WireMax = options.WireVersions.Greatest,
+        Endpoints = [endpoint],
+        Rails = RailAddresses.Endpoints(options.Rails, bound),
+        BootId = bootId,
+        SocketPath = options.SocketPath ?? "",
+        Labels = options.Labels,
+        Ring = new RingShare { Weight = options.Weight, Starting = true },
+        Segments = [.. options.Segments.Select((segment, index) => new SegmentRecord
+        {
+            Id = index,
+            Location = segment.Location,
+            Length = segment.Length,
+            Transports = ["tcp", "shm"],
+        })],
+    };
+}
