@@ -25,7 +25,7 @@ internal sealed class OwnerWorld : IDisposable
         };
         Adopt(ViewOf(10, "n1", "n2", "n3"));
         for (int slot = 0; slot < Slots; slot++)
-            States.SetComplete(slot, States.PlaceOf(slot));
+            States.SetComplete(slot, States.PlaceOf(slot), States.Stamp);
     }
 
     public string Self { get; }
