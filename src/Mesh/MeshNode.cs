@@ -296,6 +296,8 @@ public sealed class MeshNode : IAsyncDisposable
         return new Hello
         {
             Cluster = _options.Cluster,
+            WireMin = _options.WireVersions.Least,
+            WireMax = _options.WireVersions.Greatest,
             Lane = lane,
             NodeId = _options.NodeId,
             Incarnation = _incarnation.Value,

@@ -54,6 +54,9 @@ public sealed record MeshNodeOptions
     /// <summary>Whether to listen beyond loopback although there is no cluster secret.</summary>
     public bool Insecure { get; init; }
 
+    /// <summary>Wire versions to speak, least and greatest; other than all of them in tests alone.</summary>
+    internal (int Least, int Greatest) WireVersions { get; init; } = (Control.Wire.VersionMin, Control.Wire.VersionMax);
+
     /// <summary>Share of the memory that hard pins may take, 0 to 1.</summary>
     public double HardPinRatio { get; init; } = 0.5;
 

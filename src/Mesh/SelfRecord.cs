@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh;
@@ -18,8 +17,8 @@ internal static class SelfRecord
         NodeId = options.NodeId,
         Incarnation = incarnation,
         Version = HostIdentity.Version,
-        WireMin = Wire.VersionMin,
-        WireMax = Wire.VersionMax,
+        WireMin = options.WireVersions.Least,
+        WireMax = options.WireVersions.Greatest,
         Endpoints = [endpoint],
         Rails = RailAddresses.Endpoints(options.Rails, bound),
         BootId = bootId,

@@ -95,7 +95,7 @@ public class LocateBenchmarks : IDisposable
     public bool Decode()
     {
         var reader = new MessagePackReader(_answer);
-        var located = new Located(_keys, new SeenVersions(), TimeSpan.FromSeconds(1));
+        var located = new Located(_batches[0], new SeenVersions(), TimeSpan.FromSeconds(1));
         located.Note(_positions, LocateAnswer.Read(ref reader));
         return located.IsPresent(Batch - 1);
     }

@@ -4,11 +4,12 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using Mooncake.Mesh.Cluster.Faults;
 
 namespace Mooncake.Mesh.Cluster;
 
 /// <summary>An etcd of our own on free ports, with its own data directory, both gone at dispose.</summary>
-public sealed class EtcdProcess : IAsyncDisposable
+internal sealed class EtcdProcess : IAsyncDisposable
 {
     public const string Path = "/usr/bin/etcd";
     private const int SigStop = 19;
@@ -23,9 +24,17 @@ public sealed class EtcdProcess : IAsyncDisposable
     private Process? _process;
     private bool _suspended;
 
-    private EtcdProcess(string[] tls) => _tls = tls;
+    private readonly NetworkHost? _host;
 
-    public string Endpoint => $"{Scheme}://127.0.0.1:{_clientPort}";
+    private EtcdProcess(string[] tls, NetworkHost? host = null)
+    {
+        _tls = tls;
+        _host = host;
+    }
+
+    public string Endpoint => $"{Scheme}://{Address}:{_clientPort}";
+
+    private string Address => _host?.Address ?? "127.0.0.1";
 
     private string Scheme => _tls.Length > 0 ? "https" : "http";
 
@@ -34,6 +43,14 @@ public sealed class EtcdProcess : IAsyncDisposable
     public static async Task<EtcdProcess> StartAsync(params string[] tls)
     {
         var etcd = new EtcdProcess(tls);
+        await etcd.LaunchAsync();
+        return etcd;
+    }
+
+    /// <summary>Starts it on a host of a network.</summary>
+    public static async Task<EtcdProcess> StartOnAsync(NetworkHost host)
+    {
+        var etcd = new EtcdProcess([], host);
         await etcd.LaunchAsync();
         return etcd;
     }
@@ -114,14 +131,16 @@ public sealed class EtcdProcess : IAsyncDisposable
 
     private async Task LaunchAsync()
     {
-        var start = new ProcessStartInfo(Path,
+        string[] command =
         [
+            .. _host?.Starter ?? [], Path,
             "--name", "m", "--data-dir", DataDirectory, "--unsafe-no-fsync", "--logger", "zap", "--log-level", "error",
             "--listen-client-urls", Endpoint, "--advertise-client-urls", Endpoint,
             "--listen-peer-urls", $"http://127.0.0.1:{_peerPort}",
             "--initial-advertise-peer-urls", $"http://127.0.0.1:{_peerPort}",
             "--initial-cluster", $"m=http://127.0.0.1:{_peerPort}", .. _tls,
-        ])
+        ];
+        var start = new ProcessStartInfo(command[0], command[1..])
         {
             RedirectStandardError = true,
             RedirectStandardOutput = true,
@@ -142,7 +161,7 @@ public sealed class EtcdProcess : IAsyncDisposable
         using var socket = new TcpClient();
         try
         {
-            await socket.ConnectAsync(IPAddress.Loopback, _clientPort);
+            await socket.ConnectAsync(IPAddress.Parse(Address), _clientPort);
             return true;
         }
         catch (SocketException)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-using System.ComponentModel;
 using System.Diagnostics;
 using System.Globalization;
 
@@ -34,8 +33,8 @@ internal sealed class LinkedNamespaces : IAsyncDisposable
             pair.Second = await pair.AddAsync(name + "-b");
             for (int i = 0; i < 2; i++)
             {
-                await MakeAsync("ip", "link", "add", $"rail{i}", "netns", pair.First, "type", "veth", "peer", "name",
-                    $"rail{i}", "netns", pair.Second);
+                await HostCommand.MakeAsync("ip", "link", "add", $"rail{i}", "netns", pair.First, "type", "veth",
+                    "peer", "name", $"rail{i}", "netns", pair.Second);
                 await CardAsync(pair.First, $"rail{i}", $"10.78.{i + 1}.1/24", rate);
                 await CardAsync(pair.Second, $"rail{i}", $"10.78.{i + 1}.2/24", rate);
             }
@@ -65,12 +64,12 @@ internal sealed class LinkedNamespaces : IAsyncDisposable
 
     /// <summary>Takes a link down or up, at one side.</summary>
     public static Task SetLinkAsync(string space, string card, bool up) =>
-        CheckedAsync("ip", "-n", space, "link", "set", card, up ? "up" : "down");
+        HostCommand.CheckedAsync("ip", "-n", space, "link", "set", card, up ? "up" : "down");
 
     /// <summary>Bytes that have come in by a card.</summary>
     public static async Task<long> ReceivedAsync(string space, string card)
     {
-        var (_, output, _) = await RunAsync("ip", "netns", "exec", space, "cat",
+        var (_, output, _) = await HostCommand.RunAsync("ip", "netns", "exec", space, "cat",
             $"/sys/class/net/{card}/statistics/rx_bytes");
         return long.Parse(output, CultureInfo.InvariantCulture);
     }
@@ -88,60 +87,26 @@ internal sealed class LinkedNamespaces : IAsyncDisposable
 
         foreach (string space in _spaces)
         {
-            var (_, pids, _) = await RunAsync("ip", "netns", "pids", space);
+            var (_, pids, _) = await HostCommand.RunAsync("ip", "netns", "pids", space);
             foreach (string pid in pids.Split('\n', StringSplitOptions.RemoveEmptyEntries))
-                await RunAsync("kill", "-9", pid);
-            await RunAsync("ip", "netns", "del", space);
+                await HostCommand.RunAsync("kill", "-9", pid);
+            await HostCommand.RunAsync("ip", "netns", "del", space);
         }
     }
 
     private static async Task CardAsync(string space, string card, string address, string rate)
     {
-        await CheckedAsync("ip", "-n", space, "addr", "add", address, "dev", card);
-        await CheckedAsync("ip", "-n", space, "link", "set", card, "up");
-        await MakeAsync("tc", "-n", space, "qdisc", "add", "dev", card, "root", "tbf", "rate", rate, "burst", "256kb",
-            "latency", "50ms");
+        await HostCommand.CheckedAsync("ip", "-n", space, "addr", "add", address, "dev", card);
+        await HostCommand.CheckedAsync("ip", "-n", space, "link", "set", card, "up");
+        await HostCommand.MakeAsync("tc", "-n", space, "qdisc", "add", "dev", card, "root", "tbf", "rate", rate,
+            "burst", "256kb", "latency", "50ms");
     }
 
     private async Task<string> AddAsync(string space)
     {
-        await MakeAsync("ip", "netns", "add", space);
+        await HostCommand.MakeAsync("ip", "netns", "add", space);
         _spaces.Add(space);
-        await CheckedAsync("ip", "-n", space, "link", "set", "lo", "up");
+        await HostCommand.CheckedAsync("ip", "-n", space, "link", "set", "lo", "up");
         return space;
-    }
-
-    /// <summary>What a machine may not be able to do.</summary>
-    private static async Task MakeAsync(string program, params string[] arguments)
-    {
-        try
-        {
-            var (code, _, error) = await RunAsync(program, arguments);
-            Assert.SkipUnless(code == 0, $"'{program} {string.Join(' ', arguments)}': {error.Trim()}");
-        }
-        catch (Win32Exception)
-        {
-            Assert.Skip($"there is no '{program}' here: install iproute2");
-        }
-    }
-
-    private static async Task CheckedAsync(string program, params string[] arguments)
-    {
-        var (code, _, error) = await RunAsync(program, arguments);
-        Assert.True(code == 0, $"'{program} {string.Join(' ', arguments)}': {error}");
-    }
-
-    private static async Task<(int Code, string Output, string Error)> RunAsync(string program,
-        params string[] arguments)
-    {
-        using var process = Process.Start(new ProcessStartInfo(program, arguments)
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        })!;
-        var output = process.StandardOutput.ReadToEndAsync();
-        string error = await process.StandardError.ReadToEndAsync();
-        await process.WaitForExitAsync();
-        return (process.ExitCode, await output, error);
     }
 }

@@ -2,6 +2,7 @@
 
 using System.Text.Json;
 using Mooncake.Mesh.Client;
+using Mooncake.Mesh.Cluster.Faults;
 using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh.Cluster;
@@ -20,10 +21,16 @@ internal sealed class ServeMesh : IAsyncDisposable
     private readonly string _segments;
     private readonly TimeSpan _leaseTtl;
     private readonly List<ServeProcess> _ended = [];
+    private readonly string[] _more;
+    private static readonly Dictionary<string, string> None = [];
+    private readonly FaultNetwork? _network;
     private MeshClient? _client;
 
-    private ServeMesh(EtcdProcess etcd, string segments, TimeSpan leaseTtl)
+    private ServeMesh(EtcdProcess etcd, string segments, TimeSpan leaseTtl, string[] more,
+        FaultNetwork? network = null)
     {
+        _network = network;
+        _more = more;
         _leaseTtl = leaseTtl;
         Etcd = etcd;
         _segments = segments;
@@ -36,15 +43,17 @@ internal sealed class ServeMesh : IAsyncDisposable
 
     public MeshClient Client => _client!;
 
-    public static async Task<ServeMesh> StartAsync(int nodes, string segmentSize = "64MiB", TimeSpan? leaseTtl = null)
+    /// <summary>Starts etcd and nodes n1, n2, ...; every node gets the flags <paramref name="more"/>.</summary>
+    public static async Task<ServeMesh> StartAsync(int nodes, string segmentSize = "64MiB", TimeSpan? leaseTtl = null,
+        params string[] more)
     {
         var mesh = new ServeMesh(
             await EtcdProcess.StartAsync(), $"{segmentSize},hugePages=false,preTouch=false",
-            leaseTtl ?? Ttl);
+            leaseTtl ?? Ttl, more);
         try
         {
             for (int i = 1; i <= nodes; i++)
-                mesh.Nodes.Add(ServeProcess.Launch($"n{i}", mesh.Arguments($"n{i}")));
+                mesh.Nodes.Add(mesh.Launch($"n{i}", None));
             foreach (var node in mesh.Nodes)
                 await node.ReadyAsync();
             if (nodes == 0)
@@ -60,17 +69,72 @@ internal sealed class ServeMesh : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// The same with every process on a host of <paramref name="network"/>: "etcd" and those named like the nodes.
+    /// </summary>
+    public static async Task<ServeMesh> StartOnAsync(FaultNetwork network, int nodes, string segmentSize,
+        params string[] more)
+    {
+        var mesh = new ServeMesh(await EtcdProcess.StartOnAsync(network.Host("etcd")),
+            $"{segmentSize},hugePages=false,preTouch=false", Ttl, more, network);
+        try
+        {
+            for (int i = 1; i <= nodes; i++)
+                mesh.Nodes.Add(mesh.Launch($"n{i}", None));
+            foreach (var node in mesh.Nodes)
+                await node.ReadyAsync();
+            mesh._client = await mesh.ConnectAsync();
+            await mesh.SettlesAsync(TimeSpan.FromSeconds(60));
+            return mesh;
+        }
+        catch
+        {
+            await mesh.DisposeAsync();
+            throw;
+        }
+    }
+
     /// <summary>Another client, which knows every node that runs now.</summary>
     public Task<MeshClient> ConnectAsync() => MeshClient.ConnectAsync(
         new MeshClientOptions { Cluster = Cluster, Nodes = [.. Nodes.Select(n => n.Endpoint)] });
 
     public ServeProcess Node(string nodeId) => Nodes.Single(n => n.NodeId == nodeId);
 
-    public async Task<ServeProcess> AddAsync(string nodeId, params string[] more)
+    public Task<ServeProcess> AddAsync(string nodeId, params string[] more) => AddAsync(nodeId, None, more);
+
+    /// <summary>The same with further environment variables.</summary>
+    public async Task<ServeProcess> AddAsync(string nodeId, IReadOnlyDictionary<string, string> environment,
+        params string[] more)
     {
-        var node = await ServeProcess.StartAsync(nodeId, Arguments(nodeId, more));
+        var node = Launch(nodeId, environment, more);
+        try
+        {
+            await node.ReadyAsync();
+        }
+        catch
+        {
+            await node.DisposeAsync();
+            throw;
+        }
+
         Nodes.Add(node);
         return node;
+    }
+
+    /// <summary>Starts a node with further environment variables, does not wait, and does not count it.</summary>
+    public ServeProcess Launch(string nodeId, IReadOnlyDictionary<string, string> environment, params string[] more)
+    {
+        if (_network is null)
+            return ServeProcess.LaunchOn(null, nodeId, null, environment, Arguments(nodeId, more));
+        var host = _network.Host(nodeId);
+        return ServeProcess.LaunchOn(host, nodeId, () => StatusOverClientAsync(nodeId), environment, Arguments(nodeId,
+            ["--listen", $"{host.Address}:0", "--insecure", "true", .. more]));
+    }
+
+    private async Task<NodeStatus?> StatusOverClientAsync(string nodeId)
+    {
+        var status = await Client.TryStatusAsync(nodeId);
+        return status.Succeeded ? NodeStatus.FromJson(status.Value) : null;
     }
 
     /// <summary>SIGKILL; the timestamp from just before it.</summary>
@@ -211,7 +275,7 @@ internal sealed class ServeMesh : IAsyncDisposable
     public string[] Arguments(string nodeId, params string[] more) =>
     [
         "--cluster", Cluster, "--etcd-endpoints", Etcd.Endpoint, "--lease-ttl", $"{_leaseTtl.TotalSeconds}s",
-        "--segments", _segments, "--runtime-directory", Path.Combine(_directory, nodeId), .. more,
+        "--segments", _segments, "--runtime-directory", Path.Combine(_directory, nodeId), .. _more, .. more,
     ];
 
     private bool IsSettled(NodeStatus[] states) =>

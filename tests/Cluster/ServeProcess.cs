@@ -3,6 +3,7 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using Mooncake.Mesh.Cluster.Faults;
 
 namespace Mooncake.Mesh.Cluster;
 
@@ -15,16 +16,26 @@ internal sealed class ServeProcess : IAsyncDisposable
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(40);
     private static readonly HttpClient Http = new() { Timeout = TimeSpan.FromSeconds(5) };
 
+    private static readonly Dictionary<string, string> None = [];
+
     private readonly Process _process;
     private readonly List<string> _output = [];
     private readonly List<string> _log = [];
     private readonly TaskCompletionSource<string> _firstLine = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private bool _suspended;
 
-    private ServeProcess(string nodeId, string[] arguments)
+    private ServeProcess(string nodeId, NetworkHost? host, IReadOnlyDictionary<string, string> environment,
+        string[] arguments)
     {
         NodeId = nodeId;
-        _process = Process.Start(MeshCommandLine.StartInfo(arguments))!;
+        var start = MeshCommandLine.StartInfo();
+        string[] command = [.. host?.Starter ?? [], MeshCommandLine.Executable, .. arguments];
+        start.FileName = command[0];
+        foreach (string word in command[1..])
+            start.ArgumentList.Add(word);
+        foreach (var (name, value) in environment)
+            start.Environment[name] = value;
+        _process = Process.Start(start)!;
         _process.StandardInput.Close();
         _process.OutputDataReceived += (_, line) => Take(_output, line.Data, isOutput: true);
         _process.ErrorDataReceived += (_, line) => Take(_log, line.Data, isOutput: false);
@@ -33,6 +44,9 @@ internal sealed class ServeProcess : IAsyncDisposable
     }
 
     public string NodeId { get; }
+
+    /// <summary>How to ask for the status of a node whose admin port cannot be reached from here.</summary>
+    public Func<Task<NodeStatus?>>? AskStatus { get; init; }
 
     public int Pid => _process.Id;
 
@@ -68,7 +82,12 @@ internal sealed class ServeProcess : IAsyncDisposable
 
     /// <summary>Starts a node and does not wait.</summary>
     public static ServeProcess Launch(string nodeId, params string[] arguments) =>
-        new(nodeId, ["serve", "--json", "--node-id", nodeId, .. arguments]);
+        LaunchOn(null, nodeId, null, None, arguments);
+
+    /// <summary>The same on a host of a network, and with further environment variables.</summary>
+    public static ServeProcess LaunchOn(NetworkHost? host, string nodeId, Func<Task<NodeStatus?>>? status,
+        IReadOnlyDictionary<string, string> environment, params string[] arguments) =>
+        new(nodeId, host, environment, ["serve", "--json", "--node-id", nodeId, .. arguments]) { AskStatus = status };
 
     /// <summary>Waits for the ready line and takes the addresses from it.</summary>
     public async Task ReadyAsync()
@@ -89,6 +108,8 @@ internal sealed class ServeProcess : IAsyncDisposable
     /// <summary>What the admin port says; null when it does not answer.</summary>
     public async Task<NodeStatus?> TryStatusAsync()
     {
+        if (AskStatus is not null)
+            return await AskStatus();
         try
         {
             return NodeStatus.FromJson(await Http.GetByteArrayAsync($"http://{Admin}/status"));

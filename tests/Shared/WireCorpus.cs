@@ -4,6 +4,7 @@ using System.Buffers;
 using MessagePack;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Segments;
 
 namespace Mooncake.Mesh.Shared;
 
@@ -12,7 +13,9 @@ namespace Mooncake.Mesh.Shared;
 /// <param name="Type">What a frame that holds it says; answers all say the same.</param>
 /// <param name="Body">The encoded message.</param>
 /// <param name="Read">Decodes bytes as this message.</param>
-internal sealed record WireSample(string Message, MessageType Type, byte[] Body, Action<byte[]> Read)
+/// <param name="Again">Decodes bytes as this message and encodes it as a wire version has it.</param>
+internal sealed record WireSample(string Message, MessageType Type, byte[] Body, Action<byte[]> Read,
+    Func<byte[], int, byte[]> Again)
 {
     /// <summary>A whole frame: length, then [type, id, body].</summary>
     public byte[] Frame(ulong id)
@@ -53,7 +56,7 @@ internal static class WireCorpus
         Of<HolderListRequest, HolderPage>(new HolderListRequest(new SlotSet([5, 9]), 16, 6, [7])),
         Of<AbandonRequest, Done>(new AbandonRequest(0)),
         Of<PublishRequest, OwnerAnswers>(new PublishRequest(Key, Record with { Replicas = [Record.Replicas[0]] }, 1,
-            true)),
+            true, Accepted: new RecordVersion(1, 2, 3))),
         Of<MirrorRequest, OwnerAnswers>(new MirrorRequest([new KeyedRecord(Key, Record)])),
         Of<LocateRequest, LocateAnswer>(new LocateRequest([Key, new MeshKey("b")], true, false, 64 * 1024)),
         Of<RetractRequest, OwnerAnswers>(new RetractRequest(0, [new RetractItem(Key, 6, 7)], true)),
@@ -103,6 +106,7 @@ internal static class WireCorpus
         Of(MessageType.Answer, new OwnerAnswers(View, [new OwnerAnswer(OwnerCode.Kept, Record), default])),
         Of(MessageType.Answer, new SlotPage(true, 9, new SlotSet([4]), [new SlotSummary(1, 2, 3)],
             [new KeyedRecord(Key, Record)], 1ul << 60, 3)),
+        Of(MessageType.Answer, new ClaimAnswer(new SlotSet([0, 129]))),
         Of(MessageType.Answer, new SlotStateAnswer(View, new SlotSet([]))),
         Of(MessageType.Answer, Located()),
         Of(MessageType.Answer, new PutAnswer(PutFate.Stored, false, Record.Version, 1)),
@@ -139,12 +143,15 @@ internal static class WireCorpus
         where TRequest : IWireRequest<TRequest, TAnswer>
         where TAnswer : IWireMessage<TAnswer> => Of(TRequest.Type, message);
 
-    private static byte[] BytesOf<T>(T message)
+    private static byte[] BytesOf<T>(T message, int version = Wire.VersionMax)
         where T : IWireMessage<T>
     {
         var buffer = new ArrayBufferWriter<byte>();
         var writer = new MessagePackWriter(buffer);
-        message.Write(ref writer);
+        if (message is IVersionedMessage versioned)
+            versioned.Write(ref writer, version);
+        else
+            message.Write(ref writer);
         writer.Flush();
         return buffer.WrittenSpan.ToArray();
     }
@@ -152,12 +159,13 @@ internal static class WireCorpus
     private static WireSample Of<T>(MessageType type, T message)
         where T : IWireMessage<T>
     {
-        return new WireSample(typeof(T).Name, type, BytesOf(message), Read);
+        return new WireSample(typeof(T).Name, type, BytesOf(message), bytes => _ = Read(bytes),
+            (bytes, version) => BytesOf(Read(bytes), version));
 
-        static void Read(byte[] bytes)
+        static T Read(byte[] bytes)
         {
             var reader = new MessagePackReader(bytes);
-            T.Read(ref reader);
+            return T.Read(ref reader);
         }
     }
 }

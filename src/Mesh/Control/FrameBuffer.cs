@@ -34,12 +34,16 @@ internal sealed class FrameBuffer : IBufferWriter<byte>
         return frame;
     }
 
-    /// <summary>A whole frame with one message.</summary>
-    public static FrameBuffer Of<T>(MessageType type, ulong id, in T message)
+    /// <summary>A whole frame with one message, as a wire version has it.</summary>
+    public static FrameBuffer Of<T>(MessageType type, ulong id, in T message, int version = Wire.VersionMax)
         where T : IWireMessage<T>
     {
         var frame = Begin(type, id, out var writer);
-        message.Write(ref writer);
+        // Of a struct the compiler knows the answer, and makes no box.
+        if (message is IVersionedMessage)
+            ((IVersionedMessage)message).Write(ref writer, version);
+        else
+            message.Write(ref writer);
         frame.End(ref writer);
         return frame;
     }

@@ -75,23 +75,31 @@ internal readonly record struct OwnerAnswers(ViewId View, OwnerAnswer[] Items) :
 /// Whether an object that has the key gives way; it then comes as a second item of the answer, with Kept.
 /// </param>
 /// <param name="Above">
-/// A version this one must be numbered above: an owner elsewhere has it on record. Of this or a greater version another
-/// object stays.
+/// A version this one must be numbered above: an owner elsewhere has it on record.
+/// </param>
+/// <param name="Accepted">
+/// The version that an owner accepted this put with before, or none: an object of a greater one came after it and
+/// stays.
 /// </param>
 internal readonly record struct PublishRequest(MeshKey Key, ObjectRecord Offer, int Wanted, bool Insist,
-    bool Replace = false, RecordVersion Above = default) : IWireRequest<PublishRequest, OwnerAnswers>
+    bool Replace = false, RecordVersion Above = default, RecordVersion Accepted = default)
+    : IWireRequest<PublishRequest, OwnerAnswers>, IVersionedMessage
 {
     public static MessageType Type => MessageType.Publish;
 
-    public void Write(ref MessagePackWriter writer)
+    public void Write(ref MessagePackWriter writer) => Write(ref writer, Wire.VersionMax);
+
+    public void Write(ref MessagePackWriter writer, int version)
     {
-        writer.WriteArrayHeader(8);
+        writer.WriteArrayHeader(version >= 2 ? 11 : 8);
         writer.Write(Key.Bytes.AsSpan());
         Offer.Write(ref writer);
         writer.Write(Wanted);
         writer.Write(Insist);
         writer.Write(Replace);
         Wire.Write(ref writer, Above);
+        if (version >= 2)
+            Wire.Write(ref writer, Accepted);
     }
 
     public static PublishRequest Read(ref MessagePackReader reader)
@@ -101,7 +109,9 @@ internal readonly record struct PublishRequest(MeshKey Key, ObjectRecord Offer, 
             reader.ReadBoolean());
         if (count >= 8)
             request = request with { Replace = reader.ReadBoolean(), Above = Wire.ReadVersion(ref reader) };
-        Wire.Leave(ref reader, count, count >= 8 ? 8 : 4);
+        if (count >= 11)
+            request = request with { Accepted = Wire.ReadVersion(ref reader) };
+        Wire.Leave(ref reader, count, count >= 11 ? 11 : count >= 8 ? 8 : 4);
         return request;
     }
 }

@@ -41,12 +41,16 @@ internal sealed class PeerChannel
         _outbox = new Outbox(connection, runtime, _stop.Token, Abort);
         _pending = new PendingCalls(runtime.Time, FailLate);
         Remote = remote;
+        Version = Math.Min(Wire.VersionMax, remote.WireMax);
         reader.Open();
         LastHeard = runtime.Time.GetTimestamp();
     }
 
     /// <summary>What the other side said of itself.</summary>
     public Hello Remote { get; }
+
+    /// <summary>The wire version that both sides speak.</summary>
+    public int Version { get; init; }
 
     /// <summary>Whether calls can still be made.</summary>
     public bool IsOpen => Volatile.Read(ref _isClosed) == 0;
@@ -104,7 +108,7 @@ internal sealed class PeerChannel
             return Task.FromResult<MeshResult<TAnswer>>(error);
         try
         {
-            var frame = FrameBuffer.Of(TRequest.Type, id, request);
+            var frame = FrameBuffer.Of(TRequest.Type, id, request, Version);
             if (!frame.TryCharge(_handler.Budget))
                 error = TooManyBytes;
             else if (_outbox.TryPost(frame))
@@ -219,7 +223,7 @@ internal sealed class PeerChannel
         FrameBuffer frame;
         try
         {
-            frame = FrameBuffer.Of(type, id, message);
+            frame = FrameBuffer.Of(type, id, message, Version);
         }
         catch (WireException e)
         {

@@ -252,6 +252,7 @@ internal sealed class PeerLinks
                     OnSilent = error => Failed(node, error),
                     // A put or removal that its caller has given up must not be done when a cut link is whole again.
                     EndsWhenSilent = lane == Lane.Client,
+                    Version = Math.Min(self.WireMax, hello.Value.WireMax),
                 };
                 channel.Start();
                 return channel;

@@ -204,7 +204,10 @@ internal sealed class PeerServer : IAsyncDisposable
                 return;
             }
 
-            channel = new PeerChannel(connection, reader, hello.Value, _handler, _runtime);
+            channel = new PeerChannel(connection, reader, hello.Value, _handler, _runtime)
+            {
+                Version = Math.Min(_self(hello.Value).WireMax, hello.Value.WireMax),
+            };
             lock (_channels)
                 _channels.Add(channel);
             channel.Start();

@@ -19,7 +19,7 @@ internal static class Wire
     public const int VersionMin = 1;
 
     /// <summary>Highest wire version spoken.</summary>
-    public const int VersionMax = 1;
+    public const int VersionMax = 2;
 
     /// <summary>Largest frame body, in bytes.</summary>
     public const int MaxFrame = 1 << 20;
@@ -160,6 +160,15 @@ internal interface IWireMessage<TSelf>
     void Write(ref MessagePackWriter writer);
 
     static abstract TSelf Read(ref MessagePackReader reader);
+}
+
+/// <summary>
+/// A message that has got fields since version 1. A reader of an older version would skip them, and one of a newer does
+/// without; but what a version has is what it is sent, so that a mesh of two versions is what each was tested for.
+/// </summary>
+internal interface IVersionedMessage
+{
+    void Write(ref MessagePackWriter writer, int version);
 }
 
 /// <summary>A request of one type, answered by one type.</summary>

@@ -100,8 +100,9 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
         bool own = present.ObjectId == request.Offer.ObjectId;
         if (present.Version >= next)
             return new OwnerAnswer(OwnerCode.Unsure);
-        // What came after our first attempt stays: that attempt was the one that this put had in the order.
-        bool passed = request.Replace && !request.Above.IsNone && present.Version >= request.Above;
+        // What came after our first attempt stays: that attempt was the one that this put had in the order. A put that
+        // nobody has accepted yet comes after whatever is there.
+        bool passed = request.Replace && !request.Accepted.IsNone && present.Version > request.Accepted;
         if (present.Removed)
             return own || passed ? new OwnerAnswer(OwnerCode.Kept, present.ToRecord()) : null;
         if (!present.IsVisible(view))

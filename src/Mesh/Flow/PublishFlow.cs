@@ -19,8 +19,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
     private static readonly TimeSpan ProbeTimeout = TimeSpan.FromMilliseconds(100);
 
     /// <summary>
-    /// After this long, or a third of its time, a put insists: an acting owner that is not complete may then accept a
-    /// key it does not know. What is left must suffice for the decision and the mirror.
+    /// After so long, or a third of its time, an incomplete acting owner may accept a key that is new to it.
     /// </summary>
     private static readonly TimeSpan InsistAfter = TimeSpan.FromMilliseconds(400);
 
@@ -178,8 +177,9 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
                 // Told to drop what was never answered for: it was on record, and has been replaced or removed.
                 if (publishing is { Dropped: true, MayBeOnRecord: true, Head.Replace: true })
                     return new PutAnswer(PutFate.Own, true, publishing.Accepted, 0);
-                var request = new PublishRequest(held.Key, OfferOf(held), publishing.Head.Wanted,
-                    insist || deadline.Elapsed > insistAfter, publishing.Head.Replace, publishing.Above);
+                bool insists = insist || deadline.Elapsed > insistAfter;
+                var request = new PublishRequest(held.Key, OfferOf(held), publishing.Head.Wanted, insists,
+                    publishing.Head.Replace, publishing.Above, publishing.Accepted);
                 var answer = await context.Calls.PublishAsync(owner, request, deadline.AtMost(OwnerTimeout), cancel);
                 if (!answer.Succeeded || answer.Value.Items.Length is not (1 or 2))
                 {

@@ -97,6 +97,22 @@ internal sealed class MembershipStart(
         throw new RegistryException(RegistryFailure.Unavailable, "the config changes with every listing");
     }
 
+    /// <summary>A member that cannot talk to the others would stand in their way, not help them.</summary>
+    private void RefuseOtherVersions(RegistryListing listing)
+    {
+        var self = session.Self;
+        foreach (var entry in listing.Entries)
+        {
+            if (!entry.Key.StartsWith(RegistryMirror.NodePrefix, StringComparison.Ordinal)
+                || NodeRecord.FromJson(entry.Value) is not { } member || member.NodeId == self.NodeId
+                || (member.WireMin <= self.WireMax && member.WireMax >= self.WireMin))
+                continue;
+            throw new RegistryException(RegistryFailure.Refused, $"{member.NodeId} speaks wire versions "
+                + $"{member.WireMin} to {member.WireMax}, we {self.WireMin} to {self.WireMax}: upgrade by one version "
+                + "at a time");
+        }
+    }
+
     private async Task EnsureConfigAsync(CancellationToken cancel)
     {
         var listing = await runtime.BoundedAsync(health.LeaseTtl, cancel, registry.ListAsync);
@@ -107,6 +123,7 @@ internal sealed class MembershipStart(
             if (MeshConfig.FromJson(found.Value) is not { IsUsable: true })
                 throw new RegistryException(
                     RegistryFailure.Refused, "the mesh's config is not one this build can follow");
+            RefuseOtherVersions(listing);
             return;
         }
 

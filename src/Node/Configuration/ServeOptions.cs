@@ -3,6 +3,8 @@
 using System.Text.Json.Serialization;
 using Mooncake.Mesh.Segments;
 
+using Mooncake.Mesh.Control;
+
 namespace Mooncake.Mesh.Node.Configuration;
 
 /// <summary>Everything that can be set for a serving node; file, environment and flags bind to it.</summary>
@@ -71,6 +73,9 @@ internal sealed record ServeOptions
     /// <summary>What that file holds.</summary>
     internal ClusterSecret? Secret { get; set; }
 
+    /// <summary>Wire versions to speak, from a variable of tests of mixed versions; null: all there are.</summary>
+    internal (int Least, int Greatest)? WireVersions { get; set; }
+
     /// <summary>Whether anything but loopback may be listened on although there is no cluster secret.</summary>
     public bool Insecure { get; set; }
 
@@ -116,6 +121,7 @@ internal sealed record ServeOptions
         HardPinRatio = HardPinRatio,
         EvictionHighWatermark = EvictionHighWatermarkRatio,
         EvictionRatio = EvictionRatio,
+        WireVersions = WireVersions ?? (Wire.VersionMin, Wire.VersionMax),
     };
 }
 

@@ -8,6 +8,9 @@ namespace Mooncake.Mesh.Node.Configuration;
 /// <summary>Puts the file, then the environment, then the flags over the defaults.</summary>
 internal static partial class ServeOptionsLoader
 {
+    /// <summary>The variable of tests with nodes of two versions.</summary>
+    internal const string WireVersions = ServeSetting.Prefix + "TEST_WIRE_VERSIONS";
+
     /// <summary>Settings and every error on the way, each in one line.</summary>
     /// <param name="file">Path of the configuration file, or null.</param>
     /// <param name="environment">A variable's value, or null.</param>
@@ -39,8 +42,22 @@ internal static partial class ServeOptionsLoader
             errors.Add(unreadable);
         else
             options.Secret = secret.Value;
+        if (environment(WireVersions) is { } versions)
+        {
+            if (WireVersionsOf(versions) is { } range)
+                options.WireVersions = range;
+            else
+                errors.Add(Wrong($"{WireVersions}: '{versions}' is no range of versions; write 1-2"));
+        }
+
         return (options, errors);
     }
+
+    private static (int Least, int Greatest)? WireVersionsOf(string text) =>
+        text.Split('-') is [var least, var greatest] && int.TryParse(least, out int from)
+        && int.TryParse(greatest, out int to) && from >= 1 && to >= from
+            ? (from, to)
+            : null;
 
     /// <summary>Variables that look like settings and are none.</summary>
     internal static IEnumerable<string> UnknownVariables(IEnumerable<string> names)

@@ -47,14 +47,29 @@ public sealed class OwnerDecisionsTests
     {
         using var world = new OwnerWorld();
         var key = world.KeyAt(0);
-        world.Replace(key, OwnerWorld.Offer(1));
+        var first = world.Replace(key, OwnerWorld.Offer(1))[0].Record!;
         var second = world.Replace(key, OwnerWorld.Offer(2, "n2"))[0].Record!;
         // The holder of 1 heard of the second from the backup.
-        var kept = Assert.Single(world.Replace(key, OwnerWorld.Offer(1), above: second.Version));
+        var kept = Assert.Single(world.Replace(key, OwnerWorld.Offer(1), second.Version, first.Version));
         Assert.Equal((OwnerCode.Kept, 2ul), (kept.Code, kept.Record!.ObjectId));
         world.Remove(key);
-        kept = Assert.Single(world.Replace(key, OwnerWorld.Offer(1), above: second.Version));
+        kept = Assert.Single(world.Replace(key, OwnerWorld.Offer(1), second.Version, first.Version));
         Assert.Equal((OwnerCode.Kept, true), (kept.Code, kept.Record!.Removed));
+    }
+
+    /// <summary>
+    /// An owner that was not complete sent its holder to the others, who know the old object; by now it has that too.
+    /// </summary>
+    [Fact]
+    public void A_replacement_that_nobody_has_accepted_replaces_what_the_holder_heard_of_elsewhere()
+    {
+        using var world = new OwnerWorld();
+        var key = world.KeyAt(0);
+        var old = world.Replace(key, OwnerWorld.Offer(1))[0].Record!;
+        var items = world.Replace(key, OwnerWorld.Offer(2, "n2"), above: old.Version);
+        Assert.Equal([OwnerCode.Yes, OwnerCode.Kept], items.Select(i => i.Code));
+        Assert.Equal((2ul, 1ul), (items[0].Record!.ObjectId, items[1].Record!.ObjectId));
+        Assert.True(items[0].Record!.Version > old.Version);
     }
 
     [Fact]

@@ -282,7 +282,7 @@ public sealed class OwnerServiceTests : IDisposable
         var key = _world.KeyAt(0);
         _world.Publish(key, OwnerWorld.Offer(1, "n2"));
         _world.Adopt(OwnerWorld.ViewOf(11, "n1", "n3"));
-        _world.States.SetComplete(_world.SlotOf(key), 0);
+        _world.States.SetComplete(_world.SlotOf(key), 0, _world.States.Stamp);
         Assert.Equal(OwnerCode.Absent, _world.Locate(key).Code);
         _world.Adopt(OwnerWorld.ViewOf(12, "n1", "n2", "n3"));
         Assert.Equal(OwnerCode.Yes, _world.Locate(key).Code);

@@ -25,7 +25,7 @@ internal sealed class OwnerWorld : IDisposable
         };
         Adopt(ViewOf(10, "n1", "n2", "n3"));
         for (int slot = 0; slot < Slots; slot++)
-            States.SetComplete(slot, States.PlaceOf(slot));
+            States.SetComplete(slot, States.PlaceOf(slot), States.Stamp);
     }
 
     public string Self { get; }
@@ -84,8 +84,9 @@ internal sealed class OwnerWorld : IDisposable
     public OwnerAnswer Publish(MeshKey key, ObjectRecord offer, int wanted = 1, bool insist = false) =>
         Assert.Single(Owner.Publish(new PublishRequest(key, offer, wanted, insist)).Items);
 
-    public OwnerAnswer[] Replace(MeshKey key, ObjectRecord offer, RecordVersion above = default) =>
-        Owner.Publish(new PublishRequest(key, offer, 1, false, true, above)).Items;
+    public OwnerAnswer[] Replace(MeshKey key, ObjectRecord offer, RecordVersion above = default,
+        RecordVersion accepted = default) =>
+        Owner.Publish(new PublishRequest(key, offer, 1, false, true, above, accepted)).Items;
 
     public OwnerAnswer Mirror(MeshKey key, ObjectRecord record) =>
         Assert.Single(Owner.Mirror(new MirrorRequest([new KeyedRecord(key, record)])).Items);

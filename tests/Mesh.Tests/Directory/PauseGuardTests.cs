@@ -124,7 +124,7 @@ public sealed class PauseGuardTests : IDisposable
     {
         _world.Adopt(OwnerWorld.ViewOf(11, "n1"));
         for (int slot = 0; slot < OwnerWorld.Slots; slot++)
-            _world.States.SetComplete(slot, _world.States.PlaceOf(slot));
+            _world.States.SetComplete(slot, _world.States.PlaceOf(slot), _world.States.Stamp);
         Pass(Ttl * 100);
         Assert.Equal(1, _guard.Pauses);
         Assert.True(_world.Owner.Confident);

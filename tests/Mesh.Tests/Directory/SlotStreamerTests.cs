@@ -93,7 +93,7 @@ public sealed class SlotStreamerTests : IDisposable
         _world.States.SetIncomplete(5);
         var page = _world.Owner.Pull(new SlotPullRequest(_world.View.Id, 5, Only(5)));
         Assert.False(page.Complete.Contains(5));
-        _world.States.SetComplete(5, _world.States.PlaceOf(5));
+        _world.States.SetComplete(5, _world.States.PlaceOf(5), _world.States.Stamp);
         page = _world.Owner.Pull(new SlotPullRequest(_world.View.Id, 5, Only(5)));
         Assert.True(page.Complete.Contains(5));
         Assert.NotEqual(stamp, page.Stamp);

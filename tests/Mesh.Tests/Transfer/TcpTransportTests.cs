@@ -60,7 +60,7 @@ public sealed class TcpTransportTests
         Assert.Equal(TransferOutcome.Unreachable, await reading);
     }
 
-    /// <summary>A lost machine refuses nothing: it accepts no connection, gives no answer, or stops within one.</summary>
+    /// <summary>A lost machine refuses nothing: it accepts no connection, or is silent, or stops midway.</summary>
     [Theory]
     [InlineData(false, 0)]
     [InlineData(true, 0)]
