@@ -101,7 +101,7 @@ internal sealed class SlotKeeper
         {
             byte place = _states.PlaceOf(slot);
             bool shared = place <= 1 && view.PlaceOf(slot, node.NodeId) is 0 or 1;
-            // Silent: it may have decided meanwhile. Back after a refusal: it lived, and only the connection had broken.
+            // Silent: it may have decided meanwhile. Back after a refusal: it lived, only the connection had broken.
             bool apart = now == Reach.Silent || (before == Reach.Refused && now == Reach.Fine);
             if (apart && shared)
                 _states.SetIncomplete(slot);
