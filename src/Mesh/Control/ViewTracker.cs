@@ -18,6 +18,7 @@ internal sealed class ViewTracker
     private readonly Func<MeshView, bool> _adopt;
     private Task? _pull;
     private MeshView _previous = MeshView.Empty;
+    private MeshView _ringSince = MeshView.Empty;
 
     /// <param name="runtime">Where the pulls run.</param>
     /// <param name="current">The view of now.</param>
@@ -38,11 +39,16 @@ internal sealed class ViewTracker
     /// <summary>The last view of another ring: its owners keep a lost slot until the new ones are complete.</summary>
     public MeshView Previous => Volatile.Read(ref _previous);
 
+    /// <summary>The first of our views that had the ring of now.</summary>
+    public ViewId RingSince => Volatile.Read(ref _ringSince).Id;
+
     /// <summary>Notes that the view has changed.</summary>
     public void Changed(MeshView previous, MeshView next)
     {
-        if (!next.HasSharesOf(previous))
-            Volatile.Write(ref _previous, previous);
+        if (next.HasSharesOf(previous))
+            return;
+        Volatile.Write(ref _previous, previous);
+        Volatile.Write(ref _ringSince, next);
     }
 
     /// <summary>A peer has shown a view; pulls it if it is newer than ours.</summary>
