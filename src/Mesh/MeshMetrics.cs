@@ -53,6 +53,11 @@ public sealed class MeshMetrics : IDisposable
         Gauge("directory_records", "{record}", s => s.Slots.Records);
         Gauge("slots_primary", "{slot}", s => s.Slots.Primary);
         Gauge("slots_backup", "{slot}", s => s.Slots.Backup);
+        Gauge("slots_complete", "{slot}", s => s.Slots.Complete);
+        Gauge("slots_lost", "{slot}", s => s.Slots.Lost);
+        Gauge("handover_wanted", "{slot}", s => s.Handover.Wanted);
+        Gauge("handover_left", "{slot}", s => s.Handover.Left);
+        Gauge("view_confirmed", "{node}", s => s.Life.Confirmed ? 1 : 0);
         Gauge("slots_incomplete", "{slot}", s => s.Slots.Incomplete);
         Gauge("slots_owed", "{slot}", s => s.Slots.Owed);
         Gauge("members", "{node}", s => s.View.Members.Count);

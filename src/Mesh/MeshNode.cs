@@ -105,6 +105,8 @@ public sealed class MeshNode : IAsyncDisposable
                 return "the node has stopped";
             if (_owner is null || _owner.States.Current.View.Id != View.Id)
                 return "the node is not in its view yet";
+            if (_expulsion.IsExpelled)
+                return "the node is not in its view any more and registers anew";
             if (View.Find(NodeId) is { Ring.Starting: true })
                 return "the node has no share of the ring yet";
             int incomplete = _owner.States.Count().Incomplete;
@@ -112,8 +114,8 @@ public sealed class MeshNode : IAsyncDisposable
         }
     }
 
-    /// <summary>Whether the registry is away.</summary>
-    public bool Degraded => _membership.Status.Degraded;
+    /// <summary>Whether the registry is away, or nobody confirms the view.</summary>
+    public bool Degraded => _membership.Status.Degraded || _owner is { Owner.Confident: false };
 
     internal MeshOperations Operations => _operations
         ?? throw new InvalidOperationException("the node has not started");

@@ -15,7 +15,8 @@ internal sealed class NodeService(ViewTracker views, Func<NodeStatus> status, Fu
         var view = views.View;
         if (request.View.IsNewerThan(view.Id) && view.Find(from.NodeId) is { } peer)
             views.Suggest(request.View, peer);
-        return new PingAnswer(view.Id, freeBytes(), leaving(), former.LastWithout(from.Incarnation));
+        return new PingAnswer(view.Id, freeBytes(), leaving(), former.LastWithout(from.Incarnation),
+            views.RingSince);
     }
 
     /// <inheritdoc/>

@@ -47,6 +47,12 @@ public sealed record NodeStatus
     /// <summary>The slots.</summary>
     public required SlotStatus Slots { get; init; }
 
+    /// <summary>How slots come to this node.</summary>
+    public HandoverStatus Handover { get; init; } = new(0, 0, 0, 0, 0, 0, 0);
+
+    /// <summary>What the node has lived through.</summary>
+    public LifeStatus Life { get; init; } = new(0, 0, 0, false);
+
     /// <summary>The memory, in bytes.</summary>
     public required MemoryStatus Memory { get; init; }
 
@@ -97,6 +103,24 @@ public sealed record MemberStatus(string NodeId, string Endpoint, int Weight, bo
 /// <param name="Records">Records and tombstones.</param>
 public sealed record SlotStatus(int Primary, int Backup, int Complete, int Incomplete, int Lost, int Owed,
     long Records);
+
+/// <summary>How slots come to this node: the hand-over that goes on, and what was done since the start.</summary>
+/// <param name="Wanted">Slots wanted since the present hand-over began; 0: there is none.</param>
+/// <param name="Left">Of these, those still incomplete.</param>
+/// <param name="Seconds">How long it has been going on.</param>
+/// <param name="StreamedSlots">Slots made complete by a stream whose digest agreed.</param>
+/// <param name="ReconciledSlots">Slots made complete by asking every holder.</param>
+/// <param name="StreamedRecords">Records received in streams.</param>
+/// <param name="DigestMismatches">Parts of slots that did not add up to their digest.</param>
+public sealed record HandoverStatus(int Wanted, int Left, double Seconds, long StreamedSlots, long ReconciledSlots,
+    long StreamedRecords, long DigestMismatches);
+
+/// <summary>What a node has lived through since its start.</summary>
+/// <param name="Pauses">Times it stood still for longer than a third of its lease.</param>
+/// <param name="Expulsions">Times a view was without it.</param>
+/// <param name="Renewals">Times it was expelled for so long that it dropped everything.</param>
+/// <param name="Confirmed">Whether registry or peers confirm its view; if not, it answers Unsure.</param>
+public sealed record LifeStatus(long Pauses, long Expulsions, long Renewals, bool Confirmed);
 
 /// <summary>Contributed memory, in bytes: used = live + filling + zombie.</summary>
 /// <param name="Capacity">Contributed.</param>

@@ -26,8 +26,10 @@ internal static class StatusOf
             Session = (view.Find(options.NodeId)?.Session ?? 0).ToString("x"),
             Endpoint = node.Endpoint,
             Ready = node.Ready,
-            Degraded = membership.Degraded,
-            Reason = membership.Degraded ? membership.Reason : node.NotReadyReason ?? "",
+            Degraded = node.Degraded,
+            Reason = membership.Degraded ? membership.Reason
+                : node.Degraded ? "neither registry nor peers confirm the view"
+                : node.NotReadyReason ?? "",
             Authentication = options.Secret is null ? "none" : "secret",
             View = new ViewStatus(view.Id.ToString(), [.. view.Members.Select(m => new MemberStatus(m.NodeId,
                 m.Endpoints.Count > 0 ? m.Endpoints[0] : "", m.Ring.Weight, m.Ring.Leaving,
@@ -35,6 +37,9 @@ internal static class StatusOf
                 m.NodeId == options.NodeId ? "self" : ReachText(health.ReachOf(m.NodeId))))]),
             Slots = new SlotStatus(slots.Primary, slots.Backup, slots.Complete, slots.Incomplete, slots.Lost,
                 node.Owner?.Keeper.Debts ?? 0, node.Owner?.Table.Count ?? 0),
+            Handover = HandoverOf(node.Owner),
+            Life = new LifeStatus(node.Owner?.Guard.Pauses ?? 0, node.Expulsion.Expulsions, node.Expulsion.Renewals,
+                node.Owner?.Owner.Confident ?? false),
             Memory = new MemoryStatus(usage.Capacity, usage.Live, usage.Filling, usage.Zombie, usage.Free,
                 usage.LargestFree, usage.Objects),
             SharedMemory = new SharedMemoryStatus(shared.Processes, shared.Views, shared.ViewBytes,
@@ -66,6 +71,7 @@ internal static class StatusOf
             counters["retracted_replicas"] = owner.Owner.Counters.RetractedReplicas;
             counters["unclaimed_replicas"] = owner.Owner.Counters.UnclaimedReplicas;
             counters["refused_retracts"] = owner.Owner.Counters.RefusedRetracts;
+            counters["handover_rounds"] = owner.Keeper.Puller.Rounds;
             counters["pauses"] = owner.Guard.Pauses;
             counters["swept_records"] = owner.Keeper.Swept;
             counters["streamed_slots"] = owner.Keeper.Puller.StreamedSlots;
@@ -86,6 +92,8 @@ internal static class StatusOf
         counters["data_connections"] = transports?.DataServer?.Connections ?? 0;
         counters["data_connections_over_limit"] = transports?.DataServer?.RefusedConnections ?? 0;
         counters["garbage_data_connections"] = transports?.DataServer?.GarbageConnections ?? 0;
+        counters["expulsions"] = node.Expulsion.Expulsions;
+        counters["renewals"] = node.Expulsion.Renewals;
         counters["reregistrations"] = node.Membership.Status.Reregistrations;
         counters["relists"] = node.Membership.Status.Relists;
         counters["watch_ends"] = node.Membership.Status.WatchEnds;
@@ -102,6 +110,16 @@ internal static class StatusOf
             counters[$"transport_{name}_read_bytes"] = read;
             counters[$"transport_{name}_written_bytes"] = written;
         }
+    }
+
+    private static HandoverStatus HandoverOf(OwnerParts? owner)
+    {
+        if (owner is null)
+            return new HandoverStatus(0, 0, 0, 0, 0, 0, 0);
+        var (wanted, left, running) = owner.Keeper.Handover;
+        var puller = owner.Keeper.Puller;
+        return new HandoverStatus(wanted, left, Math.Round(running.TotalSeconds, 1), puller.StreamedSlots,
+            puller.ReconciledSlots, puller.StreamedRecords, puller.DigestMismatches);
     }
 
     private static string ReachText(Reach reach) => reach switch

@@ -26,27 +26,29 @@ internal readonly record struct PingRequest(ViewId View) : IWireRequest<PingRequ
 }
 
 /// <summary>
-/// The answering node's view, the share of its memory that is free, whether it takes puts, and the last view it was in
-/// that was without the asking node.
+/// The answering node's view, the share of its memory that is free, whether it takes puts, the last view it was in that
+/// was without the asking node, and since which view its ring has been as it is.
 /// </summary>
-internal readonly record struct PingAnswer(ViewId View, long FreeBytes, bool Leaving, ViewId Without)
+internal readonly record struct PingAnswer(ViewId View, long FreeBytes, bool Leaving, ViewId Without, ViewId RingSince)
     : IWireMessage<PingAnswer>
 {
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(8);
+        writer.WriteArrayHeader(11);
         Wire.Write(ref writer, View);
         writer.Write(FreeBytes);
         writer.Write(Leaving);
         Wire.Write(ref writer, Without);
+        Wire.Write(ref writer, RingSince);
     }
 
     public static PingAnswer Read(ref MessagePackReader reader)
     {
         int count = Wire.Enter(ref reader, 5);
         var answer = new PingAnswer(Wire.ReadView(ref reader), reader.ReadInt64(), reader.ReadBoolean(),
-            count >= 8 ? Wire.ReadView(ref reader) : default);
-        Wire.Leave(ref reader, count, count >= 8 ? 8 : 5);
+            count >= 11 ? Wire.ReadView(ref reader) : default,
+            count >= 11 ? Wire.ReadView(ref reader) : new ViewId(long.MaxValue, 0, 0));
+        Wire.Leave(ref reader, count, count >= 11 ? 11 : 5);
         return answer;
     }
 }

@@ -18,6 +18,7 @@ internal sealed class ViewTracker
     private readonly Func<MeshView, bool> _adopt;
     private Task? _pull;
     private MeshView _previous = MeshView.Empty;
+    private MeshView _ringSince = MeshView.Empty;
 
     /// <param name="runtime">Where the pulls run.</param>
     /// <param name="current">The view of now.</param>
@@ -41,15 +42,20 @@ internal sealed class ViewTracker
     /// <summary>What this caller has seen of keys.</summary>
     public SeenVersions Seen { get; } = new();
 
+    /// <summary>The first of our views that had the ring of now.</summary>
+    public ViewId RingSince => Volatile.Read(ref _ringSince).Id;
+
     /// <summary>Notes that the view has changed.</summary>
     public void Changed(MeshView previous, MeshView next)
     {
-        if (!next.HasSharesOf(previous))
-            Volatile.Write(ref _previous, previous);
         bool goesOn = next.Config.MeshId == previous.Config.MeshId
             || next.Config.Replaces.Contains(previous.Config.MeshId);
         if (!goesOn)
             Seen.Forget();
+        if (next.HasSharesOf(previous))
+            return;
+        Volatile.Write(ref _previous, previous);
+        Volatile.Write(ref _ringSince, next);
     }
 
     /// <summary>A peer has shown a view; pulls it if it is newer than ours.</summary>

@@ -11,7 +11,7 @@ namespace Mooncake.Mesh.Directory;
 /// </summary>
 internal sealed class GoneHolders(TimeProvider time, TimeSpan patience)
 {
-    /// <summary>Holders that are remembered; of more, the longest missing ones are forgotten, and missed anew.</summary>
+    /// <summary>Holders that are remembered; of more, the longest missing ones are missed anew.</summary>
     private const int Most = 4096;
 
     private readonly Lock _lock = new();

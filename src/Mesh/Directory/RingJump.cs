@@ -64,6 +64,9 @@ internal sealed class RingJump
     public static RingJump Unknown(MeshView previous, MeshView next, string nodeId) =>
         new(previous, next, nodeId, null, false);
 
+    /// <summary>Whether anything can be shown.</summary>
+    public bool IsKnown => _all is not null;
+
     /// <summary>Whether this node, an owner in both views, was one in every view between.</summary>
     public bool OwnedThroughout(int slot) => _all is not null && _all.PlaceOf(slot, _nodeId) is 0 or 1;
 

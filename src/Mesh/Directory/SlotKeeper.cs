@@ -33,6 +33,7 @@ internal sealed class SlotKeeper
     private readonly WakeSignal _wake;
     private MeshView _previous = MeshView.Empty;
     private readonly GoneHolders _gone;
+    private readonly RingWitnesses _witnesses;
     private readonly HandoverProgress _progress;
     private int _changes;
     private int _sweptSlot;
@@ -50,6 +51,7 @@ internal sealed class SlotKeeper
         _runtime = runtime;
         _wake = new WakeSignal(runtime.Time);
         _log = runtime.Log.CreateLogger("mesh.slots");
+        _witnesses = new RingWitnesses(states, calls, runtime);
         _progress = new HandoverProgress(runtime.Time, _log);
         _puller = new SlotPuller(nodeId, states, owner, calls, runtime);
         owner.OnDebt = Owe;
@@ -153,6 +155,8 @@ internal sealed class SlotKeeper
             bool idle = true;
             try
             {
+                if (_states.Doubt is { } doubt)
+                    _states.Settle(doubt, await _witnesses.SameRingSinceAsync(doubt.Id, _stop.Token));
                 var need = Needed();
                 _progress.Note(need.Count);
                 if (need.Count > 0)

@@ -20,6 +20,7 @@ internal sealed class SlotStates
     private readonly byte[] _state;
     private Roles _roles;
     private long _stamp;
+    private volatile MeshView? _doubt;
 
     public SlotStates(string nodeId, int slots)
     {
@@ -63,8 +64,14 @@ internal sealed class SlotStates
     /// <summary>Whether the slot's records should be here: primary or backup.</summary>
     public bool Owns(int slot) => PlaceOf(slot) <= 1;
 
+    /// <summary>
+    /// The last view after which others may have owned our slots, in views that we did not see; null: none. Until this
+    /// is settled no slot passes for complete.
+    /// </summary>
+    public MeshView? Doubt => _doubt;
+
     /// <summary>Whether everything acknowledged in this slot is known here.</summary>
-    public bool IsComplete(int slot) => _state[slot] == (byte)State.Complete;
+    public bool IsComplete(int slot) => _state[slot] == (byte)State.Complete && _doubt is null;
 
     /// <summary>Whether a key that is not known here is nowhere (rule A11).</summary>
     public bool MayDeny(int slot) => IsComplete(slot) && !Returned.Any;
@@ -73,7 +80,7 @@ internal sealed class SlotStates
     public ReturnedHolders Returned { get; } = new();
 
     /// <summary>Whether it was so when the slot left us, and nothing was dropped since.</summary>
-    public bool IsLost(int slot) => _state[slot] == (byte)State.Lost;
+    public bool IsLost(int slot) => _state[slot] == (byte)State.Lost && _doubt is null;
 
     /// <summary>
     /// Moves to a new view. A slot stays complete only where nobody else can have decided in a view that was skipped.
@@ -90,6 +97,17 @@ internal sealed class SlotStates
             : RingJump.Of(previous, next, _nodeId);
         lock (_lock)
         {
+            // The ring is the same again: perhaps it was all along. The members are asked.
+            bool same = !otherMesh && previous.Members.Count > 0 && next.HasSharesOf(previous);
+            if (same && (_doubt is not null || !jump.IsKnown))
+            {
+                _doubt ??= previous;
+                Volatile.Write(ref _roles, new Roles(next, places));
+                return;
+            }
+
+            if (_doubt is not null)
+                AllIncomplete();
             for (int slot = 0; slot < _state.Length; slot++)
             {
                 var before = (State)_state[slot];
@@ -109,6 +127,30 @@ internal sealed class SlotStates
     /// </summary>
     private bool IsBack(MeshView previous, MeshView next) => previous.Find(_nodeId) is { } before
         && next.Find(_nodeId) is { } now && before.Session != now.Session;
+
+    /// <summary>
+    /// Settles the doubt: <paramref name="sameRing"/>: no member has been in another ring since.
+    /// </summary>
+    public void Settle(MeshView doubt, bool sameRing)
+    {
+        lock (_lock)
+        {
+            if (_doubt != doubt)
+                return;
+            if (sameRing)
+                _doubt = null;
+            else
+                AllIncomplete();
+        }
+    }
+
+    private void AllIncomplete()
+    {
+        for (int slot = 0; slot < _state.Length; slot++)
+            _state[slot] = _state[slot] == (byte)State.Doubted ? (byte)State.Doubted : (byte)State.Incomplete;
+        Volatile.Write(ref _stamp, _stamp + 1);
+        _doubt = null;
+    }
 
     private State Next(State state, int slot, byte place, RingJump jump) => state switch
     {

@@ -8,6 +8,7 @@ namespace Mooncake.Mesh.Flow;
 /// <summary>What every operation works with: the view, the calls, the clock.</summary>
 internal sealed class FlowContext(MeshRuntime runtime, ViewTracker views, MeshCalls calls, string nodeId)
 {
+    private static readonly TimeSpan GoneLimit = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan ProbeLimit = TimeSpan.FromSeconds(1);
 
     public MeshRuntime Runtime { get; } = runtime;
@@ -34,6 +35,15 @@ internal sealed class FlowContext(MeshRuntime runtime, ViewTracker views, MeshCa
     {
         if (!Calls.IsSelf(node) && !IsDown(node))
             _ = Calls.PingAsync(node, new PingRequest(View.Id), ProbeLimit, CancellationToken.None);
+    }
+
+    /// <summary>Whether a node's process is gone: its host refuses us, or another life of it answers.</summary>
+    public async Task<bool> IsGoneAsync(NodeRecord node, Deadline deadline, CancellationToken cancel)
+    {
+        if (Calls.IsSelf(node))
+            return false;
+        var opened = await Calls.Links.ConnectAsync(node, Lane.Client, deadline.AtMost(GoneLimit), cancel);
+        return opened.Error is { Code: MeshErrorCode.Unavailable };
     }
 
     /// <summary>The <paramref name="turn"/>th of <see cref="CandidatesOf"/>; null when there are fewer.</summary>

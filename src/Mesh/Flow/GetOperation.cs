@@ -100,7 +100,7 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
             }
 
             if (outcome == TransferOutcome.Unreachable)
-                return Miss("no holder of this object can be reached");
+                return await UnreachableAsync(context, plan, record, limit, cancel);
             stale = record;
             Interlocked.Increment(ref _stale);
         }
@@ -125,6 +125,25 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
         value.CopyTo(new Span<byte>((void*)range.Address, value.Length));
 
     private static MeshError Miss(string why) => new(MeshErrorCode.NotFound, "get", why);
+
+    /// <summary>
+    /// A miss when the process of every holder is gone; where one may live, and only does not answer us, it is not known
+    /// that the object is gone.
+    /// </summary>
+    public static async Task<MeshError> UnreachableAsync(FlowContext context, TransferPlan plan, ObjectRecord record,
+        Deadline deadline, CancellationToken cancel)
+    {
+        foreach (var (node, _) in plan.Nearest(record.Replicas, context))
+        {
+            if (!await context.IsGoneAsync(node, deadline, cancel))
+            {
+                return new MeshError(MeshErrorCode.Unavailable, "get",
+                    $"{node.NodeId}, which holds this object, does not answer");
+            }
+        }
+
+        return Miss("no holder of this object is left");
+    }
 
     private async Task<TransferOutcome> ReadAsync(ObjectRecord record, NativeRange range, bool verify,
         Deadline deadline, CancellationToken cancel)

@@ -3,7 +3,8 @@
 namespace Mooncake.Mesh.Flow;
 
 /// <summary>
-/// What this node's memory is called in records. It changes only once everything held was dropped (rule A8). Thread-safe.
+/// What this node's memory is called in records. It changes only once everything held was dropped (rule A8).
+/// Thread-safe.
 /// </summary>
 internal sealed class OwnIncarnation(ulong first)
 {

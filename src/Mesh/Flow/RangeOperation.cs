@@ -77,7 +77,7 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
             }
 
             if (outcome == TransferOutcome.Unreachable)
-                return new MeshError(MeshErrorCode.NotFound, "get", "no holder of this object can be reached");
+                return await GetOperation.UnreachableAsync(context, plan, record, limit, cancel);
             stale = record;
             Interlocked.Increment(ref _stale);
         }

@@ -45,6 +45,13 @@ internal sealed class RecordMirror(FlowContext context)
             }
         }
 
+        // The one that decided has not heard of what won: it would go on to name what is dropped now.
+        if (round.Newer is { } newer)
+        {
+            _ = context.Calls.MirrorAsync(acceptor, new MirrorRequest([new KeyedRecord(record.Key, newer)]), CallTimeout,
+                CancellationToken.None);
+        }
+
         return new MirrorOutcome(round.Told.Count > 1, round.Newer, round.Cleared);
     }
 

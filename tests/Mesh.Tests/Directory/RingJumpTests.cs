@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Directory;
 using Mooncake.Mesh.Membership;
 
@@ -51,6 +52,36 @@ public sealed class RingJumpTests : IDisposable
     public void A_past_that_is_not_known_leaves_nothing_complete()
     {
         _world.Adopt(OwnerWorld.ViewOf(20, ["n1", "n2", "n3"], new RingPast(20, 15, [])));
+        Assert.Equal(0, _world.States.Count().Complete);
+        Assert.Equal(0, _world.States.Count().Lost);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_doubt_ends_with_what_the_members_say(bool sameRing)
+    {
+        int complete = _world.States.Count().Complete;
+        var before = _world.View;
+        _world.Adopt(OwnerWorld.ViewOf(20, ["n1", "n2", "n3"], new RingPast(20, 15, [])));
+        // A second view meanwhile: what counts is the one before the first.
+        _world.Adopt(OwnerWorld.ViewOf(21, ["n1", "n2", "n3"], new RingPast(21, 15, [])));
+        Assert.Equal(before, _world.States.Doubt);
+        Assert.Equal(OwnerCode.Unsure, _world.Locate(_world.KeyAt(0)).Code);
+        _world.States.Settle(before, sameRing);
+        Assert.Null(_world.States.Doubt);
+        Assert.Equal(sameRing ? complete : 0, _world.States.Count().Complete);
+    }
+
+    [Fact]
+    public void A_doubt_that_another_ring_overtakes_leaves_nothing_complete()
+    {
+        var before = _world.View;
+        _world.Adopt(OwnerWorld.ViewOf(20, ["n1", "n2", "n3"], new RingPast(20, 15, [])));
+        _world.Adopt(OwnerWorld.ViewOf(21, ["n1", "n2", "n3", "n4"],
+            new RingPast(21, 15, [new RingChange(21, "n4", 100)])));
+        Assert.Null(_world.States.Doubt);
+        _world.States.Settle(before, true);
         Assert.Equal(0, _world.States.Count().Complete);
         Assert.Equal(0, _world.States.Count().Lost);
     }

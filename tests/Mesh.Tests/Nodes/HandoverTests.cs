@@ -15,9 +15,12 @@ public sealed class HandoverTests
             Assert.True(world.Put("n1", $"key-{i}", [(byte)i]).Succeeded);
         Assert.Null(world.Start("n3").Error);
         world.AssertSettles();
-        var puller = world["n3"].Node.Owner!.Keeper.Puller;
-        Assert.True(puller.StreamedSlots > 0);
-        Assert.Equal(0, puller.ReconciledSlots);
+        var status = world["n3"].Node.Status();
+        Assert.Equal(status.Slots.Primary + status.Slots.Backup, status.Handover.StreamedSlots);
+        Assert.Equal(status.Slots.Records, status.Handover.StreamedRecords);
+        Assert.Equal((0, 0, 0), (status.Handover.ReconciledSlots, status.Handover.Wanted, status.Handover.Left));
+        Assert.Contains(world.Log.Lines, l => l.Contains("slots_completed", StringComparison.Ordinal));
+        Assert.Contains(world.Log.Lines, l => l.Contains("handover_done", StringComparison.Ordinal));
         for (int i = 0; i < 200; i++)
             Assert.Equal([(byte)i], world.Get("n3", $"key-{i}").Value);
     }
@@ -153,6 +156,9 @@ public sealed class HandoverTests
         }
 
         // Rounds that cannot succeed are made less and less often.
+        var handover = world["n1"].Node.Status().Handover;
+        Assert.Equal(one.States.Count().Incomplete, handover.Left);
+        Assert.InRange(handover.Seconds, 0.1, 4);
         long rounds = one.Keeper.Puller.Rounds;
         world.Advance(TimeSpan.FromSeconds(20));
         Assert.InRange(one.Keeper.Puller.Rounds - rounds, 5, 45);

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Microsoft.Extensions.Logging;
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh.Directory;
+
+/// <summary>
+/// Asks every member whether it has been in another ring since a view of ours. After an outage of the registry all come
+/// back under new leases, and nobody can tell from the registry alone that no view was without him. What a node that is
+/// no member any more decided meanwhile is not asked for: an object that is still there has a holder, and that one had
+/// to be in the view of whoever decided.
+/// </summary>
+internal sealed class RingWitnesses(SlotStates states, MeshCalls calls, MeshRuntime runtime)
+{
+    private const int Tries = 10;
+    private static readonly TimeSpan CallTimeout = TimeSpan.FromMilliseconds(300);
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
+
+    private readonly ILogger _log = runtime.Log.CreateLogger("mesh.slots");
+
+    /// <summary>
+    /// Whether all members of the view say so; false too when one does not answer, or comes to this view too late.
+    /// </summary>
+    public async Task<bool> SameRingSinceAsync(ViewId before, CancellationToken cancel)
+    {
+        var view = states.Current.View;
+        var asked = new List<Task<bool>>();
+        foreach (var member in view.Members)
+            asked.Add(AskAsync(member, view.Id, before, cancel));
+        bool same = true;
+        foreach (var call in asked)
+            same &= await call;
+        _log.LogInformation("ring_doubted since={Before} view={View} same={Same}", before, view.Id, same);
+        return same;
+    }
+
+    private async Task<bool> AskAsync(NodeRecord member, ViewId view, ViewId before, CancellationToken cancel)
+    {
+        if (calls.IsSelf(member))
+            return true;
+        for (int i = 0; i < Tries && !cancel.IsCancellationRequested; i++)
+        {
+            var answer = await calls.PingAsync(member, new PingRequest(view), CallTimeout, cancel);
+            if (answer.Succeeded && answer.Value.RingSince.IsNewerThan(before))
+                return false;
+            // One that is behind may come through a view that we have skipped.
+            if (answer.Succeeded && !view.IsNewerThan(answer.Value.View))
+                return true;
+            await runtime.Delay(Pause, cancel);
+        }
+
+        return false;
+    }
+}
