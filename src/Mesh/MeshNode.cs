@@ -142,26 +142,36 @@ public sealed class MeshNode : IAsyncDisposable
     public static async Task<MeshResult<MeshNode>> StartAsync(MeshNodeOptions options, IMeshRegistry registry,
         MeshRuntime runtime, CancellationToken cancel)
     {
+        var made = Create(options, registry, runtime);
+        return made.Succeeded ? await made.Value.StartOrEndAsync(cancel) : made;
+    }
+
+    /// <summary>A node with its memory, not started: <see cref="Abort"/> frees it.</summary>
+    internal static MeshResult<MeshNode> Create(MeshNodeOptions options, IMeshRegistry registry, MeshRuntime runtime)
+    {
         ArgumentNullException.ThrowIfNull(options);
         var errors = options.Validate();
         if (errors.Count > 0)
             return errors[0];
         var store = ObjectStore.Create(options.Segments, runtime, null, options.HardPinRatio);
-        if (!store.Succeeded)
-            return store.Error!;
-        var node = new MeshNode(options, registry, store.Value, runtime);
+        return store.Succeeded ? new MeshNode(options, registry, store.Value, runtime) : store.Error!;
+    }
+
+    /// <summary>Starts the node; on any refusal nothing is left of it.</summary>
+    internal async Task<MeshResult<MeshNode>> StartOrEndAsync(CancellationToken cancel)
+    {
         try
         {
-            var started = await runtime.Start(() => node.StartAsync(cancel));
-            if (started is null)
-                return node;
-            node.Abort();
-            return started;
+            var refusal = await _runtime.Start(() => StartAsync(cancel));
+            if (refusal is null)
+                return this;
+            Abort();
+            return refusal;
         }
         catch (OperationCanceledException)
         {
             // It may have registered already: its lease is given back, not left to expire.
-            await node.DisposeAsync();
+            await DisposeAsync();
             return new MeshError(MeshErrorCode.Cancelled, "start", "the start was cancelled");
         }
     }

@@ -12,6 +12,7 @@ internal sealed record NodeShape(int Slots, long SegmentBytes, TimeSpan LeaseTtl
 internal sealed class SimulatedNode
 {
     private readonly SimulatedWorld _world;
+    private MeshNode? _made;
 
     private SimulatedNode(SimulatedWorld world, SimulatedProcess process, string nodeId, EmbeddedRegistry registry)
     {
@@ -72,7 +73,10 @@ internal sealed class SimulatedNode
         world.Log($"start {nodeId}");
         _ = process.Start(async () =>
         {
-            var started = await MeshNode.StartAsync(options, registry, runtime, CancellationToken.None);
+            var made = MeshNode.Create(options, registry, runtime);
+            if (made.Succeeded)
+                node._made = made.Value;
+            var started = made.Succeeded ? await made.Value.StartOrEndAsync(CancellationToken.None) : made;
             node.Refusal = started.Error;
             if (!started.Succeeded)
                 return;
@@ -90,8 +94,8 @@ internal sealed class SimulatedNode
         _world.Log($"kill {NodeId} machine {withMachine}");
         Process.Kill();
         _world.Network.Ended(Process, withMachine);
-        // The memory goes with the process; its code takes no step any more.
-        Node?.Abort();
+        // The memory goes with the process, of a node that was starting as well; its code takes no step any more.
+        _made?.Abort();
     }
 
     /// <summary>Has the node leave the mesh, and the process end after it.</summary>

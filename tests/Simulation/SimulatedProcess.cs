@@ -56,7 +56,7 @@ internal sealed class SimulatedProcess
     public void Execute(Task step)
     {
         if (IsStopped)
-            _held.Add(() => Execute(step));
+            Hold(step);
         else if (!IsDead)
             _scheduler.Execute(step);
     }
@@ -104,6 +104,8 @@ internal sealed class SimulatedProcess
         IsDead = true;
         _held.Clear();
     }
+
+    private void Hold(Task step) => _held.Add(() => Execute(step));
 
     /// <summary>Starts work of this process.</summary>
     public Task Start(Func<Task> work) =>

@@ -6,11 +6,13 @@ namespace Mooncake.Mesh.Control;
 /// <summary>
 /// The greatest version of a key that this caller has read, written or removed. While parts of the mesh do not reach
 /// each other an owner may find an older one; to this caller it would be a step back, so it is no answer. Keeps the
-/// last 16,384 keys or so (a later one takes the place of another of the same hash), in 512 KiB. Thread-safe.
+/// last 16,384 keys or so (a later one takes the place of another of the same hash), in 512 KiB, or less as long as
+/// they are few. Thread-safe.
 /// </summary>
 internal sealed class SeenVersions
 {
-    private const int Places = 16_384;
+    private const int MostPlaces = 16_384;
+    private const int FirstPlaces = 1024;
     private readonly Lock _lock = new();
     private Seen[]? _seen;
 
@@ -21,8 +23,11 @@ internal sealed class SeenVersions
             return;
         lock (_lock)
         {
-            _seen ??= new Seen[Places];
-            ref var seen = ref _seen[keyHash & (Places - 1)];
+            _seen ??= new Seen[FirstPlaces];
+            while (PlaceOf(_seen, keyHash) is { Version.IsNone: false } other && other.KeyHash != keyHash
+                && _seen.Length < MostPlaces)
+                Grow();
+            ref var seen = ref PlaceOf(_seen, keyHash);
             if (seen.KeyHash != keyHash || version > seen.Version)
                 seen = new Seen(keyHash, version);
         }
@@ -41,7 +46,7 @@ internal sealed class SeenVersions
         {
             if (_seen is null)
                 return false;
-            ref var seen = ref _seen[keyHash & (Places - 1)];
+            ref var seen = ref PlaceOf(_seen, keyHash);
             return seen.KeyHash == keyHash && version < seen.Version;
         }
     }
@@ -51,6 +56,21 @@ internal sealed class SeenVersions
     {
         lock (_lock)
             Volatile.Write(ref _seen, null);
+    }
+
+    private static ref Seen PlaceOf(Seen[] places, ulong keyHash) => ref places[keyHash & (ulong)(places.Length - 1)];
+
+    private void Grow()
+    {
+        // One step at a time: what shared no place before shares none now.
+        var larger = new Seen[2 * _seen!.Length];
+        foreach (ref var seen in _seen.AsSpan())
+        {
+            if (!seen.Version.IsNone)
+                PlaceOf(larger, seen.KeyHash) = seen;
+        }
+
+        Volatile.Write(ref _seen, larger);
     }
 
     private readonly record struct Seen(ulong KeyHash, RecordVersion Version);

@@ -194,10 +194,11 @@ internal sealed class OwnerService : IOwnerCalls
     /// <summary>
     /// Forgets, in one slot, tombstones older than <paramref name="age"/> and replicas whose holder is gone for good.
     /// </summary>
-    public int Sweep(int slot, TimeSpan age, Func<ulong, bool> isGone)
+    public int Sweep(int slot, TimeSpan age, Func<ulong, bool> isGone) =>
+        _table.CountOf(slot) == 0 ? 0 : SweepRecords(slot, age, isGone);
+
+    private int SweepRecords(int slot, TimeSpan age, Func<ulong, bool> isGone)
     {
-        if (_table.CountOf(slot) == 0)
-            return 0;
         var due = new List<KeyedRecord>();
         lock (_table.LockOf(slot))
         {
