@@ -7,7 +7,7 @@ namespace Mooncake.Mesh.Simulation;
 /// <summary>
 /// Runs many seeds, each on one thread, as many at a time as there are cores. Nothing is shared between two runs.
 /// </summary>
-internal sealed class SeedBatch(int first, int count)
+internal sealed class SeedBatch(int first, int count, Func<int, SeedOutcome> run)
 {
     /// <summary>Most failing seeds that are kept; the run ends when there are that many.</summary>
     private const int MostFailures = 20;
@@ -53,7 +53,7 @@ internal sealed class SeedBatch(int first, int count)
             int at = Interlocked.Increment(ref _begun) - 1;
             if (at >= count)
                 return;
-            var outcome = SeedRun.Run(first + at);
+            var outcome = run(first + at);
             lock (_gate)
             {
                 _done++;

@@ -28,7 +28,7 @@ public sealed class SeedTests
     public void No_seed_breaks_an_invariant()
     {
         int count = Setting("MESH_SEEDS", DefaultSeeds);
-        var batch = new SeedBatch(Setting("MESH_FIRST", 1), count);
+        var batch = new SeedBatch(Setting("MESH_FIRST", 1), count, Run);
         batch.Run();
         Assert.True(batch.Failures.Count == 0, batch.ToString());
         Assert.Equal(count, batch.Done);
@@ -40,13 +40,15 @@ public sealed class SeedTests
         int[] seeds = [1, 2, 3, 5, 8, 13];
         var alone = seeds.Select(LogOf).ToArray();
         // Again, in another order, while other seeds run beside it.
-        var others = new Thread(() => new SeedBatch(first: 100, seeds.Length).Run());
+        var others = new Thread(() => new SeedBatch(first: 100, seeds.Length, Run).Run());
         others.Start();
         for (int i = seeds.Length - 1; i >= 0; i--)
             Assert.Equal(alone[i], LogOf(seeds[i]));
         others.Join();
         Assert.Equal(seeds.Length, alone.Distinct().Count());
     }
+
+    private static SeedOutcome Run(int seed) => SeedRun.Run(seed);
 
     private static string LogOf(int seed) => string.Join('\n', SeedRun.Run(seed, keepLog: true).Events);
 

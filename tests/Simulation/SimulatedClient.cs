@@ -30,6 +30,9 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         CallLater();
     }
 
+    /// <summary>Has it make no more calls.</summary>
+    public void Stop() => _left = 0;
+
     /// <summary>A process was killed.</summary>
     public void Killed(SimulatedProcess process)
     {
@@ -45,6 +48,8 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
 
     private void Call()
     {
+        if (_left == 0)
+            return;
         if (home.Open() is not { } open)
         {
             CallLater();

@@ -93,6 +93,9 @@ internal sealed class SimulatedMesh
         client.Start(calls);
     }
 
+    /// <summary>No client makes another call.</summary>
+    public void StopClients() => _clients.ForEach(client => client.Stop());
+
     /// <summary>Ends every process.</summary>
     public void End()
     {
