@@ -105,10 +105,11 @@ internal sealed class SlotKeeper
         for (int slot = 0; slot < _states.Slots; slot++)
         {
             if (_states.PlaceOf(slot) <= 1 && view.PlaceOf(slot, node.NodeId) >= 0)
-                _states.SetDoubted(slot);
+                _states.Suspend(slot);
         }
 
-        Wake();
+        // No change that gives hope of more: while it is silent the rounds go on becoming fewer.
+        _wake.Set();
     }
 
     /// <summary>Another owner was lost from sight or came back (rule A7).</summary>
