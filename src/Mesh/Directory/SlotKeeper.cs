@@ -336,11 +336,12 @@ internal sealed class SlotKeeper
 
     private void Sweep()
     {
-        for (int i = 0; i < SweptSlotsPerRound; i++)
+        var view = _states.Current.View;
+        Func<ulong, bool> isGone = holder => _gone.IsGone(holder, view);
+        for (int i = Math.Min(SweptSlotsPerRound, _states.Slots); i > 0; i--)
         {
             _sweptSlot = (_sweptSlot + 1) % _states.Slots;
-            Swept += _owner.Sweep(_sweptSlot, TombstoneClock.Life,
-                holder => _gone.IsGone(holder, _states.Current.View));
+            Swept += _owner.Sweep(_sweptSlot, TombstoneClock.Life, isGone);
         }
     }
 
