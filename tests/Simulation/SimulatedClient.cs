@@ -257,7 +257,7 @@ internal sealed class ClientHome(SimulatedMesh mesh, int machine, bool inNode)
     private void Connect()
     {
         var process = _process = new SimulatedProcess(mesh.World, $"client@{machine}", machine);
-        var runtime = mesh.Adapt(new MeshRuntime
+        var runtime = mesh.RuntimeOf(process, new MeshRuntime
         {
             Time = process.Time,
             Scheduler = process.Scheduler,

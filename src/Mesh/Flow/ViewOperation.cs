@@ -166,7 +166,7 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
             {
                 here = true;
                 if (own.TryPin(replica.SegmentId, replica.Offset, replica.Generation, out var pin))
-                    return new Opened(ViewOf(pin), record);
+                    return new Opened(ViewOf(context.Runtime.Policies.Pin.Hold(pin)), record);
                 continue;
             }
 

@@ -76,7 +76,7 @@ public sealed unsafe class ObjectStore : IDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(runtime);
-        MeshResult<SegmentSet> segments = SegmentSet.Create(options, runtime.Random);
+        MeshResult<SegmentSet> segments = SegmentSet.Create(options, runtime);
         if (segments.Error is { } error)
             return error;
         return new ObjectStore(segments.Value, policy ?? new ClockEviction(), runtime.Time,
