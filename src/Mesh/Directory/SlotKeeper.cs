@@ -32,7 +32,7 @@ internal sealed class SlotKeeper
     private readonly Dictionary<string, HashSet<int>> _debts = [];
     private readonly WakeSignal _wake;
     private MeshView _previous = MeshView.Empty;
-    private readonly GoneHolders _gone;
+    private readonly IGoneHolders _gone;
     private readonly RingWitnesses _witnesses;
     private readonly HandoverProgress _progress;
     private int _changes;
@@ -41,7 +41,7 @@ internal sealed class SlotKeeper
     public SlotKeeper(string nodeId, DirectoryTable table, SlotStates states, OwnerService owner, MeshCalls calls,
         Func<NodeRecord, bool> isUnreachable, TimeSpan leaseTtl, MeshRuntime runtime)
     {
-        _gone = new GoneHolders(runtime.Time, 2 * leaseTtl);
+        _gone = runtime.Policies.Gone(runtime.Time, 2 * leaseTtl);
         _nodeId = nodeId;
         _table = table;
         _states = states;

@@ -17,13 +17,15 @@ internal sealed class SlotStates
 
     private readonly Lock _lock = new();
     private readonly string _nodeId;
+    private readonly IDenyRule _deny;
     private readonly byte[] _state;
     private Roles _roles;
     private long _stamp;
     private volatile MeshView? _doubt;
 
-    public SlotStates(string nodeId, int slots)
+    public SlotStates(string nodeId, int slots, IDenyRule? deny = null)
     {
+        _deny = deny ?? MeshPolicies.Default.Deny;
         _nodeId = nodeId;
         _state = new byte[slots];
         byte[] places = new byte[slots];
@@ -77,7 +79,7 @@ internal sealed class SlotStates
     public bool IsComplete(int slot) => _state[slot] == (byte)State.Complete && _doubt is null;
 
     /// <summary>Whether a key that is not known here is nowhere (rule A11).</summary>
-    public bool MayDeny(int slot) => IsComplete(slot) && !Returned.Any;
+    public bool MayDeny(int slot) => _deny.MayDeny(IsComplete(slot), Returned.Any);
 
     /// <summary>Holders that are back and have not told what they have.</summary>
     public ReturnedHolders Returned { get; } = new();
