@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Transfer;
 
 namespace Mooncake.Mesh;
 
@@ -27,6 +28,12 @@ public sealed record MeshRuntime
 
     /// <summary>Where log lines go.</summary>
     public ILoggerFactory Log { get; init; } = NullLoggerFactory.Instance;
+
+    /// <summary>The rules that keep the mesh safe.</summary>
+    internal MeshPolicies Policies { get; init; } = MeshPolicies.Default;
+
+    /// <summary>Makes more transports, which are tried before the sockets; null: there are none.</summary>
+    internal Func<TransportParts, IReadOnlyList<ITransport>>? MoreTransports { get; init; }
 
     /// <summary>Starts <paramref name="work"/> on the scheduler of this runtime.</summary>
     /// <returns>A task that ends when the work has ended.</returns>

@@ -3,6 +3,7 @@
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Flow;
 using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Transfer.Shm;
 using Mooncake.Mesh.Transfer.Tcp;
@@ -25,6 +26,8 @@ internal sealed class NodeTransports : IAsyncDisposable
         var transports = new List<ITransport>();
         if (holder is not null)
             transports.Add(new SelfTransport(context.NodeId, holder.Store, holder.Book, context.Runtime.Time));
+        if (context.Runtime.MoreTransports is { } more)
+            transports.AddRange(more(new TransportParts(context.Runtime, holder?.Store, dialer)));
         if (dialer is null)
         {
             transports.Add(new ControlTransport(context.Calls, Wire.MaxInline, context.Runtime.Time));
@@ -101,3 +104,9 @@ internal sealed class NodeTransports : IAsyncDisposable
             _tcpServer!.Take(connection);
     }
 }
+
+/// <summary>What a transport from outside this project is made of.</summary>
+/// <param name="Runtime">Clock, scheduler and rules.</param>
+/// <param name="Store">The node's memory; null in a client.</param>
+/// <param name="Dialer">Opens lanes to nodes; null where there are no sockets.</param>
+internal sealed record TransportParts(MeshRuntime Runtime, ObjectStore? Store, PeerDialer? Dialer);

@@ -67,7 +67,7 @@ public sealed record CallRecord
     /// <summary>How it ended.</summary>
     public required CallOutcome Outcome { get; init; }
 
-    /// <summary>Which value was written or read: unique for each put; 0: none.</summary>
+    /// <summary>Which value was written, read or removed: unique for each put; 0: none, or not known.</summary>
     public ulong Value { get; init; }
 
     /// <summary>

@@ -51,7 +51,12 @@ public static class HistoryChecker
         foreach (var group in calls.GroupBy(call => (call.Client, call.Key)))
             CheckOrder(group.OrderBy(call => call.Start), writes, violations);
         foreach (var group in calls.GroupBy(call => call.Key, StringComparer.Ordinal))
-            CheckFound([.. group], violations);
+        {
+            CallRecord[] all = [.. group];
+            CheckFound(all, violations);
+            CheckRemoved(all, violations);
+        }
+
         return violations;
     }
 
@@ -98,6 +103,27 @@ public static class HistoryChecker
                 (version, seen) = (mine, call);
         }
     }
+
+    /// <summary>
+    /// Calls on one key: what a client has removed it does not read again, whatever its version is by then, unless
+    /// others have written meanwhile.
+    /// </summary>
+    private static void CheckRemoved(IReadOnlyList<CallRecord> calls, List<Violation> violations)
+    {
+        foreach (var removal in calls.Where(c => c is { Kind: CallKind.Remove, Outcome: CallOutcome.Done, Value: not 0 }))
+        {
+            foreach (var read in calls.Where(c => c is { Kind: CallKind.Get, Outcome: CallOutcome.Done }
+                && c.Client == removal.Client && c.Value == removal.Value && c.Start > removal.End))
+            {
+                if (!calls.Any(c => c != removal && c.Value != removal.Value && MayWrite(c)
+                    && c.Start < read.End && (c.End > removal.Start || c.Outcome == CallOutcome.Unknown)))
+                    violations.Add(new Violation(Order, $"{read}, after {removal}"));
+            }
+        }
+    }
+
+    private static bool MayWrite(CallRecord call) => (IsWrite(call) || call.Kind == CallKind.Remove)
+        && call.Outcome is CallOutcome.Done or CallOutcome.Unknown;
 
     /// <summary>Calls on one key.</summary>
     private static void CheckFound(IReadOnlyList<CallRecord> calls, List<Violation> violations)

@@ -53,6 +53,27 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
         return 0;
     }
 
+    /// <summary>Which of these copies' value a removal that is done has removed; 0: it is not known.</summary>
+    public ulong Removed(string name, IReadOnlyList<HeldCopy> copies)
+    {
+        var key = new MeshKey(name);
+        foreach (var node in mesh.Nodes)
+        {
+            if (node.Store is null || node.Node!.Owner is not { } owner)
+                continue;
+            int slot = owner.Table.SlotOf(key.Hash);
+            if (!owner.Table.TryFind(slot, key, out var record) || !record.Removed)
+                continue;
+            foreach (var copy in copies)
+            {
+                if (copy.ObjectId == record.ObjectId)
+                    return copy.Value;
+            }
+        }
+
+        return 0;
+    }
+
     /// <summary>The greatest version that an owner or a holder has for a value; none: nobody has it.</summary>
     public RecordVersion VersionOf(string name, ulong value)
     {

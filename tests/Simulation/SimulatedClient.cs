@@ -13,6 +13,9 @@ namespace Mooncake.Mesh.Simulation;
 internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome home)
 {
     private static readonly string[] Names = [.. Enumerable.Range(0, 48).Select(i => $"key-{i}")];
+
+    /// <summary>Longest pause of a client in a hurry, in microseconds.</summary>
+    private const int Hurry = 20_000;
     private static readonly TimeSpan CallLimit = TimeSpan.FromSeconds(1);
     private readonly RandomSource _random = RandomSource.FromSeed((int)mesh.World.Random.NextUInt64());
     private Pending? _pending;
@@ -43,7 +46,10 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
     private void CallLater()
     {
         if (_left > 0)
-            mesh.World.Clock.After(TimeSpan.FromMicroseconds(_random.Next(2 * mesh.Shape.MeanPause)), Call);
+        {
+            int most = _random.Next(4) == 0 ? Hurry : 2 * mesh.Shape.MeanPause;
+            mesh.World.Clock.After(TimeSpan.FromMicroseconds(_random.Next(most)), Call);
+        }
     }
 
     private void Call()
@@ -60,10 +66,10 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         string key = Names[_random.Next(mesh.Shape.Keys)];
         var kind = _random.Next(100) switch
         {
-            < 30 => CallKind.Put,
-            < 38 => CallKind.Upsert,
-            < 45 => CallKind.Remove,
-            < 60 => CallKind.Exists,
+            < 29 => CallKind.Put,
+            < 39 => CallKind.Upsert,
+            < 48 => CallKind.Remove,
+            < 58 => CallKind.Exists,
             _ => CallKind.Get,
         };
         // A new process knows nothing of what the one before it has seen: it is another client.
@@ -87,7 +93,7 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         byte[] buffer = mesh.Memory.Take();
         pending.Buffer = buffer;
         ulong value = pending.Value = _random.NextUInt64();
-        int size = Stamped.Least + _random.Next(_random.Next(3) == 0 ? CallerMemory.Most - Stamped.Least : 2000);
+        int size = Stamped.Least + _random.Next(_random.Next(2) == 0 ? CallerMemory.Most - Stamped.Least : 2000);
         Stamped.Fill(buffer.AsSpan(0, size), value);
         var options = new PutOptions
         {
@@ -110,8 +116,11 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
     {
         byte[] buffer = pending.Buffer = mesh.Memory.Take();
         var target = new RangeTarget(new Transfer.NativeRange(AddressOf(buffer), buffer.Length));
+        using var patience = new CancellationTokenSource(
+            _random.Next(8) == 0 ? TimeSpan.FromMilliseconds(1 + _random.Next(300)) : Timeout.InfiniteTimeSpan,
+            pending.Process.Time);
         var result = await operations.GetAsync(new MeshKey(pending.Key), target,
-            new GetOptions { Verify = _random.Next(2) == 0, Deadline = CallLimit }, CancellationToken.None);
+            new GetOptions { Verify = _random.Next(2) == 0, Deadline = CallLimit }, patience.Token);
         if (result.Succeeded)
         {
             ulong value = Stamped.Read(buffer.AsSpan(0, (int)result.Value));
@@ -156,6 +165,8 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
     private async Task RemoveAsync(Pending pending, MeshOperations operations)
     {
         var result = await operations.RemoveAsync(new MeshKey(pending.Key), CallLimit, CancellationToken.None);
+        if (result is { Succeeded: true, Value: true })
+            pending.Value = mesh.Observer.Removed(pending.Key, pending.Held);
         End(pending, result.Succeeded ? result.Value ? CallOutcome.Done : CallOutcome.NotFound
             : Failed(result.Error!), 0, default);
     }
@@ -262,7 +273,7 @@ internal sealed class ClientHome(SimulatedMesh mesh, int machine, bool inNode)
     private void Connect()
     {
         var process = _process = new SimulatedProcess(mesh.World, $"client@{machine}", machine);
-        var runtime = mesh.Adapt(new MeshRuntime
+        var runtime = mesh.RuntimeOf(process, new MeshRuntime
         {
             Time = process.Time,
             Scheduler = process.Scheduler,

@@ -25,13 +25,14 @@ internal sealed record MeshShape
 internal sealed class SimulatedMesh
 {
     private readonly SimulatedNode?[] _nodes;
+    private readonly Func<MeshRuntime, MeshRuntime> _adapt;
     private readonly List<SimulatedClient> _clients = [];
 
     public SimulatedMesh(SimulatedWorld world, MeshShape shape, Func<MeshRuntime, MeshRuntime>? adapt = null)
     {
         World = world;
         Shape = shape;
-        Adapt = adapt ?? (static runtime => runtime);
+        _adapt = adapt ?? (static runtime => runtime);
         Memory = new CallerMemory(world);
         Observer = new MeshObserver(this);
         _nodes = new SimulatedNode?[shape.Machines];
@@ -40,9 +41,6 @@ internal sealed class SimulatedMesh
     public SimulatedWorld World { get; }
 
     public MeshShape Shape { get; }
-
-    /// <summary>Changes what nodes and clients run on.</summary>
-    public Func<MeshRuntime, MeshRuntime> Adapt { get; }
 
     public CallerMemory Memory { get; }
 
@@ -59,12 +57,30 @@ internal sealed class SimulatedMesh
     /// <summary>The node of a machine in its present life, or null.</summary>
     public SimulatedNode? NodeOn(int machine) => _nodes[machine];
 
+    /// <summary>The node that has this incarnation, and memory that can be read.</summary>
+    public SimulatedNode? Holder(ulong incarnation)
+    {
+        foreach (var node in _nodes)
+        {
+            if (node is { HasMemory: true } && node.Incarnation == incarnation)
+                return node;
+        }
+
+        return null;
+    }
+
+    /// <summary>What a node or a client runs on.</summary>
+    public MeshRuntime RuntimeOf(SimulatedProcess process, MeshRuntime runtime) => _adapt(runtime with
+    {
+        MoreTransports = parts => [new SimulatedOneSided(this, process, parts.Runtime)],
+    });
+
     /// <summary>Starts a node on a machine, unless one runs there.</summary>
     public SimulatedNode Start(int machine)
     {
         if (_nodes[machine] is { Process.IsDead: false } running)
             return running;
-        return _nodes[machine] = SimulatedNode.Start(World, machine, $"n{machine}", Shape.Node, Adapt);
+        return _nodes[machine] = SimulatedNode.Start(World, machine, $"n{machine}", Shape.Node, RuntimeOf);
     }
 
     /// <summary>Kills the node of a machine.</summary>

@@ -44,15 +44,18 @@ internal sealed class SimulatedNode
     /// <summary>Its memory; null when it has none that can be looked at.</summary>
     public ObjectStore? Store => Node is null || Process.IsDead ? null : Node.Holder.Store;
 
+    /// <summary>Whether it has memory: it has started, and its process neither died nor gave it up.</summary>
+    public unsafe bool HasMemory => Store is { Segments: [var first, ..] } && first.Memory.Pointer is not null;
+
     /// <summary>Which life of the node its memory belongs to.</summary>
     public ulong Incarnation => Node?.Holder.Inline.Incarnation ?? 0;
 
     /// <summary>Starts a node on a machine.</summary>
     public static SimulatedNode Start(SimulatedWorld world, int machine, string nodeId, NodeShape shape,
-        Func<MeshRuntime, MeshRuntime> adapt)
+        Func<SimulatedProcess, MeshRuntime, MeshRuntime> runtimeOf)
     {
         var process = new SimulatedProcess(world, nodeId, machine);
-        var runtime = adapt(new MeshRuntime
+        var runtime = runtimeOf(process, new MeshRuntime
         {
             Time = process.Time,
             Scheduler = process.Scheduler,

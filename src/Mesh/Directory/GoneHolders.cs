@@ -4,12 +4,22 @@ using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh.Directory;
 
+/// <summary>Which holders are gone for good (rule A10). Thread-safe.</summary>
+internal interface IGoneHolders
+{
+    /// <summary>Notes who left the view, and who is back.</summary>
+    void Adopt(MeshView previous, MeshView next);
+
+    /// <summary>Whether the replicas of the holder of this incarnation are to be forgotten.</summary>
+    bool IsGone(ulong incarnation, MeshView view);
+}
+
 /// <summary>
 /// Which holders have been out of the view for so long that their replicas are forgotten (rule A10: death is slow,
 /// return is fast). Their records are hidden as soon as they leave; one that returns in time loses nothing. A holder
 /// that was never seen in a view is missing from the first question on. Thread-safe.
 /// </summary>
-internal sealed class GoneHolders(TimeProvider time, TimeSpan patience)
+internal sealed class GoneHolders(TimeProvider time, TimeSpan patience) : IGoneHolders
 {
     /// <summary>Holders that are remembered; of more, the longest missing ones are missed anew.</summary>
     private const int Most = 4096;

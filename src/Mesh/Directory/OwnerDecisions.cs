@@ -10,7 +10,8 @@ namespace Mooncake.Mesh.Directory;
 /// What the acting primary alone decides (rule A6): whether an offered object gets its key, and that a key is removed.
 /// It numbers both.
 /// </summary>
-internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, SlotStates states)
+internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, SlotStates states,
+    MeshPolicies policies)
 {
     /// <summary>See <see cref="PublishRequest"/>.</summary>
     public OwnerAnswers Publish(in PublishRequest request)
@@ -104,7 +105,12 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
         // nobody has accepted yet comes after whatever is there.
         bool passed = request.Replace && !request.Accepted.IsNone && present.Version > request.Accepted;
         if (present.Removed)
-            return own || passed ? new OwnerAnswer(OwnerCode.Kept, present.ToRecord()) : null;
+        {
+            return passed || !policies.Tombstone.MayPass(present.ObjectId, request.Offer.ObjectId)
+                ? new OwnerAnswer(OwnerCode.Kept, present.ToRecord())
+                : null;
+        }
+
         if (!present.IsVisible(view))
             return null;
         var record = present.ToRecord() with { Cleared = table.ClearedOf(slot) };
@@ -119,7 +125,7 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
             return null;
         }
 
-        if (!own && (!SameBytes(record, request.Offer) || Holds(record, request.Offer.Replicas[0].Incarnation)))
+        if (!policies.Join.MayJoin(record, request.Offer))
             return new OwnerAnswer(OwnerCode.Kept, record);
         var joined = OwnerService.Union(record, request.Offer);
         if (joined.Replicas.Length > Math.Clamp(request.Wanted, 1, Wire.MaxReplicas))
@@ -137,21 +143,6 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
         if (above.Epoch == view.Id.Epoch && above.Revision == view.Id.Revision)
             counter = Math.Max(counter, above.Counter);
         return new RecordVersion(view.Id.Epoch, view.Id.Revision, counter + 1);
-    }
-
-    /// <summary>Whether two objects are equal as far as size and checksum can tell; 0 is no checksum.</summary>
-    private static bool SameBytes(ObjectRecord record, ObjectRecord offer) =>
-        record.Size == offer.Size && record.Checksum == offer.Checksum && offer.Checksum != 0;
-
-    private static bool Holds(ObjectRecord record, ulong incarnation)
-    {
-        foreach (var replica in record.Replicas)
-        {
-            if (replica.Incarnation == incarnation)
-                return true;
-        }
-
-        return false;
     }
 
     private static OwnerAnswers One(MeshView view, OwnerCode code, ObjectRecord? record = null) =>

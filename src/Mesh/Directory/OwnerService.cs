@@ -17,6 +17,7 @@ internal sealed class OwnerService : IOwnerCalls
     private readonly DirectoryTable _table;
     private readonly SlotStates _states;
     private readonly Func<NodeRecord, bool> _isUnreachable;
+    private readonly IActingRule _acting;
     private readonly TimeProvider _time;
     private readonly SlotStreamer _streamer;
     private readonly OwnerDecisions _decisions;
@@ -25,15 +26,17 @@ internal sealed class OwnerService : IOwnerCalls
     private long _confidentUntil = long.MaxValue;
 
     public OwnerService(DirectoryTable table, SlotStates states, Func<NodeRecord, bool> isUnreachable,
-        TimeProvider time)
+        TimeProvider time, MeshPolicies? policies = null)
     {
+        policies ??= MeshPolicies.Default;
+        _acting = policies.Acting;
         _table = table;
         _states = states;
         _isUnreachable = isUnreachable;
         _time = time;
         Tombstones = new TombstoneClock(time);
         _streamer = new SlotStreamer(table, states, Tombstones);
-        _decisions = new OwnerDecisions(this, table, states);
+        _decisions = new OwnerDecisions(this, table, states, policies);
         _locator = new Locator(table, this);
         _claims = new HolderClaims(table, states, this);
     }
@@ -266,19 +269,7 @@ internal sealed class OwnerService : IOwnerCalls
     }
 
     /// <summary>Whether this node decides for a slot in the view of <paramref name="roles"/>.</summary>
-    public bool IsActing(Roles roles, int slot)
-    {
-        byte place = roles.PlaceOf(slot);
-        if (place == SlotStates.NoPlace)
-            return false;
-        for (int before = 0; before < place; before++)
-        {
-            if (roles.View.Owner(slot, before) is { } node && !_isUnreachable(node))
-                return false;
-        }
-
-        return true;
-    }
+    public bool IsActing(Roles roles, int slot) => _acting.IsActing(roles, slot, _isUnreachable);
 
     /// <summary>Adds the copies of another record of the same object; whether there were any.</summary>
     private bool Join(int slot, in MeshKey key, RecordRef present, ObjectRecord incoming)

@@ -32,7 +32,7 @@ internal sealed class SlotKeeper
     private readonly Dictionary<string, HashSet<int>> _debts = [];
     private readonly WakeSignal _wake;
     private MeshView _previous = MeshView.Empty;
-    private readonly GoneHolders _gone;
+    private readonly IGoneHolders _gone;
     private readonly RingWitnesses _witnesses;
     private readonly HandoverProgress _progress;
     private int _changes;
@@ -41,7 +41,7 @@ internal sealed class SlotKeeper
     public SlotKeeper(string nodeId, DirectoryTable table, SlotStates states, OwnerService owner, MeshCalls calls,
         Func<NodeRecord, bool> isUnreachable, TimeSpan leaseTtl, MeshRuntime runtime)
     {
-        _gone = new GoneHolders(runtime.Time, 2 * leaseTtl);
+        _gone = runtime.Policies.Gone(runtime.Time, 2 * leaseTtl);
         _nodeId = nodeId;
         _table = table;
         _states = states;
@@ -105,10 +105,11 @@ internal sealed class SlotKeeper
         for (int slot = 0; slot < _states.Slots; slot++)
         {
             if (_states.PlaceOf(slot) <= 1 && view.PlaceOf(slot, node.NodeId) >= 0)
-                _states.SetDoubted(slot);
+                _states.Suspend(slot);
         }
 
-        Wake();
+        // No change that gives hope of more: while it is silent the rounds go on becoming fewer.
+        _wake.Set();
     }
 
     /// <summary>Another owner was lost from sight or came back (rule A7).</summary>

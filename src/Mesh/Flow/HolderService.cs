@@ -2,6 +2,7 @@
 
 // On the data path.
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer.Shm;
 
@@ -11,8 +12,11 @@ namespace Mooncake.Mesh.Flow;
 /// What this node does as a holder (rank 0): reads under a pin, drops, lists. Synchronous, never waits.
 /// </summary>
 internal sealed class HolderService(ObjectStore store, ReservationBook book, ClientProcesses processes,
-    PublishFlow publish, EvictionFlow eviction, ClearFlow clear, OwnIncarnation incarnation) : IHolderCalls
+    PublishFlow publish, EvictionFlow eviction, ClearFlow clear, OwnIncarnation incarnation, IPinRule pins) : IHolderCalls
 {
+    /// <summary>The view this node acts on.</summary>
+    public Func<ViewId> ActsOn { get; init; } = static () => default;
+
     /// <summary>Which life of the node the memory belongs to.</summary>
     public ulong Incarnation => incarnation.Value;
 
@@ -60,6 +64,13 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
 
     /// <inheritdoc/>
     public HolderPage List(in HolderListRequest request)
+    {
+        // Before the list: what is not in it will be decided in this view at the earliest.
+        var view = ActsOn();
+        return ListFrom(request) with { View = view };
+    }
+
+    private HolderPage ListFrom(in HolderListRequest request)
     {
         var records = new List<KeyedRecord>();
         var held = new List<HeldObject>();
@@ -124,7 +135,7 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
         Close(process, request.Closed);
         if (request.View == 0 || !store.TryPin(request.SegmentId, request.Offset, request.Generation, out var pin))
             return new ViewAnswer(false);
-        return process.TryOpenView(request.View, pin) is { } refusal ? refusal : new ViewAnswer(true);
+        return process.TryOpenView(request.View, pins.Hold(pin)) is { } refusal ? refusal : new ViewAnswer(true);
     }
 
     /// <inheritdoc/>
@@ -138,7 +149,7 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
         if (here < 0 || !store.TryPin(replicas[here].SegmentId, replicas[here].Offset, replicas[here].Generation,
             out var pin))
             return new ViewKeyAnswer(located, -1);
-        return process.TryOpenView(request.View, pin) is { } refusal ? refusal : new ViewKeyAnswer(located, here);
+        return process.TryOpenView(request.View, pins.Hold(pin)) is { } refusal ? refusal : new ViewKeyAnswer(located, here);
     }
 
     /// <inheritdoc/>

@@ -70,7 +70,8 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
         CancellationToken cancel)
     {
         ObjectRecord? record = null;
-        if (stale.Record is null && OwnerHere(key) is { } owner && await HoldAsync(owner, deadline, cancel) is { } mapping)
+        if (stale.Record is null && OwnerHere(key) is { } owner
+            && await HoldAsync(owner, deadline, cancel) is { } mapping)
         {
             var opened = await OpenAtOwnerAsync(key, owner, mapping, deadline, cancel);
             if (!opened.Succeeded)
@@ -166,7 +167,7 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
             {
                 here = true;
                 if (own.TryPin(replica.SegmentId, replica.Offset, replica.Generation, out var pin))
-                    return new Opened(ViewOf(pin), record);
+                    return new Opened(ViewOf(context.Runtime.Policies.Pin.Hold(pin)), record);
                 continue;
             }
 

@@ -12,18 +12,28 @@ internal readonly record struct ListingBaseline(MeshConfig Config, long SeenRevi
 /// <param name="ExpectedModRevision">Revision of the listed one, or 0 for none.</param>
 internal sealed record ConfigRewrite(MeshConfig Config, long ExpectedModRevision);
 
+/// <summary>What a registry is told that may have lost its past (section 3 of the design).</summary>
+internal interface IConfigPolicy
+{
+    /// <summary>The config to write instead of the listed one, or null: the listed one is followed.</summary>
+    /// <param name="listed">What the registry has, or null.</param>
+    /// <param name="revision">Its revision.</param>
+    /// <param name="baseline">What we knew when the listing began.</param>
+    /// <param name="greatestEpoch">The greatest epoch that we have heard of.</param>
+    MeshConfig? Judge(MeshConfig? listed, long revision, ListingBaseline baseline, long greatestEpoch);
+}
+
 /// <summary>
 /// Whether the listed config continues the mesh we run, or the registry lost its past (it was wiped, restored from an
 /// old snapshot, or given another mesh's data). Then the running mesh is written back under a greater epoch; whoever
 /// writes first wins, the others see the greater epoch and follow.
 /// </summary>
-internal static class ConfigPolicy
+internal sealed class ConfigPolicy : IConfigPolicy
 {
     private const int MaxReplaces = 16;
 
-    /// <summary>The config to write instead, or null: the listed one is followed.</summary>
-    public static MeshConfig? Judge(
-        MeshConfig? listed, long revision, ListingBaseline baseline, long greatestEpoch)
+    /// <inheritdoc/>
+    public MeshConfig? Judge(MeshConfig? listed, long revision, ListingBaseline baseline, long greatestEpoch)
     {
         var ours = baseline.Config;
         if (ours.MeshId == 0)

@@ -72,7 +72,7 @@ internal sealed class ViewKeeper(MeshRuntime runtime, ILogger log, RegistryHealt
         {
             if (_view.Config.MeshId != baseline.Config.MeshId || _view.Config.Epoch != baseline.Config.Epoch)
                 baseline = new ListingBaseline(_view.Config, 0);
-            if (ConfigPolicy.Judge(config, listing.Revision, baseline, _greatestEpoch) is { } next)
+            if (runtime.Policies.Config.Judge(config, listing.Revision, baseline, _greatestEpoch) is { } next)
             {
                 _greatestEpoch = Math.Max(_greatestEpoch, config?.Epoch ?? 0);
                 return new ConfigRewrite(next, found?.ModRevision ?? 0);

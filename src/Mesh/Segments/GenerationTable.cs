@@ -40,12 +40,17 @@ public sealed unsafe class GenerationTable : IDisposable
     /// <returns>The new word, never 0. No write after this call can be seen before it.</returns>
     public ulong Advance(long offset)
     {
-        ulong word = _counter.Next();
-
-        // A full barrier, not a release: the bytes of the next object must not overtake the word.
-        Interlocked.Exchange(ref Word(offset), word);
+        ulong word = Next();
+        Set(offset, word);
         return word;
     }
+
+    /// <summary>A word that no granule ever had.</summary>
+    internal ulong Next() => _counter.Next();
+
+    /// <summary>Gives the granule at <paramref name="offset"/> this word.</summary>
+    // A full barrier, not a release: the bytes of the next object must not overtake the word.
+    internal void Set(long offset, ulong word) => Interlocked.Exchange(ref Word(offset), word);
 
     /// <summary>The present word of the granule at <paramref name="offset"/>.</summary>
     public ulong Read(long offset) => Volatile.Read(ref Word(offset));

@@ -3,6 +3,7 @@
 // On the data path.
 
 using System.Diagnostics.CodeAnalysis;
+using Mooncake.Mesh.Control;
 
 namespace Mooncake.Mesh.Segments;
 
@@ -14,13 +15,15 @@ internal sealed class SegmentSet : IDisposable
 
     private readonly Segment[] _all;
     private readonly GenerationCounter _counter;
+    private readonly IWordRule _words;
     private readonly HashSet<ulong> _open = [];
     private bool _closed;
 
-    private SegmentSet(Segment[] all, GenerationCounter counter)
+    private SegmentSet(Segment[] all, GenerationCounter counter, IWordRule words)
     {
         _all = all;
         _counter = counter;
+        _words = words;
         foreach (Segment segment in all)
             Capacity += segment.Length;
         LargestObject = ScatteredExtents.Largest(all);
@@ -61,7 +64,7 @@ internal sealed class SegmentSet : IDisposable
 
     /// <summary>Allocates all segments, or none.</summary>
     /// <returns>The set; InvalidArgument with every fault of the options; the failure of the memory.</returns>
-    public static MeshResult<SegmentSet> Create(IReadOnlyList<SegmentOptions> options, RandomSource random)
+    public static MeshResult<SegmentSet> Create(IReadOnlyList<SegmentOptions> options, MeshRuntime runtime)
     {
         var faults = new List<string>();
         if (options.Count > MaxSegments)
@@ -75,7 +78,7 @@ internal sealed class SegmentSet : IDisposable
         if (faults.Count > 0)
             return new MeshError(MeshErrorCode.InvalidArgument, "config:segments", string.Join("; ", faults));
 
-        var counter = new GenerationCounter(random);
+        var counter = new GenerationCounter(runtime.Random);
         var made = new List<Segment>(options.Count);
         long promised = 0;
         for (int id = 0; id < options.Count; id++)
@@ -92,7 +95,7 @@ internal sealed class SegmentSet : IDisposable
             made.Add(segment.Value);
         }
 
-        return new SegmentSet([.. made], counter);
+        return new SegmentSet([.. made], counter, runtime.Policies.Word);
     }
 
     /// <summary>
@@ -125,7 +128,7 @@ internal sealed class SegmentSet : IDisposable
     public void Settled(in Extent extent) => _open.Remove(extent.Generation);
 
     /// <summary>What can still become an object.</summary>
-    public OpenExtents Open() => new(_counter.Last, [.. _open]);
+    public OpenWords Open() => new(_counter.Last, [.. _open]);
 
     /// <summary>Why no object of this id and size can ever be held; null when it can.</summary>
     public MeshError? Unfit(string stage, ulong objectId, long size)
@@ -163,7 +166,7 @@ internal sealed class SegmentSet : IDisposable
         // An object may be discarded after the store was closed; then the words are gone, and so are their readers.
         _open.Remove(extent.Generation);
         if (!_closed)
-            _all[extent.SegmentId].Generations.Advance(extent.Offset);
+            _words.Left(_all[extent.SegmentId].Generations, extent.Offset);
     }
 
     /// <summary>The range of an invalidated extent is free.</summary>
@@ -188,5 +191,5 @@ internal sealed class SegmentSet : IDisposable
     }
 
     private Extent Named(in Extent extent) =>
-        extent with { Generation = _all[extent.SegmentId].Generations.Advance(extent.Offset) };
+        extent with { Generation = _words.Given(_all[extent.SegmentId].Generations, extent.Offset) };
 }
