@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-using System.Globalization;
 using Mooncake.Mesh.Tests.Shared;
 
 namespace Mooncake.Mesh.Simulation;
@@ -9,9 +8,12 @@ namespace Mooncake.Mesh.Simulation;
 internal sealed record SeedOutcome(int Seed, IReadOnlyList<Violation> Violations, int Calls, ulong Digest,
     IReadOnlyList<string> Events)
 {
+    /// <summary>The test that runs this seed alone.</summary>
+    public string Test { get; init; } = nameof(SeedTests.One_seed);
+
     /// <summary>The violations, and the command that runs this seed again.</summary>
     public override string ToString() => string.Join('\n', [$"seed {Seed}: {Violations.Count} violations",
-        .. Violations.Take(8), "again, with its event log: " + SeedRun.CommandOf(Seed)]);
+        .. Violations.Take(8), "again, with its event log: " + SeedSettings.CommandOf(Seed, Test)]);
 }
 
 /// <summary>A whole run from one seed: a mesh, its clients, faults, then quiet, then the checks.</summary>
@@ -30,11 +32,6 @@ internal static class SeedRun
 
     /// <summary>Rule of a run that did not come to its end.</summary>
     public const string Ended = "a run comes to its end";
-
-    /// <summary>The command that runs a seed again and writes its event log to a file.</summary>
-    public static string CommandOf(int seed) => string.Create(CultureInfo.InvariantCulture,
-        $"MESH_SEED={seed} MESH_SEED_LOG=/tmp/seed-{seed}.log dotnet run -c Release --project tests/Simulation -- "
-        + $"-method '*One_seed'");
 
     /// <summary>Runs a seed.</summary>
     /// <param name="seed">What all of it comes from.</param>

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-using System.Globalization;
-
 namespace Mooncake.Mesh.Simulation;
 
 /// <summary>
@@ -17,9 +15,8 @@ public sealed class SeedTests
     [Fact]
     public void One_seed()
     {
-        var outcome = SeedRun.Run(Setting("MESH_SEED", 1), keepLog: true);
-        if (Environment.GetEnvironmentVariable("MESH_SEED_LOG") is { Length: > 0 } path)
-            File.WriteAllLines(path, outcome.Events);
+        var outcome = SeedRun.Run(SeedSettings.One ?? 1, keepLog: true);
+        SeedSettings.Write(outcome);
         Assert.True(outcome.Violations.Count == 0, outcome.ToString());
     }
 
@@ -27,8 +24,8 @@ public sealed class SeedTests
     [Fact]
     public void No_seed_breaks_an_invariant()
     {
-        int count = Setting("MESH_SEEDS", DefaultSeeds);
-        var batch = new SeedBatch(Setting("MESH_FIRST", 1), count, Run);
+        int count = SeedSettings.Count ?? DefaultSeeds;
+        var batch = new SeedBatch(SeedSettings.First, count, Run);
         batch.Run();
         Assert.True(batch.Failures.Count == 0, batch.ToString());
         Assert.Equal(count, batch.Done);
@@ -51,9 +48,4 @@ public sealed class SeedTests
     private static SeedOutcome Run(int seed) => SeedRun.Run(seed);
 
     private static string LogOf(int seed) => string.Join('\n', SeedRun.Run(seed, keepLog: true).Events);
-
-    private static int Setting(string name, int otherwise) =>
-        Environment.GetEnvironmentVariable(name) is { Length: > 0 } text
-            ? int.Parse(text, CultureInfo.InvariantCulture)
-            : otherwise;
 }

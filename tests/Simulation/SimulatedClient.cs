@@ -124,7 +124,7 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         if (result.Succeeded)
         {
             ulong value = Stamped.Read(buffer.AsSpan(0, (int)result.Value));
-            End(pending, CallOutcome.Done, value, mesh.Observer.VersionOf(pending.Key, value));
+            End(pending, CallOutcome.Done, value, VersionOf(pending, operations, value));
         }
         else
         {
@@ -146,13 +146,24 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         }
 
         ulong first = Read(view.Value);
-        var version = mesh.Observer.VersionOf(pending.Key, first);
+        var version = VersionOf(pending, operations, first);
         var opened = TimeSpan.FromMilliseconds(_random.Next(3000));
         pending.HeldOpen = (long)opened.TotalMicroseconds;
         await Task.Delay(opened, pending.Process.Time);
         ulong last = Read(view.Value);
         view.Value.Dispose();
         End(pending, CallOutcome.Done, first == last ? first : CallRecord.Torn, version);
+    }
+
+    /// <summary>
+    /// The version of what was read. One object may have several, one on each side of a split: the caller has not seen
+    /// one that is greater than any that its process knows of.
+    /// </summary>
+    private RecordVersion VersionOf(Pending pending, MeshOperations operations, ulong value)
+    {
+        var known = mesh.Observer.VersionOf(pending.Key, value);
+        var seen = operations.Context.Seen.Of(new MeshKey(pending.Key).Hash);
+        return !seen.IsNone && seen < known ? seen : known;
     }
 
     private async Task ExistAsync(Pending pending, MeshOperations operations)

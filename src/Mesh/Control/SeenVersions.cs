@@ -51,6 +51,13 @@ internal sealed class SeenVersions
         }
     }
 
+    /// <summary>The greatest version seen of a key; none: not known.</summary>
+    public RecordVersion Of(ulong keyHash)
+    {
+        lock (_lock)
+            return _seen is { } seen && PlaceOf(seen, keyHash).KeyHash == keyHash ? PlaceOf(seen, keyHash).Version : default;
+    }
+
     /// <summary>Forgets it all: another mesh counts anew.</summary>
     public void Forget()
     {
