@@ -178,8 +178,9 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         var result = await operations.RemoveAsync(new MeshKey(pending.Key), CallLimit, CancellationToken.None);
         if (result is { Succeeded: true, Value: true })
             pending.Value = mesh.Observer.Removed(pending.Key, pending.Held);
-        End(pending, result.Succeeded ? result.Value ? CallOutcome.Done : CallOutcome.NotFound
-            : Failed(result.Error!), 0, default);
+        bool removed = result.Succeeded && result.Value;
+        End(pending, result.Succeeded ? removed ? CallOutcome.Done : CallOutcome.NotFound : Failed(result.Error!), 0,
+            removed ? mesh.Observer.TombstoneOf(pending.Key) : default);
     }
 
     private void End(Pending pending, CallOutcome outcome, ulong value, RecordVersion version)

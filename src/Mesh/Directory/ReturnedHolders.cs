@@ -30,7 +30,7 @@ internal sealed class ReturnedHolders
             string[] gone = [.. _awaited.Keys.Where(id => next.Find(id, _awaited[id].Incarnation) is null)];
             foreach (string nodeId in gone)
                 _awaited.Remove(nodeId);
-            if (previous.Members.Count > 0)
+            if (previous.Config.MeshId != 0)
             {
                 foreach (var member in next.Members)
                 {

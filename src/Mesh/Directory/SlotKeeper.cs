@@ -315,7 +315,8 @@ internal sealed class SlotKeeper
             return;
         foreach (int slot in candidates)
         {
-            if (Has(view.Owner(slot, 0), slot) && Has(view.Owner(slot, 1), slot))
+            // Where nobody owns the slot nobody has taken it over.
+            if (view.Owner(slot, 0) is not null && Has(view.Owner(slot, 0), slot) && Has(view.Owner(slot, 1), slot))
                 Drop(slot);
         }
 

@@ -94,10 +94,10 @@ internal sealed class SlotStates
     public void Adopt(MeshView previous, MeshView next)
     {
         var places = PlacesIn(next);
-        bool otherMesh = previous.Members.Count > 0 && previous.Config.MeshId != next.Config.MeshId;
+        bool otherMesh = previous.Config.MeshId != 0 && previous.Config.MeshId != next.Config.MeshId;
         // Before the new view can be seen: whoever denies a key in it has waited for all that it brings back.
         Returned.Adopt(previous, next);
-        bool alone = next.Members.Count == 1 && (previous.Members.Count == 0 || otherMesh);
+        bool alone = next.Members.Count == 1 && (previous.Config.MeshId == 0 || otherMesh);
         var jump = IsBack(previous, next) ? RingJump.Unknown(previous, next, _nodeId)
             : RingJump.Of(previous, next, _nodeId);
         lock (_lock)
