@@ -8,9 +8,11 @@ namespace Mooncake.Mesh.Directory;
 /// <summary>
 /// The source's side of slot streaming: pages of whole slots, or of one part of a large slot, each with its count and
 /// digest taken under the same lock as its records. A source answers only once it is in the asker's view: what it
-/// decides from then on is mirrored to the asker, so a slot may change between two of its parts.
+/// decides from then on is mirrored to the asker, so a slot may change between two of its parts. While nobody confirms
+/// its view it gives what it has, and says of no slot that this is all (rule A8): it may have been expelled.
 /// </summary>
-internal sealed class SlotStreamer(DirectoryTable table, SlotStates states, TombstoneClock tombstones)
+internal sealed class SlotStreamer(
+    DirectoryTable table, SlotStates states, TombstoneClock tombstones, Func<bool> isConfident)
 {
     private const int SlotsPerPage = 16_384;
 
@@ -22,6 +24,7 @@ internal sealed class SlotStreamer(DirectoryTable table, SlotStates states, Tomb
         var complete = new SlotSet(new byte[request.Slots.Bits.Length]);
         if (request.View.IsNewerThan(mine) && request.View.Digest != mine.Digest)
             return new SlotPage(false, request.From, complete, [], [], request.Position, stamp);
+        bool confident = isConfident();
         var page = new SlotPart();
         var summaries = new List<SlotSummary>();
         int seen = 0;
@@ -34,7 +37,8 @@ internal sealed class SlotStreamer(DirectoryTable table, SlotStates states, Tomb
             {
                 seen++;
                 ulong begun = position;
-                bool known = states.MayDeny(slot) || (states.IsLost(slot) && !states.Returned.Any);
+                bool known = confident
+                    && (states.MayDeny(slot) || (states.IsLost(slot) && !states.Returned.Any));
                 int before = page.Records.Count;
                 bool ended = CopyPart(slot, ref position, page);
                 var summary = page.Summary(slot);
@@ -78,7 +82,7 @@ internal sealed class SlotStreamer(DirectoryTable table, SlotStates states, Tomb
     {
         var mine = states.Current.View.Id;
         var complete = new SlotSet(new byte[request.Slots.Bits.Length]);
-        if (mine.Digest == request.View.Digest)
+        if (mine.Digest == request.View.Digest && isConfident())
         {
             int end = Math.Min(request.Slots.Capacity, table.Slots);
             for (int slot = 0; slot < end; slot++)
