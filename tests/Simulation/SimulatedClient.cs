@@ -124,7 +124,7 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         if (result.Succeeded)
         {
             ulong value = Stamped.Read(buffer.AsSpan(0, (int)result.Value));
-            End(pending, CallOutcome.Done, value, VersionOf(pending, operations, value));
+            End(pending, CallOutcome.Done, value, SeenOf(pending, operations, mesh.Observer.VersionOf(pending.Key, value)));
         }
         else
         {
@@ -146,7 +146,7 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         }
 
         ulong first = Read(view.Value);
-        var version = VersionOf(pending, operations, first);
+        var version = SeenOf(pending, operations, mesh.Observer.VersionOf(pending.Key, first));
         var opened = TimeSpan.FromMilliseconds(_random.Next(3000));
         pending.HeldOpen = (long)opened.TotalMicroseconds;
         await Task.Delay(opened, pending.Process.Time);
@@ -156,12 +156,11 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
     }
 
     /// <summary>
-    /// The version of what was read. One object may have several, one on each side of a split: the caller has not seen
-    /// one that is greater than any that its process knows of.
+    /// What a caller may have seen of a version that somebody has. One object, and one removal, may have several, one
+    /// on each side of a split: the caller has not seen one that is greater than any that its process knows of.
     /// </summary>
-    private RecordVersion VersionOf(Pending pending, MeshOperations operations, ulong value)
+    private static RecordVersion SeenOf(Pending pending, MeshOperations operations, RecordVersion known)
     {
-        var known = mesh.Observer.VersionOf(pending.Key, value);
         var seen = operations.Context.Seen.Of(new MeshKey(pending.Key).Hash);
         return !seen.IsNone && seen < known ? seen : known;
     }
@@ -180,7 +179,7 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
             pending.Value = mesh.Observer.Removed(pending.Key, pending.Held);
         bool removed = result.Succeeded && result.Value;
         End(pending, result.Succeeded ? removed ? CallOutcome.Done : CallOutcome.NotFound : Failed(result.Error!), 0,
-            removed ? mesh.Observer.TombstoneOf(pending.Key) : default);
+            removed ? SeenOf(pending, operations, mesh.Observer.TombstoneOf(pending.Key)) : default);
     }
 
     private void End(Pending pending, CallOutcome outcome, ulong value, RecordVersion version)
