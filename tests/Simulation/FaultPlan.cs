@@ -14,6 +14,7 @@ internal sealed class FaultPlan(SimulatedMesh mesh)
     private readonly SimulatedWorld _world = mesh.World;
     private readonly RandomSource _random = RandomSource.FromSeed((int)mesh.World.Random.NextUInt64());
     private EmbeddedSnapshot? _backup;
+    private SimulatedNode? _twin;
     private bool _over;
 
     /// <summary>Starts making faults.</summary>
@@ -28,9 +29,12 @@ internal sealed class FaultPlan(SimulatedMesh mesh)
         _world.Network.HealAll();
         _world.Etcd.SetFrozen(false);
         _world.Etcd.SetNoSpace(false);
+        if (_twin is { } twin)
+            mesh.KillTwin(twin);
         foreach (var node in mesh.Nodes)
         {
             node.Registry.SetFault(EmbeddedFault.None);
+            node.Registry.WatchDelay = TimeSpan.Zero;
             node.Process.Resume();
         }
     }
@@ -46,7 +50,7 @@ internal sealed class FaultPlan(SimulatedMesh mesh)
         if (_over)
             return;
         int machine = _random.Next(mesh.Shape.Machines);
-        switch (_random.Next(14))
+        switch (_random.Next(18))
         {
             case 0 or 1:
                 mesh.Kill(machine, withMachine: _random.Next(3) == 0);
@@ -77,8 +81,20 @@ internal sealed class FaultPlan(SimulatedMesh mesh)
             case 11 or 12:
                 FaultEtcd();
                 break;
-            default:
+            case 13:
                 BadWeather();
+                break;
+            case 14:
+                ChangeWeight(machine);
+                break;
+            case 15:
+                SlowWatch(machine);
+                break;
+            case 16:
+                JumpClock(machine);
+                break;
+            default:
+                StartTwin(machine);
                 break;
         }
 
@@ -232,5 +248,45 @@ internal sealed class FaultPlan(SimulatedMesh mesh)
         _world.Network.Weather = new NetworkWeather(TimeSpan.FromMilliseconds(1 + _random.Next(60)),
             _random.Next(50), TimeSpan.FromMilliseconds(100 + _random.Next(400)));
         Heal(15, () => _world.Network.Weather = before);
+    }
+
+    private void ChangeWeight(int machine)
+    {
+        if (mesh.NodeOn(machine) is not { IsUp: true } node)
+            return;
+        int weight = 25 << _random.Next(4);
+        _world.Log($"weight of {node.NodeId} {weight}");
+        _ = node.Process.Start(() => node.Node!.Membership.UpdateAsync(
+            self => self with { Ring = self.Ring with { Weight = weight } }, CancellationToken.None));
+    }
+
+    private void SlowWatch(int machine)
+    {
+        if (mesh.NodeOn(machine) is not { } node)
+            return;
+        node.Registry.WatchDelay = Within(TimeSpan.FromSeconds(8));
+        _world.Log($"watch of {node.NodeId} late {node.Registry.WatchDelay}");
+        Heal(20, () => node.Registry.WatchDelay = TimeSpan.Zero);
+    }
+
+    private void JumpClock(int machine)
+    {
+        if (mesh.NodeOn(machine) is not { } node)
+            return;
+        node.Process.WallClockError = TimeSpan.FromMinutes(_random.Next(4000) - 2000);
+        _world.Log($"wall clock of {node.NodeId} {node.Process.WallClockError}");
+    }
+
+    /// <summary>Somebody starts a second process with the name of a node that runs, or has just ended.</summary>
+    private void StartTwin(int machine)
+    {
+        if (_twin is not null)
+            return;
+        var twin = _twin = mesh.StartTwin(machine, (machine + 1) % mesh.Shape.Machines);
+        Heal(20, () =>
+        {
+            _twin = null;
+            mesh.KillTwin(twin);
+        });
     }
 }

@@ -156,12 +156,12 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
     }
 
     /// <summary>
-    /// What a caller may have seen of a version that somebody has. One object, and one removal, may have several, one
-    /// on each side of a split: the caller has not seen one that is greater than any that its process knows of.
+    /// What a caller may have seen of a version that somebody has. One object may have several, one on each side of a
+    /// split: the caller has not seen one that is greater than any that its process knows of.
     /// </summary>
     private static RecordVersion SeenOf(Pending pending, MeshOperations operations, RecordVersion known)
     {
-        var seen = operations.Context.Seen.Of(new MeshKey(pending.Key).Hash);
+        var seen = operations.Context.Seen.VersionOf(new MeshKey(pending.Key).Hash);
         return !seen.IsNone && seen < known ? seen : known;
     }
 
@@ -179,7 +179,7 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
             pending.Value = mesh.Observer.Removed(pending.Key, pending.Held);
         bool removed = result.Succeeded && result.Value;
         End(pending, result.Succeeded ? removed ? CallOutcome.Done : CallOutcome.NotFound : Failed(result.Error!), 0,
-            removed ? SeenOf(pending, operations, mesh.Observer.TombstoneOf(pending.Key)) : default);
+            removed ? operations.Context.Seen.VersionOf(new MeshKey(pending.Key).Hash) : default);
     }
 
     private void End(Pending pending, CallOutcome outcome, ulong value, RecordVersion version)

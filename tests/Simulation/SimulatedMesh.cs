@@ -25,6 +25,7 @@ internal sealed record MeshShape
 internal sealed class SimulatedMesh
 {
     private readonly SimulatedNode?[] _nodes;
+    private readonly List<SimulatedNode> _twins = [];
     private readonly Func<MeshRuntime, MeshRuntime> _adapt;
     private readonly List<SimulatedClient> _clients = [];
 
@@ -49,7 +50,7 @@ internal sealed class SimulatedMesh
     public RunHistory History { get; } = new();
 
     /// <summary>The present life of every node that has had one.</summary>
-    public IEnumerable<SimulatedNode> Nodes => _nodes.OfType<SimulatedNode>();
+    public IEnumerable<SimulatedNode> Nodes => _nodes.OfType<SimulatedNode>().Concat(_twins);
 
     /// <summary>Whether every client has made all its calls.</summary>
     public bool ClientsDone => _clients.TrueForAll(client => client.IsDone);
@@ -60,7 +61,7 @@ internal sealed class SimulatedMesh
     /// <summary>The node that has this incarnation, and memory that can be read.</summary>
     public SimulatedNode? Holder(ulong incarnation)
     {
-        foreach (var node in _nodes)
+        foreach (var node in Nodes)
         {
             if (node is { HasMemory: true } && node.Incarnation == incarnation)
                 return node;
@@ -91,6 +92,21 @@ internal sealed class SimulatedMesh
         node.Kill(withMachine);
         foreach (var client in _clients)
             client.Killed(node.Process);
+    }
+
+    /// <summary>Starts a second process with the name of a machine's node, on another machine.</summary>
+    public SimulatedNode StartTwin(int machine, int onMachine)
+    {
+        var twin = SimulatedNode.Start(World, onMachine, $"n{machine}", Shape.Node, RuntimeOf);
+        _twins.Add(twin);
+        return twin;
+    }
+
+    /// <summary>Kills a second process.</summary>
+    public void KillTwin(SimulatedNode twin)
+    {
+        _twins.Remove(twin);
+        twin.Kill(withMachine: false);
     }
 
     /// <summary>Has the node of a machine leave.</summary>

@@ -51,11 +51,16 @@ internal sealed class SeenVersions
         }
     }
 
-    /// <summary>The greatest version seen of a key; none: not known.</summary>
-    public RecordVersion Of(ulong keyHash)
+    /// <summary>The greatest version that was seen of a key; none: it is not known.</summary>
+    public RecordVersion VersionOf(ulong keyHash)
     {
         lock (_lock)
-            return _seen is { } seen && PlaceOf(seen, keyHash).KeyHash == keyHash ? PlaceOf(seen, keyHash).Version : default;
+        {
+            if (_seen is null)
+                return default;
+            ref var seen = ref PlaceOf(_seen, keyHash);
+            return seen.KeyHash == keyHash ? seen.Version : default;
+        }
     }
 
     /// <summary>Forgets it all: another mesh counts anew.</summary>

@@ -33,6 +33,9 @@ public sealed class EmbeddedRegistry(EmbeddedRegistryStore store, MeshRuntime ru
     /// <summary>How long each call takes.</summary>
     public TimeSpan Latency { get; init; } = TimeSpan.Zero;
 
+    /// <summary>How long after a change a watch hears of it.</summary>
+    public TimeSpan WatchDelay { get; set; } = TimeSpan.Zero;
+
     /// <summary>The present fault.</summary>
     public EmbeddedFault Fault => _fault;
 
@@ -116,6 +119,10 @@ public sealed class EmbeddedRegistry(EmbeddedRegistryStore store, MeshRuntime ru
                     var events = watch.Take(out var end);
                     if (end is { } ended)
                         return ended;
+                    if (events.Count > 0 && WatchDelay > TimeSpan.Zero)
+                        await runtime.Delay(WatchDelay, cancel);
+                    if (_fault == EmbeddedFault.Cut)
+                        return WatchEnd.Broken;
                     if (events.Count > 0)
                         onEvents(events);
                 }
