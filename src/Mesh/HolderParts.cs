@@ -26,7 +26,10 @@ internal sealed class HolderParts : IDisposable
         Room = new PeerRoom(context);
         Background = new BackgroundEviction(context, store, Eviction, Room, limits);
         Holder = new HolderService(store, Book, Processes, Publish, Eviction, Clear, incarnation,
-            context.Runtime.Policies.Pin);
+            context.Runtime.Policies.Pin)
+        {
+            ActsOn = () => context.View.Id,
+        };
         Reconciler = new HolderReconciler(context, store, Holder, Dropped);
         Inline = new InlineValues(store, incarnation);
     }

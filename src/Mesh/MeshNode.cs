@@ -361,7 +361,7 @@ public sealed class MeshNode : IAsyncDisposable
     {
         while (!_ended)
         {
-            _owner?.Guard.Tick(_membership.Status.KeepAliveAge);
+            _owner?.Guard.Tick(_membership.ViewAge);
             _expulsion.Tick();
             _holder.Book.Expire();
             _server?.CutStuck();

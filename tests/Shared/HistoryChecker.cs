@@ -73,7 +73,8 @@ public static class HistoryChecker
             return;
         if (!writes.TryGetValue(call.Value, out var write) || write.Key != call.Key)
             violations.Add(new Violation(Bytes, $"{call}: no put of this key wrote that"));
-        else if (write.Start > call.End || write.Outcome is CallOutcome.Refused or CallOutcome.Existed)
+        // A put that found the key taken may yet have been stored, by an earlier try that its client gave up.
+        else if (write.Start > call.End || write.Outcome == CallOutcome.Refused)
             violations.Add(new Violation(Bytes, $"{call}: {write} did not put that in place"));
     }
 

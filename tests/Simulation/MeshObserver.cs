@@ -98,6 +98,20 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
         return version;
     }
 
+    /// <summary>Notes which slots more than one node decides for, though these have long reached each other.</summary>
+    public void SampleOwners()
+    {
+        SimulatedNode[] up = [.. mesh.Nodes.Where(n => n is { IsUp: true, Process.IsStopped: false, Node.Owner: not null })];
+        foreach (var first in up)
+        {
+            foreach (var second in up)
+            {
+                if (first.Process.Machine < second.Process.Machine && ReachEachOther(first.Process, second.Process))
+                    NoteBoth(first, second);
+            }
+        }
+    }
+
     /// <summary>Notes how full each store is, and which bytes are under which word.</summary>
     public void Sample()
     {
@@ -154,6 +168,26 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
         var held = HeldBy(node.Store!).Select(h => new KnownHeld(h.Key.ToString(), h.ObjectId));
         return new NodeState(node.NodeId, node.Incarnation, view.Id.ToString(), node.Node.NotReadyReason,
             [.. records], [.. held]);
+    }
+
+    private void NoteBoth(SimulatedNode first, SimulatedNode second)
+    {
+        var (one, other) = (first.Node!.Owner!, second.Node!.Owner!);
+        if (one.States.Current.View.Id != other.States.Current.View.Id)
+            return;
+        for (int slot = 0; slot < one.States.Slots; slot++)
+        {
+            if (one.Owner.IsActing(slot) && other.Owner.IsActing(slot))
+                mesh.History.Add(new RivalOwners(mesh.World.Clock.Microseconds, slot, first.NodeId, second.NodeId));
+        }
+    }
+
+    private bool ReachEachOther(SimulatedProcess one, SimulatedProcess other)
+    {
+        long since = mesh.World.Clock.Now - Recovery.Ticks;
+        return one.RunningSince <= since && other.RunningSince <= since
+            && IsWell(mesh.World.Network, one.Machine, other.Machine, since)
+            && IsWell(mesh.World.Network, other.Machine, one.Machine, since);
     }
 
     private bool IsWell(SimulatedNode node, OpenClient open)

@@ -80,6 +80,7 @@ internal sealed class SimulatedNode
             if (!started.Succeeded)
                 return;
             node.Node = started.Value;
+            world.Tell($"{nodeId} is incarnation {node.Incarnation:x}");
         });
         return node;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using MessagePack;
+using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh.Control;
 
@@ -100,20 +101,30 @@ internal readonly record struct HolderListRequest(SlotSet Slots, int SlotCount, 
 }
 
 /// <summary>One page; <paramref name="NextHash"/> 0: the end.</summary>
-internal readonly record struct HolderPage(KeyedRecord[] Records, ulong NextHash) : IWireMessage<HolderPage>
+internal readonly record struct HolderPage(KeyedRecord[] Records, ulong NextHash, ViewId View = default)
+    : IWireMessage<HolderPage>
 {
+    /// <summary>
+    /// Whether what the holder stores after this is decided in <paramref name="view"/> or a later one; a peer of an
+    /// earlier version does not say.
+    /// </summary>
+    public bool IsOf(ViewId view) => View.Epoch == 0 || View.Digest == view.Digest || !view.IsNewerThan(View);
+
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(2);
+        writer.WriteArrayHeader(5);
         KeyedRecord.WriteList(ref writer, Records);
         writer.Write(NextHash);
+        Wire.Write(ref writer, View);
     }
 
     public static HolderPage Read(ref MessagePackReader reader)
     {
         int count = Wire.Enter(ref reader, 2);
         var page = new HolderPage(KeyedRecord.ReadList(ref reader), reader.ReadUInt64());
-        Wire.Leave(ref reader, count, 2);
+        if (count >= 5)
+            page = page with { View = Wire.ReadView(ref reader) };
+        Wire.Leave(ref reader, count, count >= 5 ? 5 : 2);
         return page;
     }
 }

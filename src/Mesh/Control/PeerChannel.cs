@@ -83,6 +83,9 @@ internal sealed class PeerChannel
     /// <summary>Whether a peer that is silent is left, with all that has not reached it yet.</summary>
     public bool EndsWhenSilent { get; init; }
 
+    /// <summary>Shortest time without a sign after which a connection that ends when silent is left.</summary>
+    private static readonly TimeSpan LeftAfter = TimeSpan.FromMilliseconds(50);
+
     /// <summary>Shortest time without a sign after which a peer passes for silent.</summary>
     public static readonly TimeSpan SilentAfter = TimeSpan.FromMilliseconds(400);
 
@@ -141,7 +144,7 @@ internal sealed class PeerChannel
         if (silent)
             OnSilent?.Invoke(error);
         call.Fail(error);
-        if (silent && EndsWhenSilent)
+        if (LastHeard < call.Asked && call.Timeout >= LeftAfter && EndsWhenSilent)
             Abort();
     }
 

@@ -181,6 +181,10 @@ internal sealed class OwnerService : IOwnerCalls
             }
             else
             {
+                // One object numbered twice, on two sides of a split: its copies on both are copies of it.
+                if (present.ObjectId == incoming.ObjectId && !present.Removed && !incoming.Removed
+                    && Join(slot, key, present, incoming))
+                    _table.TryFind(slot, key, out present);
                 answer = new OwnerAnswer(OwnerCode.Kept, present.ToRecord() with { Cleared = cleared });
             }
         }
@@ -266,16 +270,18 @@ internal sealed class OwnerService : IOwnerCalls
     /// <summary>Whether this node decides for a slot in the view of <paramref name="roles"/>.</summary>
     public bool IsActing(Roles roles, int slot) => _acting.IsActing(roles, slot, _isUnreachable);
 
-    private void Join(int slot, in MeshKey key, RecordRef present, ObjectRecord incoming)
+    /// <summary>Adds the copies of another record of the same object; whether there were any.</summary>
+    private bool Join(int slot, in MeshKey key, RecordRef present, ObjectRecord incoming)
     {
         var before = present.ToRecord() with { Cleared = incoming.Cleared };
         var joined = Union(before, incoming);
         if (joined.Replicas.AsSpan().SequenceEqual(before.Replicas))
-            return;
+            return false;
         bool marked = present.Marked;
         Store(slot, key, joined);
         if (marked && _table.TryFind(slot, key, out var again))
             again.Marked = true;
+        return true;
     }
 
     /// <summary>Writes a record; under the lock of its slot.</summary>

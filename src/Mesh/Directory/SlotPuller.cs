@@ -206,7 +206,7 @@ internal sealed class SlotPuller
         {
             var request = new HolderListRequest(need, _states.Slots, from, []);
             var page = await _calls.ListAsync(member, request, PageTimeout, cancel);
-            if (!page.Succeeded || _states.Current.View.Id != view.Id)
+            if (!page.Succeeded || _states.Current.View.Id != view.Id || !page.Value.IsOf(view.Id))
                 return false;
             foreach (var (key, record) in page.Value.Records)
             {

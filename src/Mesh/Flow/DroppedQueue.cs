@@ -32,12 +32,16 @@ internal sealed class DroppedQueue(FlowContext context, OwnIncarnation incarnati
     public void Stop() => _stop.Cancel();
 
     /// <summary>Queues a dropped copy for the owners of its key, but for one that knows.</summary>
-    public void Add(HeldObject held, ulong objectId, string knows)
+    /// <param name="held">The copy.</param>
+    /// <param name="objectId">The object it was of.</param>
+    /// <param name="knows">The owner that knows, or empty.</param>
+    /// <param name="places">How many owners are told: all that can have it on record.</param>
+    public void Add(HeldObject held, ulong objectId, string knows, int places = 2)
     {
         var key = held.Key;
         var view = context.View;
         int slot = view.SlotOf(key.Hash);
-        for (int place = 0; place <= 1; place++)
+        for (int place = 0; place < places; place++)
         {
             if (view.Owner(slot, place) is not { } owner || owner.NodeId == knows)
                 continue;

@@ -2,6 +2,7 @@
 
 // On the data path.
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer.Shm;
 
@@ -13,6 +14,9 @@ namespace Mooncake.Mesh.Flow;
 internal sealed class HolderService(ObjectStore store, ReservationBook book, ClientProcesses processes,
     PublishFlow publish, EvictionFlow eviction, ClearFlow clear, OwnIncarnation incarnation, IPinRule pins) : IHolderCalls
 {
+    /// <summary>The view this node acts on.</summary>
+    public Func<ViewId> ActsOn { get; init; } = static () => default;
+
     /// <summary>Which life of the node the memory belongs to.</summary>
     public ulong Incarnation => incarnation.Value;
 
@@ -60,6 +64,13 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
 
     /// <inheritdoc/>
     public HolderPage List(in HolderListRequest request)
+    {
+        // Before the list: what is not in it will be decided in this view at the earliest.
+        var view = ActsOn();
+        return ListFrom(request) with { View = view };
+    }
+
+    private HolderPage ListFrom(in HolderListRequest request)
     {
         var records = new List<KeyedRecord>();
         var held = new List<HeldObject>();

@@ -144,7 +144,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         // An owner may have it on record although its answer never came: a key that points to freed memory would
         // refuse every later put and fail every get. But an earlier attempt of this put may be what is on record.
         if (!kept && publishing.MayBeOnRecord && !HasCommitted(publishing))
-            dropped.Add(held, publishing.ObjectId, "");
+            dropped.Add(held, publishing.ObjectId, "", SlotTable.Places);
         // It had its place in the order before what replaced it in turn; that one was told of us alone.
         if (!kept && answer.Succeeded && publishing.Replaced.Count > 0)
         {

@@ -61,6 +61,21 @@ public sealed class MembershipService : IAsyncDisposable
     /// <exception cref="InvalidOperationException">Before <see cref="StartAsync"/>.</exception>
     public NodeRecord Self => Session?.Self ?? throw new InvalidOperationException("the membership has not started");
 
+    /// <summary>
+    /// Time since the registry last said that our view is right: that our lease lives, of a view that has us on it. A
+    /// lease that was granted since says nothing of a view from before it. Null: it has not.
+    /// </summary>
+    public TimeSpan? ViewAge
+    {
+        get
+        {
+            var session = Session;
+            return session is not null && View.Find(session.Self.NodeId)?.Session == session.Lease
+                ? session.KeepAliveAge
+                : null;
+        }
+    }
+
     /// <summary>How the membership stands.</summary>
     public MembershipStatus Status
     {

@@ -100,7 +100,10 @@ internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims,
         if (record.Cleared < Cleared)
             return CommitOutcome.Cleared;
         HeldCell* present = _index.Find(item.Key);
-        if (present is not null && present->Version >= record.Version)
+        ulong objectId = record.ObjectId != 0 ? record.ObjectId : item.ObjectId;
+        // As the owners do it: of two numbered alike, on two sides of a split, that of the greater id stays.
+        if (present is not null && (present->Version > record.Version
+            || (present->Version == record.Version && present->ObjectId >= objectId)))
         {
             Leave(held);
             return CommitOutcome.Superseded;
