@@ -91,7 +91,8 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
             if (objectId == 0 || node.Store is null || node.Node!.Owner is not { } owner)
                 continue;
             int slot = owner.Table.SlotOf(key.Hash);
-            if (owner.Table.TryFind(slot, key, out var record) && record.ObjectId == objectId && record.Version > version)
+            if (owner.Table.TryFind(slot, key, out var record) && record is { Removed: false } && record.ObjectId == objectId
+                && record.Version > version)
                 version = record.Version;
         }
 
@@ -177,10 +178,12 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
             return;
         for (int slot = 0; slot < one.States.Slots; slot++)
         {
-            if (one.Owner.IsActing(slot) && other.Owner.IsActing(slot))
+            if (Decides(one, slot) && Decides(other, slot))
                 mesh.History.Add(new RivalOwners(mesh.World.Clock.Microseconds, slot, first.NodeId, second.NodeId));
         }
     }
+
+    private static bool Decides(OwnerParts owner, int slot) => owner.Owner.Confident && owner.Owner.IsActing(slot);
 
     private bool ReachEachOther(SimulatedProcess one, SimulatedProcess other)
     {
