@@ -26,7 +26,7 @@ internal sealed class Expulsion(MembershipService membership, HolderParts holder
     private readonly Lock _lock = new();
     private readonly ILogger _log = runtime.Log.CreateLogger("mesh.node");
     private long? _since;
-    private (ViewId Before, TimeSpan Away)? _doubt;
+    private ViewId? _doubt;
     private ViewId _lastGood;
     private bool _renewing;
 
@@ -59,21 +59,25 @@ internal sealed class Expulsion(MembershipService membership, HolderParts holder
             else if (now is not null && _since is { } since)
                 Returned(next, runtime.Time.GetElapsedTime(since));
             else if (before is not null && now is not null && before.Session != now.Session)
-                BackUnseen(status.LastAbsence);
+                BackUnseen();
         }
     }
 
     /// <summary>A peer's latest view without us, from the answer to a ping.</summary>
     public void PeerSaid(ViewId without)
     {
+        var status = membership.Status;
         lock (_lock)
         {
-            if (_doubt is not { } doubt || !without.IsNewerThan(doubt.Before))
+            // The view can be there before our own registration has ended: then the next ping will do.
+            bool registered = membership.View.Find(nodeId)?.Session == status.Lease;
+            if (_doubt is not { } before || !registered || !without.IsNewerThan(before))
                 return;
             _doubt = null;
             Expulsions++;
-            _log.LogWarning("expelled_unseen view={View} away_ms={Away:0}", without, doubt.Away.TotalMilliseconds);
-            if (doubt.Away > LongestAway)
+            var away = status.LastAbsence - leaseTtl;
+            _log.LogWarning("expelled_unseen view={View} away_ms={Away:0}", without, away.TotalMilliseconds);
+            if (away > LongestAway)
                 Renew();
         }
     }
@@ -115,10 +119,10 @@ internal sealed class Expulsion(MembershipService membership, HolderParts holder
         holder.Reconciler.MeshChanged();
     }
 
-    private void BackUnseen(TimeSpan sinceBeat)
+    private void BackUnseen()
     {
         // Not the view before this one: without a lease it may be one of those we were not in, with us added.
-        _doubt = (_lastGood, sinceBeat - leaseTtl);
+        _doubt = _lastGood;
         holder.Reconciler.MeshChanged();
     }
 

@@ -72,7 +72,10 @@ public sealed class MeshNode : IAsyncDisposable
         _expulsion = new Expulsion(_membership, _holder, _incarnation, NodeId, options.LeaseTtl, runtime);
         _handler.OnHeard = _links.Heard;
         _handler.Holder = _holder.Holder;
-        _handler.Node = new NodeService(_views, Status, () => store.Usage.Free, () => _leaving, _former);
+        _handler.Node = new NodeService(_views, Status, () => store.Usage.Free, () => _leaving, _former)
+        {
+            OnView = seen => _owner?.Guard.PeerShowed(seen),
+        };
         _health.OnAnswer = (node, answer, asked) =>
         {
             _views.Suggest(answer.View, node);
@@ -320,7 +323,7 @@ public sealed class MeshNode : IAsyncDisposable
         _former.Adopt(previous, next);
         _expulsion.Adopt(previous, next);
         _adopted.TrySetResult();
-        _links.Keep(next);
+        new Farewell(_calls, _runtime, () => View).Tell(previous, next);
         _transports?.Keep(next);
         _health.Watch(next);
         _log.LogInformation("view_adopted view={View} members={Members}", next.Id, next.Members.Count);

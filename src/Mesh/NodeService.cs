@@ -9,10 +9,14 @@ namespace Mooncake.Mesh;
 internal sealed class NodeService(ViewTracker views, Func<NodeStatus> status, Func<long> freeBytes, Func<bool> leaving,
     FormerMembers former) : INodeCalls
 {
+    /// <summary>Told of the view of each peer that pings.</summary>
+    public Action<ViewId> OnView { get; init; } = static _ => { };
+
     /// <inheritdoc/>
     public PingAnswer Ping(in PingRequest request, Hello from)
     {
         var view = views.View;
+        OnView(request.View);
         if (request.View.IsNewerThan(view.Id) && view.Find(from.NodeId) is { } peer)
             views.Suggest(request.View, peer);
         return new PingAnswer(view.Id, freeBytes(), leaving(), former.LastWithout(from.Incarnation),

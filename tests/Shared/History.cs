@@ -71,7 +71,8 @@ public sealed record CallRecord
     public ulong Value { get; init; }
 
     /// <summary>
-    /// Of a put that is done: the version that the mesh gave it; of a get: that of what it read. None: not known.
+    /// Of a put that is done: the version that the mesh gave it; of a get: that of what it read; of a
+    /// removal: that of the tombstone. None: not known.
     /// </summary>
     public RecordVersion Version { get; init; }
 

@@ -88,16 +88,20 @@ public static class HistoryChecker
         foreach (var call in calls)
         {
             var mine = call.Outcome == CallOutcome.Done ? call.Version : default;
+            if (call is { Outcome: CallOutcome.Done, Kind: CallKind.Remove })
+            {
+                removed = mine > removed ? mine : removed;
+                continue;
+            }
+
             if (call is { Outcome: CallOutcome.Done, Kind: CallKind.Get } && mine.IsNone
                 && writes.TryGetValue(call.Value, out var write) && write.Outcome == CallOutcome.Done)
                 mine = write.Version;
-            if (call is { Outcome: CallOutcome.Done, Kind: CallKind.Remove })
-                removed = version;
             if (mine.IsNone)
                 continue;
             // A write may lose against what the other side of a split had: later reads show that, not this call.
             bool same = seen is not null && seen.Value == call.Value && removed.IsNone;
-            if (call.Kind == CallKind.Get && !same && (mine < version || mine <= removed))
+            if (call.Kind == CallKind.Get && !same && (mine < version || mine < removed))
                 violations.Add(new Violation(Order, $"{call} of version {mine}, after {seen}, removed {removed}"));
             if (mine > version)
                 (version, seen) = (mine, call);

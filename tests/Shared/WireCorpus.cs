@@ -62,7 +62,7 @@ internal static class WireCorpus
         Of<RetractRequest, OwnerAnswers>(new RetractRequest(0, [new RetractItem(Key, 6, 7)], true)),
         Of<SlotPullRequest, SlotPage>(new SlotPullRequest(default, 5, new SlotSet([1, 2, 3]), 1ul << 60)),
         Of<ClaimRequest, ClaimAnswer>(new ClaimRequest(6, new SlotSet([0, 255]), [new SlotSummary(9, 2, 1ul << 63)])),
-        Of<SettleRequest, OwnerAnswers>(new SettleRequest(6, 9, new OpenExtents(77, [76]), [])),
+        Of<SettleRequest, OwnerAnswers>(new SettleRequest(6, 9, new OpenWords(77, [76]), [])),
         Of<OweRequest, Done>(new OweRequest("node-1", 77)),
         Of<SlotStateRequest, SlotStateAnswer>(new SlotStateRequest(View, new SlotSet([0xff]))),
         Of<PutRequest, PutAnswer>(new PutRequest(Head, 9, new byte[] { 1, 2, 3 })),

@@ -113,6 +113,23 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
         }
     }
 
+    /// <summary>The greatest version of a tombstone that an owner has for a key; none: nobody has one.</summary>
+    public RecordVersion TombstoneOf(string name)
+    {
+        var key = new MeshKey(name);
+        var version = default(RecordVersion);
+        foreach (var node in mesh.Nodes)
+        {
+            if (node.Store is null || node.Node!.Owner is not { } owner)
+                continue;
+            int slot = owner.Table.SlotOf(key.Hash);
+            if (owner.Table.TryFind(slot, key, out var record) && record.Removed && record.Version > version)
+                version = record.Version;
+        }
+
+        return version;
+    }
+
     /// <summary>Notes how full each store is, and which bytes are under which word.</summary>
     public void Sample()
     {

@@ -11,7 +11,7 @@ internal sealed record SeedOutcome(int Seed, IReadOnlyList<Violation> Violations
 {
     /// <summary>The violations, and the command that runs this seed again.</summary>
     public override string ToString() => string.Join('\n', [$"seed {Seed}: {Violations.Count} violations",
-        .. Violations.Take(8), "again: " + SeedRun.CommandOf(Seed)]);
+        .. Violations.Take(8), "again, with its event log: " + SeedRun.CommandOf(Seed)]);
 }
 
 /// <summary>A whole run from one seed: a mesh, its clients, faults, then quiet, then the checks.</summary>
@@ -27,9 +27,13 @@ internal static class SeedRun
     /// <summary>Longest time from the end of all faults until everything agrees.</summary>
     public static readonly TimeSpan QuietTime = TimeSpan.FromSeconds(75);
 
-    /// <summary>The command that runs a seed again, with its event log.</summary>
+    /// <summary>Rule of a run that did not come to its end.</summary>
+    public const string Ended = "a run comes to its end";
+
+    /// <summary>The command that runs a seed again and writes its event log to a file.</summary>
     public static string CommandOf(int seed) => string.Create(CultureInfo.InvariantCulture,
-        $"MESH_SEED={seed} dotnet test -c Release tests/Simulation --filter One_seed");
+        $"MESH_SEED={seed} MESH_SEED_LOG=seed-{seed}.log dotnet run -c Release --project tests/Simulation -- "
+        + $"-method '*One_seed'");
 
     /// <summary>Runs a seed.</summary>
     /// <param name="seed">What all of it comes from.</param>
@@ -42,6 +46,11 @@ internal static class SeedRun
         try
         {
             return Run(seed, world, mesh);
+        }
+        catch (InvalidOperationException e)
+        {
+            return new SeedOutcome(seed, [new Violation(Ended, e.ToString())], mesh.History.Calls.Count, world.Digest,
+                world.Events);
         }
         finally
         {

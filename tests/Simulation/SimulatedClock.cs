@@ -8,7 +8,7 @@ namespace Mooncake.Mesh.Simulation;
 /// </summary>
 internal sealed class SimulatedClock
 {
-    private readonly PriorityQueue<Due, (long At, long Order)> _due = new();
+    private readonly PriorityQueue<(Due Due, long Turn), Moment> _due = new();
     private long _order;
 
     /// <summary>Ticks since the world began.</summary>
@@ -18,20 +18,19 @@ internal sealed class SimulatedClock
     public long Microseconds => Now / TimeSpan.TicksPerMicrosecond;
 
     /// <summary>Has <paramref name="action"/> done after <paramref name="delay"/>.</summary>
-    public Due After(TimeSpan delay, Action action)
-    {
-        var due = new Due(action);
-        _due.Enqueue(due, (Now + Math.Max(0, delay.Ticks), ++_order));
-        return due;
-    }
+    public void After(TimeSpan delay, Action action) => Set(new DueAction(action), delay);
+
+    /// <summary>Has <paramref name="due"/> run after <paramref name="delay"/>, and not when it was due before.</summary>
+    public void Set(Due due, TimeSpan delay) =>
+        _due.Enqueue((due, ++due.Turn), new Moment(Now + Math.Max(0, delay.Ticks), ++_order));
 
     /// <summary>Does the next thing that is due, if it is so by <paramref name="limit"/>.</summary>
     /// <returns>False when nothing is; the time is then <paramref name="limit"/>.</returns>
     public bool Step(long limit)
     {
-        while (_due.TryPeek(out var due, out var when))
+        while (_due.TryPeek(out var next, out var when))
         {
-            if (due.IsCancelled)
+            if (next.Turn != next.Due.Turn)
             {
                 _due.Dequeue();
                 continue;
@@ -41,7 +40,8 @@ internal sealed class SimulatedClock
                 break;
             _due.Dequeue();
             Now = when.At;
-            due.Run();
+            next.Due.Turn++;
+            next.Due.Run();
             return true;
         }
 
@@ -49,20 +49,25 @@ internal sealed class SimulatedClock
         return false;
     }
 
-    /// <summary>Something to be done at its time, unless it is cancelled before.</summary>
-    public sealed class Due(Action action)
+    /// <summary>Something to be done at its time, unless it is cancelled or set anew before.</summary>
+    public abstract class Due
     {
-        private Action? _action = action;
+        /// <summary>How often it was set, cancelled and run: what was asked for in an earlier turn is void.</summary>
+        public long Turn { get; set; }
 
-        public bool IsCancelled => _action is null;
+        public void Cancel() => Turn++;
 
-        public void Cancel() => _action = null;
+        public abstract void Run();
+    }
 
-        public void Run()
-        {
-            var run = _action;
-            _action = null;
-            run?.Invoke();
-        }
+    private sealed class DueAction(Action action) : Due
+    {
+        public override void Run() => action();
+    }
+
+    private readonly record struct Moment(long At, long Order) : IComparable<Moment>
+    {
+        public int CompareTo(Moment other) =>
+            At != other.At ? At.CompareTo(other.At) : Order.CompareTo(other.Order);
     }
 }

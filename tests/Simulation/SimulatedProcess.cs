@@ -147,30 +147,37 @@ internal sealed class SimulatedProcess
         }
     }
 
-    private sealed class ProcessTimer(SimulatedProcess process, TimerCallback callback, object? state) : ITimer
+    private sealed class ProcessTimer(SimulatedProcess process, TimerCallback callback, object? state)
+        : SimulatedClock.Due, ITimer
     {
-        private SimulatedClock.Due? _due;
+        private TimeSpan _period;
 
         public bool Change(TimeSpan dueTime, TimeSpan period)
         {
-            _due?.Cancel();
-            _due = dueTime == Timeout.InfiniteTimeSpan ? null : process._world.Clock.After(dueTime, () => Fire(period));
+            _period = period;
+            if (dueTime == Timeout.InfiniteTimeSpan)
+                Cancel();
+            else
+                process._world.Clock.Set(this, dueTime);
             return true;
         }
 
-        public void Dispose() => Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        public override void Run()
+        {
+            if (_period > TimeSpan.Zero)
+                process._world.Clock.Set(this, _period);
+            if (process.IsStopped)
+                process.Run(() => callback(state));
+            else if (!process.IsDead)
+                callback(state);
+        }
+
+        public void Dispose() => Cancel();
 
         public ValueTask DisposeAsync()
         {
             Dispose();
             return ValueTask.CompletedTask;
-        }
-
-        private void Fire(TimeSpan period)
-        {
-            if (period > TimeSpan.Zero)
-                _due = process._world.Clock.After(period, () => Fire(period));
-            process.Run(() => callback(state));
         }
     }
 }

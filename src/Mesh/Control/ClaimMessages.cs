@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using MessagePack;
-using Mooncake.Mesh.Segments;
 
 namespace Mooncake.Mesh.Control;
 
@@ -54,7 +53,7 @@ internal readonly record struct ClaimAnswer(SlotSet Differ) : IWireMessage<Claim
 /// Rank 1: everything that a holder has in one slot. Whatever else an owner has on record for it there is no more, but
 /// for extents that are still <paramref name="Open"/>. Answered record by record, as a <see cref="MirrorRequest"/> is.
 /// </summary>
-internal readonly record struct SettleRequest(ulong Incarnation, int Slot, OpenExtents Open, KeyedRecord[] Records)
+internal readonly record struct SettleRequest(ulong Incarnation, int Slot, OpenWords Open, KeyedRecord[] Records)
     : IWireRequest<SettleRequest, OwnerAnswers>
 {
     /// <summary>Most open extents that are told; a holder with more settles when it has fewer.</summary>
@@ -83,7 +82,7 @@ internal readonly record struct SettleRequest(ulong Incarnation, int Slot, OpenE
         ulong[] words = new ulong[Wire.ReadCount(ref reader, MostOpen)];
         for (int i = 0; i < words.Length; i++)
             words[i] = reader.ReadUInt64();
-        var request = new SettleRequest(incarnation, slot, new OpenExtents(upTo, words),
+        var request = new SettleRequest(incarnation, slot, new OpenWords(upTo, words),
             KeyedRecord.ReadList(ref reader));
         Wire.Leave(ref reader, count, 5);
         return request;
@@ -96,6 +95,18 @@ internal readonly record struct SettleRequest(ulong Incarnation, int Slot, OpenE
 
     /// <inheritdoc/>
     public override int GetHashCode() => HashCode.Combine(Incarnation, Slot, Open.UpTo);
+}
+
+/// <summary>
+/// The generation words of a holder's extents that can still become an object: they are being filled, or wait for their
+/// place on record. Words after <paramref name="UpTo"/> were given out later.
+/// </summary>
+/// <param name="UpTo">The word given out last.</param>
+/// <param name="Words">The words of such extents.</param>
+internal readonly record struct OpenWords(ulong UpTo, ulong[] Words)
+{
+    /// <summary>Whether an extent was an object, or had been one, when this was taken.</summary>
+    public bool IsSettled(ulong word) => (long)(word - UpTo) <= 0 && !Words.AsSpan().Contains(word);
 }
 
 /// <summary>Lists of counts and digests on the wire.</summary>

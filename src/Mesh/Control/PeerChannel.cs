@@ -18,6 +18,7 @@ internal sealed class PeerChannel
     private static readonly MeshError TooManyBytes = new(MeshErrorCode.Busy, "channel",
         $"frames of {FrameBudget.MaxBytes} bytes wait to be sent here, the limit of one process");
 
+    private MeshError _closing = ClosedError;
     private readonly IPeerConnection _connection;
     private readonly FrameReader _reader;
     private readonly IPeerHandler _handler;
@@ -80,11 +81,11 @@ internal sealed class PeerChannel
         return unfinished != 0 && _runtime.Time.GetElapsedTime(_unfinishedSince) > limit;
     }
 
-    /// <summary>Whether a peer that is silent is left, with all that has not reached it yet.</summary>
-    public bool EndsWhenSilent { get; init; }
-
-    /// <summary>Shortest time without a sign after which a connection that ends when silent is left.</summary>
-    private static readonly TimeSpan LeftAfter = TimeSpan.FromMilliseconds(50);
+    /// <summary>
+    /// After how long without a sign a silent peer is left, with all that has not reached it yet: what its caller has
+    /// given up must not be done when a cut link is whole again.
+    /// </summary>
+    public TimeSpan LeaveAfter { get; init; } = SilentAfter;
 
     /// <summary>Shortest time without a sign after which a peer passes for silent.</summary>
     public static readonly TimeSpan SilentAfter = TimeSpan.FromMilliseconds(400);
@@ -144,8 +145,11 @@ internal sealed class PeerChannel
         if (silent)
             OnSilent?.Invoke(error);
         call.Fail(error);
-        if (LastHeard < call.Asked && call.Timeout >= LeftAfter && EndsWhenSilent)
-            Abort();
+        if (LastHeard >= call.Asked || call.Timeout < LeaveAfter)
+            return;
+        // Who waits with it must not take this for the peer's end.
+        _closing = error;
+        Abort();
     }
 
     private string Name => Remote.NodeId.Length > 0 ? Remote.NodeId : _connection.RemoteEndpoint;
@@ -254,7 +258,7 @@ internal sealed class PeerChannel
         _stop.Cancel();
         _outbox.Close();
         foreach (var call in _pending.Close())
-            call.Fail(ClosedError);
+            call.Fail(_closing);
         _closed.TrySetResult();
     }
 }

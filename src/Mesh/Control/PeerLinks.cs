@@ -11,6 +11,7 @@ namespace Mooncake.Mesh.Control;
 /// </summary>
 internal sealed class PeerLinks
 {
+    private static readonly TimeSpan ClientLeavesAfter = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(2);
 
@@ -250,8 +251,7 @@ internal sealed class PeerLinks
                 var channel = new PeerChannel(connection, reader, hello.Value, _handler, _runtime)
                 {
                     OnSilent = error => Failed(node, error),
-                    // A put or removal that its caller has given up must not be done when a cut link is whole again.
-                    EndsWhenSilent = lane == Lane.Client,
+                    LeaveAfter = lane == Lane.Client ? ClientLeavesAfter : PeerChannel.SilentAfter,
                     Version = Math.Min(self.WireMax, hello.Value.WireMax),
                 };
                 channel.Start();

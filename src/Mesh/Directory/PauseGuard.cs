@@ -16,9 +16,13 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, Action w
     /// <summary>Pings come once a second: two and a half of them.</summary>
     private static readonly TimeSpan PeerWordLasts = TimeSpan.FromMilliseconds(2500);
 
-    private readonly TimeSpan _latest = leaseTtl / 3;
+    /// <summary>Others act for a node that has been silent for three pings: it must have noticed by then.</summary>
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(2);
+
+    private readonly TimeSpan _latest = leaseTtl / 3 < LongestPause ? leaseTtl / 3 : LongestPause;
     private bool _ticked;
     private bool _confident = true;
+    private volatile bool _byRegistry;
     private long _lastTick;
     private long? _distrustBefore;
     private long _lastPeerWord = long.MinValue;
@@ -33,11 +37,24 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, Action w
     /// </summary>
     public void PeerSaid(ViewId view, long asked)
     {
-        var mine = states.Current.View.Id;
-        if (view.Digest == mine.Digest && asked > Volatile.Read(ref _lastPeerWord))
+        if (view.Digest == states.Current.View.Id.Digest && asked > Volatile.Read(ref _lastPeerWord))
             Volatile.Write(ref _lastPeerWord, asked);
-        else if (view.Digest != mine.Digest && !mine.IsNewerThan(view))
-            Volatile.Write(ref _lastOtherWord, time.GetTimestamp());
+        else
+            PeerShowed(view);
+    }
+
+    /// <summary>
+    /// A peer showed its view. While only peers confirm ours, one that goes on in another, perhaps without us, ends our
+    /// trust in it at once.
+    /// </summary>
+    public void PeerShowed(ViewId view)
+    {
+        var mine = states.Current.View.Id;
+        if (view.Digest == mine.Digest || mine.IsNewerThan(view))
+            return;
+        Volatile.Write(ref _lastOtherWord, time.GetTimestamp());
+        if (!_byRegistry)
+            owner.TrustFor(TimeSpan.Zero);
     }
 
     /// <summary>Looks at the clock; <paramref name="keepAliveAge"/>: since the last good beat of our lease.</summary>
@@ -70,7 +87,8 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, Action w
         if (states.Current.View.Members.Count <= 1)
             return true;
         var sinceDistrust = _distrustBefore is { } distrust ? time.GetElapsedTime(distrust, now) : TimeSpan.MaxValue;
-        if (keepAliveAge is { } age && age <= leaseTtl * 2 / 3 && age < sinceDistrust)
+        _byRegistry = keepAliveAge is { } age && age <= leaseTtl * 2 / 3 && age < sinceDistrust;
+        if (_byRegistry)
             return true;
         // Some of us may have been expelled together, and confirm each other: one who goes on without us says so.
         long other = Volatile.Read(ref _lastOtherWord);
@@ -89,7 +107,7 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, Action w
             return;
         for (int slot = 0; slot < states.Slots; slot++)
         {
-            if (states.IsComplete(slot))
+            if (states.Owns(slot))
                 states.SetDoubted(slot);
         }
 

@@ -27,14 +27,17 @@ internal sealed class ReturnedHolders
     {
         lock (_lock)
         {
-            foreach (string nodeId in _awaited.Keys.Where(id => next.Find(id, _awaited[id].Incarnation) is null).ToArray())
+            string[] gone = [.. _awaited.Keys.Where(id => next.Find(id, _awaited[id].Incarnation) is null)];
+            foreach (string nodeId in gone)
                 _awaited.Remove(nodeId);
-            if (previous.Members.Count > 0)
+            if (previous.Config.MeshId != 0)
             {
                 foreach (var member in next.Members)
                 {
                     var before = previous.Find(member.NodeId, member.Incarnation);
-                    bool returned = before is null ? !member.Ring.Starting : before.Session != member.Session;
+                    bool returned = before is null
+                        ? member.Registrations != 1 && !member.Ring.Starting
+                        : before.Session != member.Session;
                     if (returned && member.Segments.Count > 0)
                         _awaited[member.NodeId] = (member.Incarnation, member.Session);
                 }

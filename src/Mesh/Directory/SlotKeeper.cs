@@ -105,10 +105,11 @@ internal sealed class SlotKeeper
         for (int slot = 0; slot < _states.Slots; slot++)
         {
             if (_states.PlaceOf(slot) <= 1 && view.PlaceOf(slot, node.NodeId) >= 0)
-                _states.SetDoubted(slot);
+                _states.Suspend(slot);
         }
 
-        Wake();
+        // No change that gives hope of more: while it is silent the rounds go on becoming fewer.
+        _wake.Set();
     }
 
     /// <summary>Another owner was lost from sight or came back (rule A7).</summary>
@@ -314,7 +315,8 @@ internal sealed class SlotKeeper
             return;
         foreach (int slot in candidates)
         {
-            if (Has(view.Owner(slot, 0), slot) && Has(view.Owner(slot, 1), slot))
+            // Where nobody owns the slot nobody has taken it over.
+            if (view.Owner(slot, 0) is not null && Has(view.Owner(slot, 0), slot) && Has(view.Owner(slot, 1), slot))
                 Drop(slot);
         }
 
@@ -335,11 +337,12 @@ internal sealed class SlotKeeper
 
     private void Sweep()
     {
-        for (int i = 0; i < SweptSlotsPerRound; i++)
+        var view = _states.Current.View;
+        Func<ulong, bool> isGone = holder => _gone.IsGone(holder, view);
+        for (int i = Math.Min(SweptSlotsPerRound, _states.Slots); i > 0; i--)
         {
             _sweptSlot = (_sweptSlot + 1) % _states.Slots;
-            Swept += _owner.Sweep(_sweptSlot, TombstoneClock.Life,
-                holder => _gone.IsGone(holder, _states.Current.View));
+            Swept += _owner.Sweep(_sweptSlot, TombstoneClock.Life, isGone);
         }
     }
 

@@ -53,10 +53,11 @@ internal sealed class SlotPuller
     public async Task<int> CompleteAsync(SlotSet need, MeshView previous, CancellationToken cancel)
     {
         var view = _states.Current.View;
-        int wanted = need.Count;
         long stamp = _states.Stamp;
         Rounds++;
         long start = _runtime.Time.GetTimestamp();
+        await RenewAsync(view, need, stamp, cancel);
+        int wanted = need.Count;
         for (int turn = 0; turn < 2 * SlotTable.Places && need.Count > 0; turn++)
         {
             var source = turn < SlotTable.Places ? view : previous;
@@ -78,6 +79,32 @@ internal sealed class SlotPuller
             view.Id, wanted, streamed, reconciled ? wanted - streamed : 0,
             _runtime.Time.GetElapsedTime(start).TotalMilliseconds);
         return completed;
+    }
+
+    /// <summary>Asks the other owner of each slot that is suspended whether it is complete.</summary>
+    private async Task RenewAsync(MeshView view, SlotSet need, long stamp, CancellationToken cancel)
+    {
+        var suspended = new SlotSet(_states.Slots);
+        for (int slot = 0; slot < _states.Slots; slot++)
+        {
+            if (need.Contains(slot) && _states.IsSuspended(slot))
+                suspended.Add(slot);
+        }
+
+        for (int place = 0; place <= 1 && suspended.Count > 0; place++)
+        {
+            foreach (var (nodeId, set) in GroupBySource(suspended, view, place, view))
+            {
+                var answer = await _calls.SlotStateAsync(view.Find(nodeId)!, new SlotStateRequest(view.Id, set),
+                    PageTimeout, cancel);
+                for (int slot = 0; answer.Succeeded && slot < _states.Slots; slot++)
+                {
+                    if (set.Contains(slot) && answer.Value.Complete.Contains(slot)
+                        && _states.SetComplete(slot, _states.PlaceOf(slot), stamp))
+                        need.Remove(slot);
+                }
+            }
+        }
     }
 
     private List<(string NodeId, SlotSet Set)> GroupBySource(SlotSet need, MeshView source, int place, MeshView view)
@@ -149,7 +176,8 @@ internal sealed class SlotPuller
                 continue;
             if (_states.IsDoubted(slot) && pull.View.PlaceOf(slot, pull.Source.NodeId) is not (0 or 1))
                 continue;
-            _states.SetComplete(slot, _states.PlaceOf(slot), pull.Stamp);
+            if (!_states.SetComplete(slot, _states.PlaceOf(slot), pull.Stamp))
+                continue;
             pull.Need.Remove(slot);
             StreamedSlots++;
         }
@@ -191,7 +219,8 @@ internal sealed class SlotPuller
         {
             if (!need.Contains(slot))
                 continue;
-            _states.SetComplete(slot, _states.PlaceOf(slot), stamp);
+            if (!_states.SetComplete(slot, _states.PlaceOf(slot), stamp))
+                return false;
             ReconciledSlots++;
         }
 

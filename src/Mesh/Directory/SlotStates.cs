@@ -44,6 +44,9 @@ internal sealed class SlotStates
         /// </summary>
         Doubted = 3,
 
+        /// <summary>Doubted, and complete before: another present owner need only say that it is so still.</summary>
+        Suspended = 4,
+
         /// <summary>Was complete when the slot went to others: served read-only until they are complete.</summary>
         Lost = 2,
     }
@@ -91,10 +94,10 @@ internal sealed class SlotStates
     public void Adopt(MeshView previous, MeshView next)
     {
         var places = PlacesIn(next);
-        bool otherMesh = previous.Members.Count > 0 && previous.Config.MeshId != next.Config.MeshId;
+        bool otherMesh = previous.Config.MeshId != 0 && previous.Config.MeshId != next.Config.MeshId;
         // Before the new view can be seen: whoever denies a key in it has waited for all that it brings back.
         Returned.Adopt(previous, next);
-        bool alone = next.Members.Count == 1 && (previous.Members.Count == 0 || otherMesh);
+        bool alone = next.Members.Count == 1 && (previous.Config.MeshId == 0 || otherMesh);
         var jump = IsBack(previous, next) ? RingJump.Unknown(previous, next, _nodeId)
             : RingJump.Of(previous, next, _nodeId);
         lock (_lock)
@@ -149,7 +152,7 @@ internal sealed class SlotStates
     private void AllIncomplete()
     {
         for (int slot = 0; slot < _state.Length; slot++)
-            _state[slot] = _state[slot] == (byte)State.Doubted ? (byte)State.Doubted : (byte)State.Incomplete;
+            _state[slot] = (byte)(IsDoubted(slot) ? State.Doubted : State.Incomplete);
         Volatile.Write(ref _stamp, _stamp + 1);
         _doubt = null;
     }
@@ -162,7 +165,7 @@ internal sealed class SlotStates
         State.Complete => jump.OthersAreOwners(slot) ? State.Lost : State.Incomplete,
         // Its new owners may have accepted what is not known here: it is theirs to give as soon as they change.
         State.Lost => place > 1 && jump.SameOwners(slot) ? State.Lost : State.Incomplete,
-        State.Doubted when place <= 1 => State.Doubted,
+        State.Doubted or State.Suspended when place <= 1 => State.Doubted,
         _ => State.Incomplete,
     };
 
@@ -170,12 +173,15 @@ internal sealed class SlotStates
     /// Marks a slot complete, if it is still ours in <paramref name="place"/>, and no slot has become incomplete since
     /// the <paramref name="stamp"/> before the first question that it is complete by.
     /// </summary>
-    public void SetComplete(int slot, byte place, long stamp)
+    /// <returns>Whether it is complete now.</returns>
+    public bool SetComplete(int slot, byte place, long stamp)
     {
         lock (_lock)
         {
-            if (_roles.PlaceOf(slot) == place && place != NoPlace && _stamp == stamp)
-                _state[slot] = (byte)State.Complete;
+            if (_roles.PlaceOf(slot) != place || place == NoPlace || _stamp != stamp)
+                return false;
+            _state[slot] = (byte)State.Complete;
+            return true;
         }
     }
 
@@ -185,14 +191,24 @@ internal sealed class SlotStates
     /// <summary>Marks a slot incomplete until a present owner, or every holder, has told what it knows.</summary>
     public void SetDoubted(int slot) => Set(slot, State.Doubted);
 
+    /// <summary>
+    /// Another owner may begin to decide out of our sight: a complete slot is so no longer until a present owner, whom
+    /// it would tell, says that it is complete.
+    /// </summary>
+    public void Suspend(int slot) =>
+        Set(slot, (State)_state[slot] is State.Complete or State.Suspended ? State.Suspended : State.Doubted);
+
     /// <summary>Whether only a present owner, or all holders, can make it complete.</summary>
-    public bool IsDoubted(int slot) => _state[slot] == (byte)State.Doubted;
+    public bool IsDoubted(int slot) => (State)_state[slot] is State.Doubted or State.Suspended;
+
+    /// <summary>Whether it lacks nothing but the word of a present owner.</summary>
+    public bool IsSuspended(int slot) => _state[slot] == (byte)State.Suspended;
 
     private void Set(int slot, State state)
     {
         lock (_lock)
         {
-            if (_state[slot] == (byte)state && state != State.Doubted)
+            if (_state[slot] == (byte)state && state is not (State.Doubted or State.Suspended))
                 return;
             _state[slot] = (byte)state;
             Volatile.Write(ref _stamp, _stamp + 1);

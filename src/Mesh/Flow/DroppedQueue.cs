@@ -14,10 +14,12 @@ internal sealed class DroppedQueue(FlowContext context, OwnIncarnation incarnati
 {
     private const int MaxQueued = 200_000;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(10);
+    private static readonly TimeSpan IdlePause = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan AwayPause = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(1);
     private readonly Dictionary<string, Queue<RetractItem>> _byOwner = [];
     private readonly CancellationTokenSource _stop = new();
+    private readonly WakeSignal _wake = new(context.Runtime.Time);
     private int _queued;
     private long _overflowed;
 
@@ -59,6 +61,8 @@ internal sealed class DroppedQueue(FlowContext context, OwnIncarnation incarnati
                 _queued++;
             }
         }
+
+        _wake.Set();
     }
 
     private async Task LoopAsync()
@@ -73,6 +77,9 @@ internal sealed class DroppedQueue(FlowContext context, OwnIncarnation incarnati
                 away |= !await TellAsync(nodeId);
             try
             {
+                if (Count == 0)
+                    await _wake.WaitAsync(IdlePause, _stop.Token);
+                // More may be dropped meanwhile: one call for them all.
                 await context.Runtime.Delay(away ? AwayPause : Pause, _stop.Token);
             }
             catch (OperationCanceledException)

@@ -127,8 +127,8 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
     private static MeshError Miss(string why) => new(MeshErrorCode.NotFound, "get", why);
 
     /// <summary>
-    /// A miss when the process of every holder is gone; where one may live, and only does not answer us, it is not known
-    /// that the object is gone.
+    /// A miss when the process of every holder is gone; where one may live, and only does not answer us, it is not
+    /// known that the object is gone.
     /// </summary>
     public static async Task<MeshError> UnreachableAsync(FlowContext context, TransferPlan plan, ObjectRecord record,
         Deadline deadline, CancellationToken cancel)

@@ -121,7 +121,9 @@ internal sealed class HolderReconciler(FlowContext context, ObjectStore store, H
         return owners;
     }
 
-    /// <summary>Tells an owner what is here of its slots; false when the other owner of one is to be told again.</summary>
+    /// <summary>
+    /// Tells an owner what is here of its slots; false when the other owner of one is to be told again.
+    /// </summary>
     private async Task<bool> ClaimAsync(NodeRecord owner, List<int> slots, SlotSummary[] claims)
     {
         bool settled = true;
@@ -154,7 +156,7 @@ internal sealed class HolderReconciler(FlowContext context, ObjectStore store, H
     {
         DifferingSlots++;
         // Before the list: what becomes an object after this is not missing from it.
-        var open = store.OpenExtents();
+        var open = store.OpenWords();
         var (from, to) = context.View.HashesOf(slot);
         var held = new List<HeldObject>();
         EachHeld(from, to, held.Add);

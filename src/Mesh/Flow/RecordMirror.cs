@@ -48,8 +48,8 @@ internal sealed class RecordMirror(FlowContext context)
         // The one that decided has not heard of what won: it would go on to name what is dropped now.
         if (round.Newer is { } newer)
         {
-            _ = context.Calls.MirrorAsync(acceptor, new MirrorRequest([new KeyedRecord(record.Key, newer)]), CallTimeout,
-                CancellationToken.None);
+            var winner = new KeyedRecord(record.Key, newer);
+            _ = context.Calls.MirrorAsync(acceptor, new MirrorRequest([winner]), CallTimeout, CancellationToken.None);
         }
 
         return new MirrorOutcome(round.Told.Count > 1, round.Newer, round.Cleared);

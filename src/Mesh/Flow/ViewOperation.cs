@@ -57,8 +57,7 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
             Interlocked.Increment(ref _corrupt);
         }
 
-        return new MeshError(MeshErrorCode.NotFound, "view",
-            "the object left its place while it was opened, three times");
+        return stale.Left("the object left its place while it was opened, three times");
     }
 
     private static unsafe ulong SumOf(MappedView view) => ObjectSum.Of((byte*)view.Range.Address, view.Size);
@@ -70,7 +69,8 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
         CancellationToken cancel)
     {
         ObjectRecord? record = null;
-        if (stale.Record is null && OwnerHere(key) is { } owner && await HoldAsync(owner, deadline, cancel) is { } mapping)
+        if (stale.Record is null && OwnerHere(key) is { } owner
+            && await HoldAsync(owner, deadline, cancel) is { } mapping)
         {
             var opened = await OpenAtOwnerAsync(key, owner, mapping, deadline, cancel);
             if (!opened.Succeeded)
@@ -87,7 +87,7 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
             if (located.ErrorOf(0) is { } error)
                 return error;
             if (!located.IsPresent(0))
-                return Miss();
+                return stale.Left("no object has this key");
             record = located.RecordOf(0)!;
         }
 
@@ -215,6 +215,11 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
     private sealed class StaleRecord
     {
         public ObjectRecord? Record { get; set; }
+
+        /// <summary>Why there is no view of it: a copy elsewhere may well be there.</summary>
+        public MeshError Left(string why) => Record is { Replicas.Length: > 1 }
+            ? new MeshError(MeshErrorCode.Unavailable, "view", why)
+            : new MeshError(MeshErrorCode.NotFound, "view", why);
     }
 
     private sealed record Opened(MappedView View, ObjectRecord Record);

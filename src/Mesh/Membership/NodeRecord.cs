@@ -19,6 +19,12 @@ public sealed record NodeRecord
     /// <summary>The id of the lease this record lives on.</summary>
     public long Session { get; init; }
 
+    /// <summary>
+    /// The how-manieth registration of this incarnation it is: from the second on it may come with what it stored while
+    /// it was away. 0: it does not say.
+    /// </summary>
+    public long Registrations { get; init; }
+
     /// <summary>Software version, for people.</summary>
     public string Version { get; init; } = "";
 

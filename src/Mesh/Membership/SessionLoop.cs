@@ -128,7 +128,7 @@ internal sealed class SessionLoop
             lock (_gate)
             {
                 version = _updates.Wanted;
-                record = _self with { Session = lease.Id };
+                record = _self with { Session = lease.Id, Registrations = _registrations + 1 };
             }
 
             var written = await _writer.WriteAsync(record, lease.Id, 0, stop);
@@ -158,7 +158,7 @@ internal sealed class SessionLoop
                 _written = record.ToJson();
                 _overwritten = false;
                 _lastBeat = started;
-                _self = _self with { Session = lease.Id };
+                _self = _self with { Session = lease.Id, Registrations = record.Registrations };
             }
 
             _health.LeaseTtl = lease.TimeToLive;

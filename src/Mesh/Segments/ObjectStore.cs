@@ -3,6 +3,7 @@
 // On the data path.
 
 using System.Diagnostics.CodeAnalysis;
+using Mooncake.Mesh.Control;
 
 namespace Mooncake.Mesh.Segments;
 
@@ -355,7 +356,7 @@ public sealed unsafe class ObjectStore : IDisposable
     }
 
     /// <summary>What can still become an object.</summary>
-    internal OpenExtents OpenExtents()
+    internal OpenWords OpenWords()
     {
         lock (_gate)
             return _segments.Open();

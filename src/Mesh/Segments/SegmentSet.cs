@@ -3,6 +3,7 @@
 // On the data path.
 
 using System.Diagnostics.CodeAnalysis;
+using Mooncake.Mesh.Control;
 
 namespace Mooncake.Mesh.Segments;
 
@@ -127,7 +128,7 @@ internal sealed class SegmentSet : IDisposable
     public void Settled(in Extent extent) => _open.Remove(extent.Generation);
 
     /// <summary>What can still become an object.</summary>
-    public OpenExtents Open() => new(_counter.Last, [.. _open]);
+    public OpenWords Open() => new(_counter.Last, [.. _open]);
 
     /// <summary>Why no object of this id and size can ever be held; null when it can.</summary>
     public MeshError? Unfit(string stage, ulong objectId, long size)

@@ -161,7 +161,8 @@ public sealed class HandoverTests
         Assert.InRange(handover.Seconds, 0.1, 4);
         long rounds = one.Keeper.Puller.Rounds;
         world.Advance(TimeSpan.FromSeconds(20));
-        Assert.InRange(one.Keeper.Puller.Rounds - rounds, 5, 45);
+        // Each missed ping begins one, too.
+        Assert.InRange(one.Keeper.Puller.Rounds - rounds, 5, 60);
         world.Network.Heal();
         world.AssertSettles(5);
         Assert.True(one.Keeper.Puller.ReconciledSlots > 0);

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+
+namespace Mooncake.Mesh;
+
+/// <summary>
+/// Shows a new view to the members that it is without, as far as they can be reached, before their connections are
+/// closed: one that lives, and only lost its lease, must not go on to deny what is decided without it (rule A8).
+/// </summary>
+internal sealed class Farewell(MeshCalls calls, MeshRuntime runtime, Func<MeshView> view)
+{
+    private static readonly TimeSpan Limit = TimeSpan.FromMilliseconds(200);
+
+    /// <summary>Tells those that are gone from one view to the next; ends at once.</summary>
+    public void Tell(MeshView previous, MeshView next) => _ = runtime.Start(async () =>
+    {
+        var told = new List<Task>();
+        foreach (var member in previous.Members)
+        {
+            bool gone = next.Find(member.NodeId, member.Incarnation) is null && !calls.IsSelf(member);
+            if (gone && !calls.Links.IsDown(member))
+                told.Add(calls.PingAsync(member, new PingRequest(next.Id), Limit, CancellationToken.None));
+        }
+
+        await Task.WhenAll(told);
+        calls.Links.Keep(view());
+    });
+}
