@@ -18,9 +18,9 @@ internal sealed class LateAttempt(RandomSource random)
     private static readonly TimeSpan Limit = TimeSpan.FromMilliseconds(450);
     private static readonly TimeSpan MostPause = TimeSpan.FromSeconds(3);
 
-    /// <summary>Makes both; tells how the put ended, its version, and the microseconds that it paused.</summary>
+    /// <summary>Makes both; tells how long it pauses in between, and how the put ended, with its version.</summary>
     public async Task RunAsync(MeshOperations operations, string name, ulong value, bool replace,
-        Action<CallOutcome, RecordVersion, long> end)
+        Action<TimeSpan> pausing, Action<CallOutcome, RecordVersion> end)
     {
         byte[] bytes = new byte[Size];
         Stamped.Fill(bytes, value);
@@ -30,16 +30,16 @@ internal sealed class LateAttempt(RandomSource random)
         var first = await SendAsync(operations.Context, request);
         if (first is { Succeeded: true, Value.Fate: not PutFate.Stored } || IsRefused(first))
         {
-            end(first.Succeeded ? CallOutcome.Existed : CallOutcome.Refused, default, 0);
+            end(first.Succeeded ? CallOutcome.Existed : CallOutcome.Refused, default);
             return;
         }
 
         var pause = TimeSpan.FromMilliseconds(random.Next((int)MostPause.TotalMilliseconds));
+        pausing(pause);
         await operations.Context.Runtime.Delay(pause, CancellationToken.None);
         var second = await SendAsync(operations.Context, request);
         bool stored = first.Succeeded || second is { Succeeded: true, Value.Fate: PutFate.Stored or PutFate.Own };
-        end(stored ? CallOutcome.Done : CallOutcome.Unknown, first.Succeeded ? first.Value.Version : default,
-            (long)pause.TotalMicroseconds);
+        end(stored ? CallOutcome.Done : CallOutcome.Unknown, first.Succeeded ? first.Value.Version : default);
     }
 
     private static bool IsRefused(MeshResult<PutAnswer> answer) =>

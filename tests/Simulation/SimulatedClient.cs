@@ -80,11 +80,8 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         {
             CallKind.Put or CallKind.Upsert when _random.Next(8) == 0 => new LateAttempt(_random).RunAsync(
                 operations, pending.Key, pending.Value = _random.NextUInt64(), kind == CallKind.Upsert,
-                (outcome, version, paused) =>
-                {
-                    pending.HeldOpen = paused;
-                    End(pending, outcome, pending.Value, version);
-                }),
+                paused => pending.HeldOpen = (long)paused.TotalMicroseconds,
+                (outcome, version) => End(pending, outcome, pending.Value, version)),
             CallKind.Put or CallKind.Upsert => PutAsync(pending, operations),
             CallKind.Get when open.Node is not null && _random.Next(3) == 0 => ViewAsync(pending, operations),
             CallKind.Get => GetAsync(pending, operations),
