@@ -80,7 +80,9 @@ public sealed class MeshNode : IAsyncDisposable
         {
             _views.Suggest(answer.View, node);
             _holder.Room.Note(node.NodeId, answer.FreeBytes);
-            _owner?.Guard.PeerSaid(answer.View, asked);
+            // A view with a namesake of ours in it, of another life, is nothing for us to be sure of.
+            if (!_expulsion.IsExpelled)
+                _owner?.Guard.PeerSaid(answer.View, asked);
             _expulsion.PeerSaid(answer.Without);
         };
         _membership.OnViewChanged(Adopt);

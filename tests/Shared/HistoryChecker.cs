@@ -48,8 +48,9 @@ public static class HistoryChecker
 
         foreach (var call in calls)
             CheckAlone(call, writes, slack, violations);
+        bool readsKnow = calls.Any(call => call.Kind == CallKind.Get && !call.Version.IsNone);
         foreach (var group in calls.GroupBy(call => (call.Client, call.Key)))
-            CheckOrder(group.OrderBy(call => call.Start), writes, violations);
+            CheckOrder(group.OrderBy(call => call.Start), writes, readsKnow, violations);
         foreach (var group in calls.GroupBy(call => call.Key, StringComparer.Ordinal))
         {
             CallRecord[] all = [.. group];
@@ -78,8 +79,11 @@ public static class HistoryChecker
             violations.Add(new Violation(Bytes, $"{call}: {write} did not put that in place"));
     }
 
-    /// <summary>Calls of one client on one key, one after the other.</summary>
-    private static void CheckOrder(IEnumerable<CallRecord> calls, Dictionary<ulong, CallRecord> writes,
+    /// <summary>
+    /// Calls of one client on one key, one after the other. Where reads do not say which version they read, it is that
+    /// of the put.
+    /// </summary>
+    private static void CheckOrder(IEnumerable<CallRecord> calls, Dictionary<ulong, CallRecord> writes, bool readsKnow,
         List<Violation> violations)
     {
         CallRecord? seen = null;
@@ -94,7 +98,7 @@ public static class HistoryChecker
                 continue;
             }
 
-            if (call is { Outcome: CallOutcome.Done, Kind: CallKind.Get } && mine.IsNone
+            if (call is { Outcome: CallOutcome.Done, Kind: CallKind.Get } && mine.IsNone && !readsKnow
                 && writes.TryGetValue(call.Value, out var write) && write.Outcome == CallOutcome.Done)
                 mine = write.Version;
             if (mine.IsNone)

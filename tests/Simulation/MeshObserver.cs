@@ -46,7 +46,7 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
         foreach (var copy in copies)
         {
             if (copy.Holder.Store is { } store && IsWell(copy.Holder, copy.Caller) && store.TryFind(copy.Key, out var held)
-                && held.ObjectId == copy.ObjectId)
+                && held.ObjectId == copy.ObjectId && !IsOvertaken(copy, held.Version))
                 return copy.Value;
         }
 
@@ -113,21 +113,20 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
         }
     }
 
-    /// <summary>The greatest version of a tombstone that an owner has for a key; none: nobody has one.</summary>
-    public RecordVersion TombstoneOf(string name)
+    /// <summary>Whether an owner knows of something else under the key, numbered later than a copy.</summary>
+    private bool IsOvertaken(HeldCopy copy, RecordVersion version)
     {
-        var key = new MeshKey(name);
-        var version = default(RecordVersion);
         foreach (var node in mesh.Nodes)
         {
             if (node.Store is null || node.Node!.Owner is not { } owner)
                 continue;
-            int slot = owner.Table.SlotOf(key.Hash);
-            if (owner.Table.TryFind(slot, key, out var record) && record.Removed && record.Version > version)
-                version = record.Version;
+            int slot = owner.Table.SlotOf(copy.Key.Hash);
+            if (owner.Table.TryFind(slot, copy.Key, out var record) && record.ObjectId != copy.ObjectId
+                && record.Version >= version)
+                return true;
         }
 
-        return version;
+        return false;
     }
 
     /// <summary>Notes how full each store is, and which bytes are under which word.</summary>

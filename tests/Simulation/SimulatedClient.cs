@@ -175,7 +175,7 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
 
         bool removed = result.Succeeded && result.Value;
         End(pending, result.Succeeded ? removed ? CallOutcome.Done : CallOutcome.NotFound : Failed(result.Error!), 0,
-            removed ? mesh.Observer.TombstoneOf(pending.Key) : default);
+            removed ? operations.Context.Seen.VersionOf(new MeshKey(pending.Key).Hash) : default);
     }
 
     private void End(Pending pending, CallOutcome outcome, ulong value, RecordVersion version)

@@ -46,6 +46,18 @@ internal sealed class SeenVersions
         }
     }
 
+    /// <summary>The greatest version that was seen of a key; none: it is not known.</summary>
+    public RecordVersion VersionOf(ulong keyHash)
+    {
+        lock (_lock)
+        {
+            if (_seen is null)
+                return default;
+            ref var seen = ref _seen[keyHash & (Places - 1)];
+            return seen.KeyHash == keyHash ? seen.Version : default;
+        }
+    }
+
     /// <summary>Forgets it all: another mesh counts anew.</summary>
     public void Forget()
     {

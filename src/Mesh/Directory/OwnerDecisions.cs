@@ -13,6 +13,8 @@ namespace Mooncake.Mesh.Directory;
 internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, SlotStates states,
     MeshPolicies policies)
 {
+    private readonly SupersededObjects _superseded = new();
+
     /// <summary>See <see cref="PublishRequest"/>.</summary>
     public OwnerAnswers Publish(in PublishRequest request)
     {
@@ -31,6 +33,8 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
             // A stream of this slot that begins after the view has changed must find what was decided before.
             if (states.Current != roles)
                 return One(view, OwnerCode.Unsure);
+            if (IsOvertaken(slot, request) is { } late)
+                return new OwnerAnswers(view.Id, [late]);
             var version = NextVersion(view, slot, request.Above);
             if (table.TryFind(slot, request.Key, out var present))
             {
@@ -46,6 +50,8 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
                 return One(view, OwnerCode.Unsure);
             accepted = request.Offer with { Version = version, Removed = false, Cleared = table.ClearedOf(slot) };
             owner.Store(slot, request.Key, accepted);
+            if (replaced is not null)
+                _superseded.Note(replaced.ObjectId);
         }
 
         // Those before us in the list are unreachable and will not hear of it from the holder.
@@ -55,6 +61,21 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
         var yes = new OwnerAnswer(OwnerCode.Yes, accepted);
         return new OwnerAnswers(view.Id,
             replaced is null ? [yes] : [yes, new OwnerAnswer(OwnerCode.Kept, replaced)]);
+    }
+
+    /// <summary>
+    /// The answer to an attempt whose object had the key and was replaced since; null to any other. Under the lock of
+    /// the slot.
+    /// </summary>
+    private OwnerAnswer? IsOvertaken(int slot, in PublishRequest request)
+    {
+        if (!_superseded.Contains(request.Offer.ObjectId))
+            return null;
+        if (!table.TryFind(slot, request.Key, out var present))
+            return new OwnerAnswer(OwnerCode.Kept, request.Offer with { Removed = true, Replicas = [] });
+        return present.ObjectId == request.Offer.ObjectId
+            ? null
+            : new OwnerAnswer(OwnerCode.Kept, present.ToRecord() with { Cleared = table.ClearedOf(slot) });
     }
 
     /// <summary>See <see cref="OwnerService.Remove"/>.</summary>

@@ -190,9 +190,11 @@ internal sealed class HolderReconciler(FlowContext context, ObjectStore store, H
         {
             if (!newer.Removed && newer.ObjectId == item.ObjectId)
                 return newer.Version <= item.Version || !store.SetVersion(item.Key, item.ObjectId, newer.Version);
-            if (store.Drop(item.Key, item.ObjectId))
-                Superseded++;
-            return true;
+            if (!store.Drop(item.Key, item.ObjectId))
+                return true;
+            // The other owner still names it.
+            Superseded++;
+            return false;
         }
 
         // Evicted while we told of it: the owner must not keep what we just said.
