@@ -320,7 +320,11 @@ public sealed class MeshNode : IAsyncDisposable
         if (_ended)
             return;
         _views.Changed(previous, next);
-        EnsureOwner(next).Keeper.Adopt(previous, next);
+        var owner = EnsureOwner(next);
+        // A place in the ring that a namesake of another life has is not ours to decide by.
+        if (next.Find(NodeId, _incarnation.Value) is null)
+            owner.Owner.TrustFor(TimeSpan.Zero);
+        owner.Keeper.Adopt(previous, next);
         _holder.Reconciler.MeshChanged();
         _former.Adopt(previous, next);
         _expulsion.Adopt(previous, next);
