@@ -36,7 +36,7 @@ public sealed class PlantedBugTests(ITestOutputHelper output)
         return null;
     }
 
-    /// <summary>Each on a thread of its own, without the test framework's context: a step would carry it along.</summary>
+    /// <summary>Each on a thread of its own, without the context of the test framework.</summary>
     private static void RunEach(PlantedBug bug, int first, SeedOutcome[] outcomes)
     {
         var threads = new Thread[outcomes.Length];
