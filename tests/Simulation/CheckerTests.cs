@@ -22,7 +22,8 @@ public sealed class CheckerTests
         history.Add(new ExtentSample(5, 1, 7, 0, 4096, 11, 0xA));
         history.Add(new ExtentSample(6, 1, 7, 0, 4096, 11, 0xA));
         history.Add(new ExtentSample(7, 1, 8, 0, 4096, 12, 0xB));
-        history.Quiet = [State("n1", 1, Record(4, 0xC, 1), new KnownHeld("key", 0xC)), State("n2", 2, Record(4, 0xC, 1))];
+        var record = Record(4, 0xC, 1);
+        history.Quiet = [State("n1", 1, record, new KnownHeld("key", 0xC)), State("n2", 2, record)];
         Assert.Empty(RunChecker.Check(history, Slack));
     }
 

@@ -28,13 +28,27 @@ public sealed class PlantedBugTests(ITestOutputHelper output)
         var outcomes = new SeedOutcome[Environment.ProcessorCount];
         for (int first = 1; first <= MostSeeds; first += outcomes.Length)
         {
-            int seed = first;
-            Parallel.For(0, outcomes.Length, i => outcomes[i] = SeedRun.Run(seed + i,
-                adapt: runtime => runtime with { Policies = bug.Policies(runtime) }));
+            RunEach(bug, first, outcomes);
             if (outcomes.FirstOrDefault(o => o.Violations.Count > 0) is { } found)
                 return found;
         }
 
         return null;
+    }
+
+    /// <summary>Each on a thread of its own, without the context of the test framework.</summary>
+    private static void RunEach(PlantedBug bug, int first, SeedOutcome[] outcomes)
+    {
+        var threads = new Thread[outcomes.Length];
+        for (int i = 0; i < threads.Length; i++)
+        {
+            int at = i;
+            threads[i] = new Thread(() => outcomes[at] = SeedRun.Run(first + at,
+                adapt: runtime => runtime with { Policies = bug.Policies(runtime) }));
+            threads[i].UnsafeStart();
+        }
+
+        foreach (var thread in threads)
+            thread.Join();
     }
 }
