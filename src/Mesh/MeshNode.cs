@@ -380,7 +380,7 @@ public sealed class MeshNode : IAsyncDisposable
     {
         while (!_ended)
         {
-            _owner?.Guard.Tick(_membership.ViewAge);
+            _owner?.Guard.Tick(_membership.ViewAge, View.Find(NodeId, _incarnation.Value) is not null);
             _expulsion.Tick();
             _holder.Book.Expire();
             _server?.CutStuck();
