@@ -45,7 +45,8 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
     {
         foreach (var copy in copies)
         {
-            if (copy.Holder.Store is { } store && IsWell(copy.Holder, copy.Caller) && store.TryFind(copy.Key, out var held)
+            if (copy.Holder.Store is { } store && IsWell(copy.Holder, copy.Caller)
+                && store.TryFind(copy.Key, out var held)
                 && held.ObjectId == copy.ObjectId && !IsOvertaken(copy, held.Version))
                 return copy.Value;
         }
@@ -91,7 +92,8 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
             if (objectId == 0 || node.Store is null || node.Node!.Owner is not { } owner)
                 continue;
             int slot = owner.Table.SlotOf(key.Hash);
-            if (owner.Table.TryFind(slot, key, out var record) && record.ObjectId == objectId && record.Version > version)
+            if (owner.Table.TryFind(slot, key, out var record) && record.ObjectId == objectId
+                && record.Version > version)
                 version = record.Version;
         }
 
@@ -176,8 +178,8 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
     {
         var caller = open.Process;
         long since = mesh.World.Clock.Now - Recovery.Ticks;
-        if (!node.IsUp || node.Process.IsStopped || caller.IsDead || caller.IsStopped || node.Process.RunningSince > since
-            || caller.RunningSince > since || !IsMember(node)
+        if (!node.IsUp || node.Process.IsStopped || caller.IsDead || caller.IsStopped
+            || node.Process.RunningSince > since || caller.RunningSince > since || !IsMember(node)
             || !open.Operations.Context.View.IsMember(node.Incarnation))
             return false;
         var network = mesh.World.Network;

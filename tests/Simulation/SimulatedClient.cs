@@ -124,7 +124,8 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         if (result.Succeeded)
         {
             ulong value = Stamped.Read(buffer.AsSpan(0, (int)result.Value));
-            End(pending, CallOutcome.Done, value, SeenOf(pending, operations, mesh.Observer.VersionOf(pending.Key, value)));
+            var version = mesh.Observer.VersionOf(pending.Key, value);
+            End(pending, CallOutcome.Done, value, SeenOf(pending, operations, version));
         }
         else
         {
@@ -135,8 +136,8 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
     /// <summary>A get that looks at the bytes where they are, for a while.</summary>
     private async Task ViewAsync(Pending pending, MeshOperations operations)
     {
-        var view = await operations.ViewAsync(new MeshKey(pending.Key), new ViewOptions { Verify = false, Deadline = CallLimit },
-            CancellationToken.None);
+        var view = await operations.ViewAsync(new MeshKey(pending.Key),
+            new ViewOptions { Verify = false, Deadline = CallLimit }, CancellationToken.None);
         // Most are held elsewhere, where no view can be had; that is no miss.
         if (!view.Succeeded)
         {
@@ -196,7 +197,8 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
             Client = pending.Caller,
             Start = pending.Start,
             End = now,
-            Limit = (long)CallLimit.TotalMicroseconds + pending.HeldOpen + pending.Process.StoppedFor - pending.StoppedBefore,
+            Limit = (long)CallLimit.TotalMicroseconds + pending.HeldOpen + pending.Process.StoppedFor
+                - pending.StoppedBefore,
             Kind = pending.Kind,
             Key = pending.Key,
             Outcome = outcome,
