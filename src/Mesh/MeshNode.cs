@@ -154,10 +154,8 @@ public sealed class MeshNode : IAsyncDisposable
     /// <summary>A node with its memory, not started: <see cref="Abort"/> frees it.</summary>
     internal static MeshResult<MeshNode> Create(MeshNodeOptions options, IMeshRegistry registry, MeshRuntime runtime)
     {
-        ArgumentNullException.ThrowIfNull(options);
-        var errors = options.Validate();
-        if (errors.Count > 0)
-            return errors[0];
+        if (options.Validate() is [var error, ..])
+            return error;
         var store = ObjectStore.Create(options.Segments, runtime, null, options.HardPinRatio);
         return store.Succeeded ? new MeshNode(options, registry, store.Value, runtime) : store.Error!;
     }
@@ -167,8 +165,7 @@ public sealed class MeshNode : IAsyncDisposable
     {
         try
         {
-            var refusal = await _runtime.Start(() => StartAsync(cancel));
-            if (refusal is null)
+            if (await _runtime.Start(() => StartAsync(cancel)) is not { } refusal)
                 return this;
             Abort();
             return refusal;

@@ -116,6 +116,8 @@ public sealed class CheckerTests
     {
         var history = Of();
         history.Add(new RivalOwners(5, 3, "n1", "n2"));
+        Assert.DoesNotContain(RunChecker.Check(history, 0), violation => violation.Rule == RunChecker.Decides);
+        history.Add(new RivalOwners(1_000_005, 3, "n1", "n2"));
         Rejected(RunChecker.Decides, history);
     }
 

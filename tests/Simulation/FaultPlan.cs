@@ -103,12 +103,14 @@ internal sealed class FaultPlan(SimulatedMesh mesh)
 
     private TimeSpan Within(TimeSpan most) => TimeSpan.FromMilliseconds(1 + _random.Next((int)most.TotalMilliseconds));
 
-    private void Heal(int mostSeconds, Action heal) => _world.Clock.After(
-        Within(TimeSpan.FromSeconds(mostSeconds)), () =>
+    private void Heal(int mostSeconds, Action heal)
     {
-        if (!_over)
-            heal();
-    });
+        _world.Clock.After(Within(TimeSpan.FromSeconds(mostSeconds)), () =>
+        {
+            if (!_over)
+                heal();
+        });
+    }
 
     private void StopProcess(int machine)
     {

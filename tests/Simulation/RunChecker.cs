@@ -22,6 +22,9 @@ internal static class RunChecker
     /// <summary>One owner alone decides for a slot, wherever the owners reach each other.</summary>
     public const string Decides = "one owner decides";
 
+    private const long LeastBetweenLooks = 300_000;
+    private const long MostBetweenLooks = 3_000_000;
+
     /// <summary>After quiet time owners, holders and views agree.</summary>
     public const string Agreement = "agreement after quiet time";
 
@@ -35,12 +38,29 @@ internal static class RunChecker
                 violations.Add(new Violation(Used, sample.ToString()));
         }
 
-        foreach (var rivals in history.Rivals)
-            violations.Add(new Violation(Decides, rivals.ToString()));
+        CheckRivals(history.Rivals, violations);
         CheckExtents(history.Extents, violations);
         if (history.Quiet.Count > 0)
             CheckAgreement(history.Quiet, violations);
         return violations;
+    }
+
+    /// <summary>
+    /// A node that comes back may be taken for gone a moment longer; what counts is who still decides beside another
+    /// when looked at again.
+    /// </summary>
+    private static void CheckRivals(IReadOnlyList<RivalOwners> rivals, List<Violation> violations)
+    {
+        var seen = new Dictionary<(int, string, string), RivalOwners>();
+        foreach (var both in rivals)
+        {
+            var pair = (both.Slot, both.First, both.Second);
+            bool again = seen.TryGetValue(pair, out var before)
+                && both.At - before.At is >= LeastBetweenLooks and <= MostBetweenLooks;
+            if (again)
+                violations.Add(new Violation(Decides, $"{before}, then {both}"));
+            seen[pair] = both;
+        }
     }
 
     private static void CheckExtents(IReadOnlyList<ExtentSample> samples, List<Violation> violations)

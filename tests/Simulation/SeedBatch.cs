@@ -45,8 +45,8 @@ internal sealed class SeedBatch(int first, int count, Func<int, SeedOutcome> run
     }
 
     /// <inheritdoc/>
-    public override string ToString() =>
-        string.Join("\n\n", [$"{_failures.Count} of {_done} seeds failed in {_clock.Elapsed:hh\\:mm\\:ss}", .. _failures]);
+    public override string ToString() => string.Join("\n\n",
+        [$"{_failures.Count} of {_done} seeds failed in {_clock.Elapsed:hh\\:mm\\:ss}", .. _failures]);
 
     private void Work()
     {

@@ -21,7 +21,9 @@ internal static class SeedRun
 {
     private const int CallsPerRun = 300;
 
-    /// <summary>A call's deadline is looked at by timers and by steps of the world: a moment later is in time.</summary>
+    /// <summary>
+    /// In microseconds: a call's deadline is looked at by timers and by steps of the world; a moment later is in time.
+    /// </summary>
     public const long Slack = 250_000;
 
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(60);

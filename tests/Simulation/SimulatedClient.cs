@@ -131,7 +131,8 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         if (result.Succeeded)
         {
             ulong value = Stamped.Read(buffer.AsSpan(0, (int)result.Value));
-            End(pending, CallOutcome.Done, value, SeenOf(pending, operations, mesh.Observer.VersionOf(pending.Key, value)));
+            var version = mesh.Observer.VersionOf(pending.Key, value);
+            End(pending, CallOutcome.Done, value, SeenOf(pending, operations, version));
         }
         else
         {
@@ -143,8 +144,7 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
     private async Task ViewAsync(Pending pending, MeshOperations operations)
     {
         var view = await operations.ViewAsync(new MeshKey(pending.Key),
-            new ViewOptions { Verify = false, Deadline = CallLimit },
-            CancellationToken.None);
+            new ViewOptions { Verify = false, Deadline = CallLimit }, CancellationToken.None);
         // Most are held elsewhere, where no view can be had; that is no miss.
         if (!view.Succeeded)
         {
@@ -208,8 +208,8 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
             Client = pending.Caller,
             Start = pending.Start,
             End = now,
-            Limit = (long)CallLimit.TotalMicroseconds + pending.HeldOpen
-                + pending.Process.StoppedFor - pending.StoppedBefore,
+            Limit = (long)CallLimit.TotalMicroseconds + pending.HeldOpen + pending.Process.StoppedFor
+                - pending.StoppedBefore,
             Kind = pending.Kind,
             Key = pending.Key,
             Outcome = outcome,

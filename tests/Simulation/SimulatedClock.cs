@@ -20,7 +20,9 @@ internal sealed class SimulatedClock
     /// <summary>Has <paramref name="action"/> done after <paramref name="delay"/>.</summary>
     public void After(TimeSpan delay, Action action) => Set(new DueAction(action), delay);
 
-    /// <summary>Has <paramref name="due"/> run after <paramref name="delay"/>, and not when it was due before.</summary>
+    /// <summary>
+    /// Has <paramref name="due"/> run after <paramref name="delay"/>, and not when it was due before.
+    /// </summary>
     public void Set(Due due, TimeSpan delay) =>
         _due.Enqueue((due, ++due.Turn), new Moment(Now + Math.Max(0, delay.Ticks), ++_order));
 

@@ -7,7 +7,9 @@ namespace Mooncake.Mesh.Simulation;
 
 /// <summary>How the network behaves besides its cuts.</summary>
 /// <param name="MostDelay">Longest way of a chunk of bytes; the shortest is a twentieth of it.</param>
-/// <param name="LossPerMille">How many chunks in a thousand are sent again, which takes <paramref name="Resend"/>.</param>
+/// <param name="LossPerMille">
+/// How many chunks in a thousand are sent again, which takes <paramref name="Resend"/>.
+/// </param>
 /// <param name="Resend">How long it takes until a lost chunk is sent again.</param>
 internal sealed record NetworkWeather(TimeSpan MostDelay, int LossPerMille, TimeSpan Resend);
 

@@ -89,7 +89,9 @@ internal sealed class SimulatedNode
         return node;
     }
 
-    /// <summary>Ends the process at once, with all its memory; on a machine that is gone nobody says so to peers.</summary>
+    /// <summary>
+    /// Ends the process at once, with all its memory; on a machine that is gone nobody says so to peers.
+    /// </summary>
     public void Kill(bool withMachine)
     {
         if (Process.IsDead)

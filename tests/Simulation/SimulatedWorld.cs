@@ -15,9 +15,9 @@ namespace Mooncake.Mesh.Simulation;
 /// </summary>
 internal sealed class SimulatedWorld
 {
+    private const int MaxStepsAtOnce = 1_000_000;
     private readonly int _thread = Environment.CurrentManagedThreadId;
     private volatile string? _stray;
-    private const int MaxStepsAtOnce = 5_000_000;
     private readonly Queue<(SimulatedProcess Process, Task Step)> _ready = new();
     private readonly XxHash3 _digest = new();
     private readonly List<string>? _log;
@@ -95,13 +95,16 @@ internal sealed class SimulatedWorld
         SynchronizationContext.SetSynchronizationContext(null);
         try
         {
-            while (true)
+            int steps = 0;
+            for (long now = Clock.Now; ; steps = Clock.Now == now ? steps + 1 : 0, now = Clock.Now)
             {
                 Pump();
                 if (done())
                     return true;
                 if (!Clock.Step(end))
                     return done();
+                if (steps > MaxStepsAtOnce)
+                    throw new InvalidOperationException($"still work after {steps} timers at {now}: time stands still");
             }
         }
         finally
