@@ -16,7 +16,7 @@ internal sealed class Farewell(MeshCalls calls, MeshRuntime runtime, Func<MeshVi
     /// <summary>Tells those that are gone from one view to the next; ends at once.</summary>
     public void Tell(MeshView previous, MeshView next) => _ = runtime.Start(async () =>
     {
-        var told = new List<Task>();
+        var told = new List<Task<MeshResult<PingAnswer>>>();
         foreach (var member in previous.Members)
         {
             bool gone = next.Find(member.NodeId, member.Incarnation) is null && !calls.IsSelf(member);
@@ -24,7 +24,9 @@ internal sealed class Farewell(MeshCalls calls, MeshRuntime runtime, Func<MeshVi
                 told.Add(calls.PingAsync(member, new PingRequest(next.Id), Limit, CancellationToken.None));
         }
 
-        await Task.WhenAll(told);
+        // One after the other: WhenAll of calls would pass through the thread pool.
+        foreach (var call in told)
+            await call;
         calls.Links.Keep(view());
     });
 }

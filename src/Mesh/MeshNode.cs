@@ -80,7 +80,9 @@ public sealed class MeshNode : IAsyncDisposable
         {
             _views.Suggest(answer.View, node);
             _holder.Room.Note(node.NodeId, answer.FreeBytes);
-            _owner?.Guard.PeerSaid(answer.View, asked);
+            // A view with a namesake of ours in it, of another life, is nothing for us to be sure of.
+            if (!_expulsion.IsExpelled)
+                _owner?.Guard.PeerSaid(answer.View, asked);
             _expulsion.PeerSaid(answer.Without);
         };
         _membership.OnViewChanged(Adopt);
@@ -325,7 +327,11 @@ public sealed class MeshNode : IAsyncDisposable
         if (_ended)
             return;
         _views.Changed(previous, next);
-        EnsureOwner(next).Keeper.Adopt(previous, next);
+        var owner = EnsureOwner(next);
+        // A place in the ring that a namesake of another life has is not ours to decide by.
+        if (next.Find(NodeId, _incarnation.Value) is null)
+            owner.Owner.TrustFor(TimeSpan.Zero);
+        owner.Keeper.Adopt(previous, next);
         _holder.Reconciler.MeshChanged();
         _former.Adopt(previous, next);
         _expulsion.Adopt(previous, next);
@@ -371,7 +377,7 @@ public sealed class MeshNode : IAsyncDisposable
     {
         while (!_ended)
         {
-            _owner?.Guard.Tick(_membership.ViewAge);
+            _owner?.Guard.Tick(_membership.ViewAge, View.Find(NodeId, _incarnation.Value) is not null);
             _expulsion.Tick();
             _holder.Book.Expire();
             _server?.CutStuck();

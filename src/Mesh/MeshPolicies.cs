@@ -8,8 +8,8 @@ using Mooncake.Mesh.Transfer;
 namespace Mooncake.Mesh;
 
 /// <summary>
-/// The rules that keep the mesh safe, each in the one class that is its only place in the code. Nobody sets them but the
-/// simulation, which replaces one by a wrong one, to see that it would be noticed.
+/// The rules that keep the mesh safe, each in the one class that is its only place in the code. Nobody sets them but
+/// the simulation, which replaces one by a wrong one, to see that it would be noticed.
 /// </summary>
 internal sealed record MeshPolicies
 {

@@ -114,14 +114,15 @@ public static class HistoryChecker
 
     /// <summary>
     /// Calls on one key: what a client has removed it does not read again, whatever its version is by then, unless
-    /// others have written meanwhile.
+    /// others have written meanwhile. Within a view: an owner that is new to the slot may take what it cannot judge.
     /// </summary>
     private static void CheckRemoved(IReadOnlyList<CallRecord> calls, List<Violation> violations)
     {
-        foreach (var removal in calls.Where(c => c is { Kind: CallKind.Remove, Outcome: CallOutcome.Done, Value: not 0 }))
+        foreach (var removal in calls.Where(c => c.Kind == CallKind.Remove && c.Outcome == CallOutcome.Done))
         {
-            foreach (var read in calls.Where(c => c is { Kind: CallKind.Get, Outcome: CallOutcome.Done }
-                && c.Client == removal.Client && c.Value == removal.Value && c.Start > removal.End))
+            foreach (var read in calls.Where(c => c is { Kind: CallKind.Get, Outcome: CallOutcome.Done, Value: not 0 }
+                && c.Client == removal.Client && c.Value == removal.Value && c.Start > removal.End
+                && c.Version.Epoch == removal.Version.Epoch && c.Version.Revision == removal.Version.Revision))
             {
                 if (!calls.Any(c => c != removal && c.Value != removal.Value && MayWrite(c)
                     && c.Start < read.End && (c.End > removal.Start || c.Outcome == CallOutcome.Unknown)))

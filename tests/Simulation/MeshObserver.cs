@@ -92,12 +92,27 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
             if (objectId == 0 || node.Store is null || node.Node!.Owner is not { } owner)
                 continue;
             int slot = owner.Table.SlotOf(key.Hash);
-            if (owner.Table.TryFind(slot, key, out var record) && record.ObjectId == objectId
-                && record.Version > version)
+            if (owner.Table.TryFind(slot, key, out var record) && record is { Removed: false }
+                && record.ObjectId == objectId && record.Version > version)
                 version = record.Version;
         }
 
         return version;
+    }
+
+    /// <summary>Notes which slots more than one node decides for, though these have long reached each other.</summary>
+    public void SampleOwners()
+    {
+        SimulatedNode[] up =
+            [.. mesh.Nodes.Where(n => n is { IsUp: true, Process.IsStopped: false, Node.Owner: not null })];
+        foreach (var first in up)
+        {
+            foreach (var second in up)
+            {
+                if (first.Process.Machine < second.Process.Machine && ReachEachOther(first.Process, second.Process))
+                    NoteBoth(first, second);
+            }
+        }
     }
 
     /// <summary>Whether an owner knows of something else under the key, numbered later than a copy.</summary>
@@ -172,6 +187,28 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
         var held = HeldBy(node.Store!).Select(h => new KnownHeld(h.Key.ToString(), h.ObjectId));
         return new NodeState(node.NodeId, node.Incarnation, view.Id.ToString(), node.Node.NotReadyReason,
             [.. records], [.. held]);
+    }
+
+    private void NoteBoth(SimulatedNode first, SimulatedNode second)
+    {
+        var (one, other) = (first.Node!.Owner!, second.Node!.Owner!);
+        if (one.States.Current.View.Id != other.States.Current.View.Id)
+            return;
+        for (int slot = 0; slot < one.States.Slots; slot++)
+        {
+            if (Decides(one, slot) && Decides(other, slot))
+                mesh.History.Add(new RivalOwners(mesh.World.Clock.Microseconds, slot, first.NodeId, second.NodeId));
+        }
+    }
+
+    private static bool Decides(OwnerParts owner, int slot) => owner.Owner.Confident && owner.Owner.IsActing(slot);
+
+    private bool ReachEachOther(SimulatedProcess one, SimulatedProcess other)
+    {
+        long since = mesh.World.Clock.Now - Recovery.Ticks;
+        return one.RunningSince <= since && other.RunningSince <= since
+            && IsWell(mesh.World.Network, one.Machine, other.Machine, since)
+            && IsWell(mesh.World.Network, other.Machine, one.Machine, since);
     }
 
     private bool IsWell(SimulatedNode node, OpenClient open)

@@ -12,6 +12,9 @@ internal sealed record UsageSample(long At, string NodeId, long Live, long Filli
 internal sealed record ExtentSample(long At, ulong Incarnation, ulong ObjectId, int Segment, long Offset, ulong Word,
     ulong Value);
 
+/// <summary>Two owners who decide for one slot in one view, although they reach each other.</summary>
+internal sealed record RivalOwners(long At, int Slot, string First, string Second);
+
 /// <summary>What an owner knows of a key: the replicas that a caller is told of.</summary>
 internal sealed record KnownRecord(string Key, RecordVersion Version, ulong ObjectId, bool Removed,
     IReadOnlyList<ulong> Replicas);
@@ -29,12 +32,15 @@ internal sealed class RunHistory
     private readonly List<CallRecord> _calls = [];
     private readonly List<UsageSample> _usage = [];
     private readonly List<ExtentSample> _extents = [];
+    private readonly List<RivalOwners> _rivals = [];
 
     public IReadOnlyList<CallRecord> Calls => _calls;
 
     public IReadOnlyList<UsageSample> Usage => _usage;
 
     public IReadOnlyList<ExtentSample> Extents => _extents;
+
+    public IReadOnlyList<RivalOwners> Rivals => _rivals;
 
     /// <summary>After quiet time; empty when the run has none.</summary>
     public IReadOnlyList<NodeState> Quiet { get; set; } = [];
@@ -49,6 +55,8 @@ internal sealed class RunHistory
     public void Add(UsageSample sample) => _usage.Add(sample);
 
     public void Add(ExtentSample sample) => _extents.Add(sample);
+
+    public void Add(RivalOwners sample) => _rivals.Add(sample);
 
     /// <summary>The buffer of a call that had returned has changed.</summary>
     public void BufferChanged(int call) => _calls[call] = _calls[call] with { ChangedAfterReturn = true };

@@ -19,7 +19,8 @@ internal sealed record PlantedBug(Func<MeshRuntime, MeshPolicies> Policies, para
     public static IReadOnlyDictionary<string, PlantedBug> All { get; } = new Dictionary<string, PlantedBug>
     {
         ["generation changed after reuse"] = new(
-            static runtime => MeshPolicies.Default with { Word = new LateWord(runtime) }, HistoryChecker.Bytes),
+            static runtime => MeshPolicies.Default with { Word = new LateWord(runtime) }, HistoryChecker.Bytes,
+            RunChecker.Extents),
         ["check before the copy"] = new(
             static _ => MeshPolicies.Default with { Read = new CheckFirst() }, HistoryChecker.Bytes),
         ["view pinned by time"] = new(
@@ -27,12 +28,12 @@ internal sealed record PlantedBug(Func<MeshRuntime, MeshPolicies> Policies, para
         ["rival copy kept as replica"] = new(
             static _ => MeshPolicies.Default with { Join = new AnyJoins() }, RunChecker.Copies, HistoryChecker.Bytes),
         ["backup decides"] = new(
-            static _ => MeshPolicies.Default with { Acting = new BackupActs() }, HistoryChecker.Order),
+            static _ => MeshPolicies.Default with { Acting = new BackupActs() }, RunChecker.Decides),
         ["tombstone without objectId"] = new(
             static _ => MeshPolicies.Default with { Tombstone = new AnyPasses() }, HistoryChecker.Order),
         ["purge without session"] = new(
             static _ => MeshPolicies.Default with { Gone = static (time, patience) => new GoneByNode(time, patience) },
-            HistoryChecker.Found),
+            HistoryChecker.Found, RunChecker.Agreement),
         ["incomplete owner says absent"] = new(
             static _ => MeshPolicies.Default with { Deny = new AlwaysDenies() }, HistoryChecker.Found),
         ["revision trusted across a wipe"] = new(

@@ -19,6 +19,9 @@ internal static class RunChecker
     /// <summary>All copies of one object have the same bytes.</summary>
     public const string Copies = "copies of one object are equal";
 
+    /// <summary>One owner alone decides for a slot, wherever the owners reach each other.</summary>
+    public const string Decides = "one owner decides";
+
     /// <summary>After quiet time owners, holders and views agree.</summary>
     public const string Agreement = "agreement after quiet time";
 
@@ -32,6 +35,8 @@ internal static class RunChecker
                 violations.Add(new Violation(Used, sample.ToString()));
         }
 
+        foreach (var rivals in history.Rivals)
+            violations.Add(new Violation(Decides, rivals.ToString()));
         CheckExtents(history.Extents, violations);
         if (history.Quiet.Count > 0)
             CheckAgreement(history.Quiet, violations);

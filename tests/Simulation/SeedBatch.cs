@@ -2,6 +2,8 @@
 
 using System.Diagnostics;
 
+using Mooncake.Mesh.Tests.Shared;
+
 namespace Mooncake.Mesh.Simulation;
 
 /// <summary>
@@ -53,7 +55,7 @@ internal sealed class SeedBatch(int first, int count, Func<int, SeedOutcome> run
             int at = Interlocked.Increment(ref _begun) - 1;
             if (at >= count)
                 return;
-            var outcome = run(first + at);
+            var outcome = Outcome(first + at);
             lock (_gate)
             {
                 _done++;
@@ -67,6 +69,19 @@ internal sealed class SeedBatch(int first, int count, Func<int, SeedOutcome> run
                 if (_failures.Count >= MostFailures)
                     return;
             }
+        }
+    }
+
+    /// <summary>What came of a seed; a run that did not come to its end is a violation like any other.</summary>
+    private SeedOutcome Outcome(int seed)
+    {
+        try
+        {
+            return run(seed);
+        }
+        catch (Exception e)
+        {
+            return new SeedOutcome(seed, [new Violation("a run comes to its end", e.ToString())], 0, 0, []);
         }
     }
 

@@ -83,6 +83,7 @@ internal static class SeedRun
         world.Clock.After(TimeSpan.FromMilliseconds(500 + world.Random.Next(1000)), () =>
         {
             mesh.Observer.Sample();
+            mesh.Observer.SampleOwners();
             SampleEvery(world, mesh);
         });
 
@@ -96,6 +97,7 @@ internal static class SeedRun
             // In some runs callers meet at few keys, and in some there is never room for all that they put.
             Keys = random.Next(3) == 0 ? 2 + random.Next(4) : 4 + random.Next(40),
             MeanPause = 150_000 + random.Next(350_000),
+            SlowestSlice = random.Next(3) == 0 ? 1000 : 150_000,
             Node = new NodeShape(64, SegmentBytes(random), TimeSpan.FromSeconds(3 + random.Next(5))),
         };
     }

@@ -22,6 +22,7 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
     private SimulatedProcess? _lived;
     private int _life;
     private int _left;
+    private string? _removed;
 
     /// <summary>Whether it has made all its calls.</summary>
     public bool IsDone => _left == 0 && _pending is null;
@@ -63,8 +64,9 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         }
 
         _left--;
-        string key = Names[_random.Next(mesh.Shape.Keys)];
-        var kind = _random.Next(100) switch
+        // Whoever has removed something often looks whether it is gone.
+        string key = _removed ?? Names[_random.Next(mesh.Shape.Keys)];
+        var kind = _removed is not null ? CallKind.Get : _random.Next(100) switch
         {
             < 29 => CallKind.Put,
             < 39 => CallKind.Upsert,
@@ -72,6 +74,7 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
             < 58 => CallKind.Exists,
             _ => CallKind.Get,
         };
+        _removed = null;
         // A new process knows nothing of what the one before it has seen: it is another client.
         if (open.Process != _lived)
             (_lived, _life) = (open.Process, _life + 1);
@@ -80,6 +83,10 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         var operations = open.Operations;
         _ = open.Process.Start(() => kind switch
         {
+            CallKind.Put or CallKind.Upsert when _random.Next(8) == 0 => new LateAttempt(_random).RunAsync(
+                operations, pending.Key, pending.Value = _random.NextUInt64(), kind == CallKind.Upsert,
+                paused => pending.HeldOpen = (long)paused.TotalMicroseconds,
+                (outcome, version) => End(pending, outcome, pending.Value, version)),
             CallKind.Put or CallKind.Upsert => PutAsync(pending, operations),
             CallKind.Get when open.Node is not null && _random.Next(3) == 0 => ViewAsync(pending, operations),
             CallKind.Get => GetAsync(pending, operations),
@@ -137,7 +144,8 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
     private async Task ViewAsync(Pending pending, MeshOperations operations)
     {
         var view = await operations.ViewAsync(new MeshKey(pending.Key),
-            new ViewOptions { Verify = false, Deadline = CallLimit }, CancellationToken.None);
+            new ViewOptions { Verify = false, Deadline = CallLimit },
+            CancellationToken.None);
         // Most are held elsewhere, where no view can be had; that is no miss.
         if (!view.Succeeded)
         {
@@ -177,7 +185,11 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
     {
         var result = await operations.RemoveAsync(new MeshKey(pending.Key), CallLimit, CancellationToken.None);
         if (result is { Succeeded: true, Value: true })
+        {
             pending.Value = mesh.Observer.Removed(pending.Key, pending.Held);
+            _removed = _random.Next(2) == 0 ? pending.Key : null;
+        }
+
         bool removed = result.Succeeded && result.Value;
         End(pending, result.Succeeded ? removed ? CallOutcome.Done : CallOutcome.NotFound : Failed(result.Error!), 0,
             removed ? operations.Context.Seen.VersionOf(new MeshKey(pending.Key).Hash) : default);
@@ -197,8 +209,8 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
             Client = pending.Caller,
             Start = pending.Start,
             End = now,
-            Limit = (long)CallLimit.TotalMicroseconds + pending.HeldOpen + pending.Process.StoppedFor
-                - pending.StoppedBefore,
+            Limit = (long)CallLimit.TotalMicroseconds + pending.HeldOpen
+                + pending.Process.StoppedFor - pending.StoppedBefore,
             Kind = pending.Kind,
             Key = pending.Key,
             Outcome = outcome,

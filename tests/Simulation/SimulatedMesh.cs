@@ -17,6 +17,9 @@ internal sealed record MeshShape
     /// <summary>Mean pause of a client between two calls, in microseconds.</summary>
     public required int MeanPause { get; init; }
 
+    /// <summary>Longest time for a slice of a one-sided read on a congested way, in microseconds.</summary>
+    public required int SlowestSlice { get; init; }
+
     /// <summary>The nodes.</summary>
     public required NodeShape Node { get; init; }
 }

@@ -33,7 +33,7 @@ internal sealed class SimulatedOneSided(SimulatedMesh mesh, SimulatedProcess cal
         var slowest = TimeSpan.FromMicroseconds(_random.Next(8) switch
         {
             0 => 400_000,
-            < 4 => 60_000,
+            < 6 => mesh.Shape.SlowestSlice,
             _ => 300,
         });
         var link = new Link(mesh, caller, read.Node.Incarnation, _random, slowest);

@@ -15,6 +15,8 @@ namespace Mooncake.Mesh.Simulation;
 /// </summary>
 internal sealed class SimulatedWorld
 {
+    private readonly int _thread = Environment.CurrentManagedThreadId;
+    private volatile string? _stray;
     private const int MaxStepsAtOnce = 1_000_000;
     private readonly Queue<(SimulatedProcess Process, Task Step)> _ready = new();
     private readonly XxHash3 _digest = new();
@@ -71,7 +73,17 @@ internal sealed class SimulatedWorld
     }
 
     /// <summary>A process has a step to take.</summary>
-    public void Ready(SimulatedProcess process, Task step) => _ready.Enqueue((process, step));
+    public void Ready(SimulatedProcess process, Task step)
+    {
+        if (Environment.CurrentManagedThreadId != _thread)
+        {
+            string where = $"a step of {process.Name} was made ready on another thread:\n{Environment.StackTrace}";
+            _stray ??= where;
+            return;
+        }
+
+        _ready.Enqueue((process, step));
+    }
 
     /// <summary>Lets time pass until <paramref name="done"/>.</summary>
     /// <returns>Whether it was so within <paramref name="limit"/>.</returns>
@@ -106,6 +118,8 @@ internal sealed class SimulatedWorld
 
     private void Pump()
     {
+        if (_stray is { } stray)
+            throw new InvalidOperationException(stray);
         for (int step = 0; step < MaxStepsAtOnce; step++)
         {
             if (!_ready.TryDequeue(out var next))

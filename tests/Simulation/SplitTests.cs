@@ -55,6 +55,7 @@ public sealed class SplitTests
         var world = new SimulatedWorld(seed, keepLog);
         var mesh = new SimulatedMesh(world, new MeshShape
         {
+            SlowestSlice = 2000,
             Machines = Machines,
             FirstNodes = Machines,
             Keys = 24,

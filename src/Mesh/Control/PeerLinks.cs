@@ -98,7 +98,13 @@ internal sealed class PeerLinks
             if (!probe && InTrouble(node) is { } trouble)
                 return trouble.Error;
             link.Channel = null;
-            link.Attempt ??= _runtime.Start(() => AttemptAsync(node, lane, link));
+            // An attempt to reach a former life of the node says nothing of this one.
+            if (link.Attempt is null || link.AttemptOf != node.Incarnation)
+            {
+                link.AttemptOf = node.Incarnation;
+                link.Attempt = _runtime.Start(() => AttemptAsync(node, lane, link));
+            }
+
             attempt = link.Attempt;
         }
 
@@ -199,8 +205,10 @@ internal sealed class PeerLinks
         PeerChannel? orphan = null;
         lock (_links)
         {
-            link.Attempt = null;
-            if (result.Succeeded && _closed)
+            bool outdated = link.AttemptOf != node.Incarnation;
+            if (!outdated)
+                link.Attempt = null;
+            if (result.Succeeded && (_closed || outdated))
                 orphan = result.Value;
             else if (result.Succeeded)
                 link.Channel = result.Value;
@@ -278,6 +286,9 @@ internal sealed class PeerLinks
         public PeerChannel? Channel { get; set; }
 
         public Task<MeshResult<PeerChannel>>? Attempt { get; set; }
+
+        /// <summary>Which life of the node is being reached.</summary>
+        public ulong AttemptOf { get; set; }
     }
 
     private readonly record struct Trouble(long Session, ulong Incarnation, long Since, TimeSpan Pause, MeshError Error,

@@ -14,7 +14,8 @@ internal interface IDenyRule
 }
 
 /// <summary>
-/// Rule A11: only a complete owner says Absent, and not before it has heard of what holders that were away brought back.
+/// Rule A11: only a complete owner says Absent, and not before it has heard of what holders that were away brought
+/// back.
 /// </summary>
 internal sealed class DenyRule : IDenyRule
 {

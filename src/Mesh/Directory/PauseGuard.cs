@@ -58,7 +58,9 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, Action w
     }
 
     /// <summary>Looks at the clock; <paramref name="keepAliveAge"/>: since the last good beat of our lease.</summary>
-    public void Tick(TimeSpan? keepAliveAge)
+    /// <param name="keepAliveAge">Null: there was none that says anything of our view.</param>
+    /// <param name="isMember">Whether this life of the node is in the view; a namesake of another life may be.</param>
+    public void Tick(TimeSpan? keepAliveAge, bool isMember = true)
     {
         long now = time.GetTimestamp();
         if (_ticked && time.GetElapsedTime(_lastTick, now) > _latest)
@@ -71,7 +73,7 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, Action w
         }
 
         (_ticked, _lastTick) = (true, now);
-        bool confident = IsConfirmed(now, keepAliveAge);
+        bool confident = IsConfirmed(now, keepAliveAge) && isMember;
         if (confident != _confident)
         {
             log.LogInformation("view_confirmed now={Confirmed} keepalive_ms={Age:0}", confident,

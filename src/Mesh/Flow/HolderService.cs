@@ -12,7 +12,8 @@ namespace Mooncake.Mesh.Flow;
 /// What this node does as a holder (rank 0): reads under a pin, drops, lists. Synchronous, never waits.
 /// </summary>
 internal sealed class HolderService(ObjectStore store, ReservationBook book, ClientProcesses processes,
-    PublishFlow publish, EvictionFlow eviction, ClearFlow clear, OwnIncarnation incarnation, IPinRule pins) : IHolderCalls
+    PublishFlow publish, EvictionFlow eviction, ClearFlow clear, OwnIncarnation incarnation, IPinRule pins)
+    : IHolderCalls
 {
     /// <summary>The view this node acts on.</summary>
     public Func<ViewId> ActsOn { get; init; } = static () => default;
@@ -149,7 +150,9 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
         if (here < 0 || !store.TryPin(replicas[here].SegmentId, replicas[here].Offset, replicas[here].Generation,
             out var pin))
             return new ViewKeyAnswer(located, -1);
-        return process.TryOpenView(request.View, pins.Hold(pin)) is { } refusal ? refusal : new ViewKeyAnswer(located, here);
+        return process.TryOpenView(request.View, pins.Hold(pin)) is { } refusal
+            ? refusal
+            : new ViewKeyAnswer(located, here);
     }
 
     /// <inheritdoc/>

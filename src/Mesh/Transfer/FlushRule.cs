@@ -12,8 +12,8 @@ internal interface IFlushRule
 }
 
 /// <summary>
-/// Rule A4: no call returns while anything can still write the caller's memory. On deadline and cancel alike the link is
-/// flushed, and then the call returns.
+/// Rule A4: no call returns while anything can still write the caller's memory. On deadline and cancel alike the link
+/// is flushed, and then the call returns.
 /// </summary>
 internal sealed class FlushRule : IFlushRule
 {
