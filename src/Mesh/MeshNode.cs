@@ -154,13 +154,13 @@ public sealed class MeshNode : IAsyncDisposable
     /// <summary>A node with its memory, not started: <see cref="Abort"/> frees it.</summary>
     internal static MeshResult<MeshNode> Create(MeshNodeOptions options, IMeshRegistry registry, MeshRuntime runtime)
     {
+        ArgumentNullException.ThrowIfNull(options);
         if (options.Validate() is [var error, ..])
             return error;
         var store = ObjectStore.Create(options.Segments, runtime, null, options.HardPinRatio);
         return store.Succeeded ? new MeshNode(options, registry, store.Value, runtime) : store.Error!;
     }
 
-    /// <summary>Starts the node; on any refusal nothing is left of it.</summary>
     internal async Task<MeshResult<MeshNode>> StartOrEndAsync(CancellationToken cancel)
     {
         try
