@@ -63,7 +63,7 @@ public sealed class MeshNode : IAsyncDisposable
         _handshake = new Handshake(options.Secret, runtime);
         _handler = new PeerHandler(runtime);
         _links = new PeerLinks(HelloFor, _handshake, _handler, runtime, _bootId);
-        _calls = new MeshCalls(_links, _handler, options.NodeId);
+        _calls = new MeshCalls(_links, _handler, options.NodeId) { Incarnation = () => _incarnation.Value };
         _views = new ViewTracker(runtime, () => _membership.View, _membership.OfferView) { Calls = _calls };
         _health = new PeerHealth(_calls, () => _membership.View, runtime);
         _context = new FlowContext(runtime, _views, _calls, options.NodeId);
@@ -304,23 +304,12 @@ public sealed class MeshNode : IAsyncDisposable
             await _runtime.Delay(RingPoll, cancel);
     }
 
-    private Hello HelloFor(Lane lane, string wanted)
-    {
-        var view = _membership.View;
-        return new Hello
+    private Hello HelloFor(Lane lane, string wanted) =>
+        SelfRecord.Hello(_options, _incarnation.Value, _membership.View, _bootId) with
         {
-            Cluster = _options.Cluster,
-            WireMin = _options.WireVersions.Least,
-            WireMax = _options.WireVersions.Greatest,
             Lane = lane,
-            NodeId = _options.NodeId,
-            Incarnation = _incarnation.Value,
-            Session = view.Find(_options.NodeId)?.Session ?? 0,
-            View = view.Id,
             WantedNode = wanted,
-            BootId = _bootId,
         };
-    }
 
     private void Adopt(MeshView previous, MeshView next)
     {

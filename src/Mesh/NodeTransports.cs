@@ -25,7 +25,7 @@ internal sealed class NodeTransports : IAsyncDisposable
     {
         var transports = new List<ITransport>();
         if (holder is not null)
-            transports.Add(new SelfTransport(context.NodeId, holder.Store, holder.Book, context.Runtime.Time));
+            transports.Add(new SelfTransport(context.Calls.IsSelf, holder.Store, holder.Book, context.Runtime.Time));
         if (context.Runtime.MoreTransports is { } more)
             transports.AddRange(more(new TransportParts(context.Runtime, holder?.Store, dialer)));
         if (dialer is null)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh;
@@ -7,6 +8,19 @@ namespace Mooncake.Mesh;
 /// <summary>What a node says of itself in the registry when it starts.</summary>
 internal static class SelfRecord
 {
+    /// <summary>How a node with these options greets a peer, on any lane.</summary>
+    public static Hello Hello(MeshNodeOptions options, ulong incarnation, MeshView view, string bootId) => new()
+    {
+        Cluster = options.Cluster,
+        WireMin = options.WireVersions.Least,
+        WireMax = options.WireVersions.Greatest,
+        NodeId = options.NodeId,
+        Incarnation = incarnation,
+        Session = view.Find(options.NodeId)?.Session ?? 0,
+        View = view.Id,
+        BootId = bootId,
+    };
+
     /// <summary>
     /// The record of a node with these options; peers are told <paramref name="endpoint"/>, it listens on
     /// <paramref name="bound"/>.

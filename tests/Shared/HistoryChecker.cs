@@ -87,6 +87,7 @@ public static class HistoryChecker
         List<Violation> violations)
     {
         CallRecord? seen = null;
+        ulong written = 0;
         var version = default(RecordVersion);
         var removed = default(RecordVersion);
         foreach (var call in calls)
@@ -104,9 +105,11 @@ public static class HistoryChecker
             if (mine.IsNone)
                 continue;
             // A write may lose against what the other side of a split had: later reads show that, not this call.
-            bool same = seen is not null && seen.Value == call.Value && removed.IsNone;
+            bool same = removed.IsNone && (seen?.Value == call.Value || written == call.Value);
             if (call.Kind == CallKind.Get && !same && (mine < version || mine < removed))
                 violations.Add(new Violation(Order, $"{call} of version {mine}, after {seen}, removed {removed}"));
+            if (IsWrite(call))
+                written = call.Value;
             if (mine > version)
                 (version, seen) = (mine, call);
         }

@@ -148,7 +148,11 @@ internal sealed class MeshCalls(PeerLinks links, PeerHandler local, string selfI
             : ClientCallAsync<StatusRequest, StatusAnswer>(node, default, timeout, cancel);
 
     /// <summary>Whether <paramref name="node"/> is this very process.</summary>
-    public bool IsSelf(NodeRecord node) => _isNode && node.NodeId == selfId;
+    public bool IsSelf(NodeRecord node) => _isNode && node.NodeId == selfId
+        && (Incarnation is null || Incarnation() == node.Incarnation);
+
+    /// <summary>Which life of the node this is; null: any. A namesake of another life is not us.</summary>
+    public Func<ulong>? Incarnation { get; init; }
 
     private static Task<MeshResult<T>> Of<T>(T answer) => Task.FromResult<MeshResult<T>>(answer);
 

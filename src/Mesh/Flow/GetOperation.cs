@@ -100,9 +100,16 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
             }
 
             if (outcome == TransferOutcome.Unreachable)
-                return await UnreachableAsync(context, plan, record, limit, cancel);
+            {
+                var error = await UnreachableAsync(context, plan, record, limit, cancel);
+                // Its holders are gone; another owner may know of a later object than the one who told us of this.
+                if (error.Code != MeshErrorCode.NotFound || relocations == MostRelocations)
+                    return error;
+            }
+
             stale = record;
-            Interlocked.Increment(ref _stale);
+            if (outcome == TransferOutcome.Stale)
+                Interlocked.Increment(ref _stale);
         }
 
         return Miss("the object left its place while it was read, three times");

@@ -12,16 +12,16 @@ namespace Mooncake.Mesh.Flow;
 /// Between a caller and the node embedded in its own process: one copy, under a pin; a large one is shared by two
 /// threads.
 /// </summary>
-internal sealed class SelfTransport(string nodeId, ObjectStore store, ReservationBook book, TimeProvider time)
+internal sealed class SelfTransport(Func<NodeRecord, bool> isSelf, ObjectStore store, ReservationBook book, TimeProvider time)
     : ITransport
 {
     public string Name => "self";
 
     public long MaxBytes => long.MaxValue;
 
-    public bool CanRead(NodeRecord node) => node.NodeId == nodeId;
+    public bool CanRead(NodeRecord node) => isSelf(node);
 
-    public bool CanWrite(in ExtentWrite write) => write.Node.NodeId == nodeId;
+    public bool CanWrite(in ExtentWrite write) => isSelf(write.Node);
 
     public Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
         CancellationToken cancel) =>
