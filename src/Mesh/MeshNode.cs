@@ -305,11 +305,7 @@ public sealed class MeshNode : IAsyncDisposable
     }
 
     private Hello HelloFor(Lane lane, string wanted) =>
-        SelfRecord.Hello(_options, _incarnation.Value, _membership.View, _bootId) with
-        {
-            Lane = lane,
-            WantedNode = wanted,
-        };
+        SelfRecord.Hello(_options, _incarnation.Value, _membership.View, _bootId, lane) with { WantedNode = wanted };
 
     private void Adopt(MeshView previous, MeshView next)
     {

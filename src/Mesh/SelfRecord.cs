@@ -8,9 +8,11 @@ namespace Mooncake.Mesh;
 /// <summary>What a node says of itself in the registry when it starts.</summary>
 internal static class SelfRecord
 {
-    /// <summary>How a node with these options greets a peer, on any lane.</summary>
-    public static Hello Hello(MeshNodeOptions options, ulong incarnation, MeshView view, string bootId) => new()
+    /// <summary>How a node with these options greets a peer.</summary>
+    public static Hello Hello(MeshNodeOptions options, ulong incarnation, MeshView view, string bootId,
+        Lane lane) => new()
     {
+        Lane = lane,
         Cluster = options.Cluster,
         WireMin = options.WireVersions.Least,
         WireMax = options.WireVersions.Greatest,

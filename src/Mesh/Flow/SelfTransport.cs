@@ -12,7 +12,8 @@ namespace Mooncake.Mesh.Flow;
 /// Between a caller and the node embedded in its own process: one copy, under a pin; a large one is shared by two
 /// threads.
 /// </summary>
-internal sealed class SelfTransport(Func<NodeRecord, bool> isSelf, ObjectStore store, ReservationBook book, TimeProvider time)
+internal sealed class SelfTransport(Func<NodeRecord, bool> isSelf, ObjectStore store, ReservationBook book,
+    TimeProvider time)
     : ITransport
 {
     public string Name => "self";
