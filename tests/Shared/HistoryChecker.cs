@@ -105,8 +105,8 @@ public static class HistoryChecker
             if (mine.IsNone)
                 continue;
             // A write may lose against what the other side of a split had: later reads show that, not this call.
-            bool same = removed.IsNone && (seen?.Value == call.Value || written == call.Value);
-            if (call.Kind == CallKind.Get && !same && (mine < version || mine < removed))
+            bool same = seen?.Value == call.Value || written == call.Value;
+            if (call.Kind == CallKind.Get && ((mine < version && !same) || mine < removed))
                 violations.Add(new Violation(Order, $"{call} of version {mine}, after {seen}, removed {removed}"));
             if (IsWrite(call))
                 written = call.Value;
