@@ -34,6 +34,9 @@ internal sealed class LateAttempt(RandomSource random)
             return;
         }
 
+        // As a put of the library does: this client reads nothing older from now on.
+        if (first.Succeeded)
+            operations.Context.Seen.Note(head.Key.Hash, first.Value.Version);
         var pause = TimeSpan.FromMilliseconds(random.Next((int)MostPause.TotalMilliseconds));
         pausing(pause);
         await operations.Context.Runtime.Delay(pause, CancellationToken.None);

@@ -26,7 +26,7 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, Action w
     private long _lastTick;
     private long? _distrustBefore;
     private long _lastPeerWord = long.MinValue;
-    private long _lastOtherWord = long.MinValue;
+    private volatile OtherView? _other;
 
     /// <summary>Ticks that came too late.</summary>
     public long Pauses { get; private set; }
@@ -52,7 +52,7 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, Action w
         var mine = states.Current.View.Id;
         if (view.Digest == mine.Digest || mine.IsNewerThan(view))
             return;
-        Volatile.Write(ref _lastOtherWord, time.GetTimestamp());
+        _other = new OtherView(view, time.GetTimestamp());
         if (!_byRegistry)
             owner.TrustFor(TimeSpan.Zero);
     }
@@ -93,8 +93,9 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, Action w
         if (_byRegistry)
             return true;
         // Some of us may have been expelled together, and confirm each other: one who goes on without us says so.
-        long other = Volatile.Read(ref _lastOtherWord);
-        if (other != long.MinValue && time.GetElapsedTime(other, now) <= PeerWordLasts)
+        if (_other is { } other && !states.Current.View.Id.IsNewerThan(other.View)
+            && states.Current.View.Id.Digest != other.View.Digest
+            && time.GetElapsedTime(other.ShownAt, now) <= PeerWordLasts)
             return false;
         long word = Volatile.Read(ref _lastPeerWord);
         if (word == long.MinValue)
@@ -115,4 +116,7 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, Action w
 
         wakeKeeper();
     }
+
+    /// <summary>A view that is not ours, nor older, and when a peer showed it.</summary>
+    private sealed record OtherView(ViewId View, long ShownAt);
 }

@@ -11,7 +11,8 @@ namespace Mooncake.Mesh.Tests.Transfer;
 public sealed class SelfConformance : TransportConformance
 {
     private protected override ITransport Make(TransferWorld world) =>
-        new SelfTransport(node => node.NodeId == world.Node.NodeId, world.Store, world.Node.Holder.Book, TimeProvider.System);
+        new SelfTransport(node => node.NodeId == world.Node.NodeId, world.Store, world.Node.Holder.Book,
+            TimeProvider.System);
 }
 
 /// <summary>Bytes inside control frames.</summary>
