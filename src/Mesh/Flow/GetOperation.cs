@@ -54,8 +54,8 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
         IGetTarget target, GetOptions options, Deadline deadline, CancellationToken cancel)
     {
         // Once the size is known the rest has a time of its own, one for all tries, unless the caller has set one.
-        ObjectRecord? stale = null;
         Deadline? reading = options.Deadline is null ? null : deadline;
+        ObjectRecord? stale = null;
         for (int relocations = 0; relocations <= MostRelocations; relocations++)
         {
             if (cancel.IsCancellationRequested)

@@ -33,8 +33,8 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
     {
         if (range.Key.Validate() is { } invalid)
             return invalid;
-        ObjectRecord? stale = null;
         Deadline? reading = options.Deadline is null ? null : deadline;
+        ObjectRecord? stale = null;
         for (int relocations = 0; relocations <= MostRelocations; relocations++)
         {
             if (cancel.IsCancellationRequested)
