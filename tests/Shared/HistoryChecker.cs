@@ -35,7 +35,10 @@ public static class HistoryChecker
     /// <summary>Every rule that <paramref name="calls"/> break.</summary>
     /// <param name="calls">In any order.</param>
     /// <param name="slack">How much later than its deadline a call may be seen to return, in microseconds.</param>
-    public static List<Violation> Check(IReadOnlyList<CallRecord> calls, long slack)
+    /// <param name="begun">
+    /// When a mesh began that has nothing of the one before, in ascending order: its versions are no later ones.
+    /// </param>
+    public static List<Violation> Check(IReadOnlyList<CallRecord> calls, long slack, IReadOnlyList<long>? begun = null)
     {
         ArgumentNullException.ThrowIfNull(calls);
         var violations = new List<Violation>();
@@ -49,7 +52,7 @@ public static class HistoryChecker
         foreach (var call in calls)
             CheckAlone(call, writes, slack, violations);
         bool readsKnow = calls.Any(call => call.Kind == CallKind.Get && !call.Version.IsNone);
-        foreach (var group in calls.GroupBy(call => (call.Client, call.Key)))
+        foreach (var group in calls.GroupBy(call => (call.Client, call.Key, begun?.Count(at => at <= call.Start))))
             CheckOrder(group.OrderBy(call => call.Start), writes, readsKnow, violations);
         foreach (var group in calls.GroupBy(call => call.Key, StringComparer.Ordinal))
         {
@@ -148,11 +151,15 @@ public static class HistoryChecker
         }
     }
 
-    /// <summary>Whether a call may have taken the value of an acknowledged put away.</summary>
+    /// <summary>
+    /// Whether a call may have taken the value of an acknowledged put away. Across a split an earlier write may have the
+    /// greater version; it stays, and may be evicted since.
+    /// </summary>
     private static bool MayReplace(CallRecord call, CallRecord put) => call != put
-        && (call.Kind is CallKind.Remove or CallKind.Upsert)
-        && call.Outcome is CallOutcome.Done or CallOutcome.Unknown
-        && (call.End > put.Start || call.Outcome == CallOutcome.Unknown);
+        && ((call.Kind is CallKind.Remove or CallKind.Upsert
+                && call.Outcome is CallOutcome.Done or CallOutcome.Unknown
+                && (call.End > put.Start || call.Outcome == CallOutcome.Unknown))
+            || (IsAcknowledged(call) && call.Version > put.Version));
 
     private static bool IsAcknowledged(CallRecord call) => IsWrite(call) && call.Outcome == CallOutcome.Done;
 }

@@ -55,6 +55,15 @@ public sealed class CheckerTests
             Get(2, 20, 0xA, Version(1))));
 
     [Fact]
+    public void A_read_in_a_mesh_that_has_nothing_of_the_one_before_passes()
+    {
+        var history = Of(Put(1, 0xA, Version(2)), Upsert(2, 20, 0xB, Version(1)), Get(1, 30, 0xB, Version(1)));
+        Assert.Contains(RunChecker.Check(history, Slack), v => v.Rule == HistoryChecker.Order);
+        history.Begins(15);
+        Assert.Empty(RunChecker.Check(history, Slack));
+    }
+
+    [Fact]
     public void A_read_of_what_the_client_removed_is_rejected() =>
         Rejected(HistoryChecker.Order, Of(Put(1, 0xA, Version(1)), Remove(2, 10, 0xA, Version(2)),
             Get(2, 20, 0xA, Version(3))));
@@ -68,6 +77,11 @@ public sealed class CheckerTests
     public void A_miss_of_what_was_removed_passes() =>
         Assert.Empty(RunChecker.Check(Of(Put(1, 0xA, Version(1)), Remove(3, 10, 0xA, Version(2)),
             Miss(2, 20) with { Value = 0xA, HeldThroughout = true }), Slack));
+
+    [Fact]
+    public void A_miss_of_what_lost_against_the_other_side_of_a_split_passes() =>
+        Assert.Empty(RunChecker.Check(Of(Put(1, 0xA, Version(2)), Upsert(3, 10, 0xB, Version(1)),
+            Miss(2, 20) with { Value = 0xB, HeldThroughout = true }), Slack));
 
     [Fact]
     public void A_late_call_is_rejected() =>

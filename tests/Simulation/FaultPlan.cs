@@ -224,6 +224,7 @@ internal sealed class FaultPlan(SimulatedMesh mesh)
                 break;
             case 2:
                 _world.Etcd.Wipe();
+                mesh.PastLost();
                 break;
             case 3:
                 _world.Etcd.Compact(_world.Etcd.Revision);
@@ -234,6 +235,7 @@ internal sealed class FaultPlan(SimulatedMesh mesh)
                 break;
             case 5 when _backup is { } backup:
                 _world.Etcd.Restore(backup);
+                mesh.PastLost();
                 break;
             case 6:
                 _world.Etcd.SetNoSpace(true);

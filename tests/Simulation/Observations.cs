@@ -33,6 +33,7 @@ internal sealed class RunHistory
     private readonly List<UsageSample> _usage = [];
     private readonly List<ExtentSample> _extents = [];
     private readonly List<RivalOwners> _rivals = [];
+    private readonly List<long> _begun = [];
 
     public IReadOnlyList<CallRecord> Calls => _calls;
 
@@ -41,6 +42,9 @@ internal sealed class RunHistory
     public IReadOnlyList<ExtentSample> Extents => _extents;
 
     public IReadOnlyList<RivalOwners> Rivals => _rivals;
+
+    /// <summary>When a mesh began that has nothing of the one before.</summary>
+    public IReadOnlyList<long> Begun => _begun;
 
     /// <summary>After quiet time; empty when the run has none.</summary>
     public IReadOnlyList<NodeState> Quiet { get; set; } = [];
@@ -57,6 +61,8 @@ internal sealed class RunHistory
     public void Add(ExtentSample sample) => _extents.Add(sample);
 
     public void Add(RivalOwners sample) => _rivals.Add(sample);
+
+    public void Begins(long at) => _begun.Add(at);
 
     /// <summary>The buffer of a call that had returned has changed.</summary>
     public void BufferChanged(int call) => _calls[call] = _calls[call] with { ChangedAfterReturn = true };

@@ -31,7 +31,7 @@ internal static class RunChecker
     /// <summary>Granule of a segment, in bytes: what its allocator counts in.</summary>
     public static List<Violation> Check(RunHistory history, long slack)
     {
-        var violations = HistoryChecker.Check(history.Calls, slack);
+        var violations = HistoryChecker.Check(history.Calls, slack, history.Begun);
         foreach (var sample in history.Usage)
         {
             if (sample.Live + sample.Filling + sample.Zombie != sample.Used)

@@ -31,6 +31,7 @@ internal sealed class SimulatedMesh
     private readonly List<SimulatedNode> _twins = [];
     private readonly Func<MeshRuntime, MeshRuntime> _adapt;
     private readonly List<SimulatedClient> _clients = [];
+    private bool _pastLost;
 
     public SimulatedMesh(SimulatedWorld world, MeshShape shape, Func<MeshRuntime, MeshRuntime>? adapt = null)
     {
@@ -84,8 +85,18 @@ internal sealed class SimulatedMesh
     {
         if (_nodes[machine] is { Process.IsDead: false } running)
             return running;
+        // Nobody is left who could tell the registry how far the mesh had come.
+        if (_pastLost && Nodes.All(node => node.Process.IsDead))
+        {
+            History.Begins(World.Clock.Microseconds);
+            _pastLost = false;
+        }
+
         return _nodes[machine] = SimulatedNode.Start(World, machine, $"n{machine}", Shape.Node, RuntimeOf);
     }
+
+    /// <summary>The registry was wiped or set back: only nodes that live then know its past.</summary>
+    public void PastLost() => _pastLost = true;
 
     /// <summary>Kills the node of a machine.</summary>
     public void Kill(int machine, bool withMachine)

@@ -40,14 +40,19 @@ internal sealed class HolderClaims(DirectoryTable table, SlotStates states, Owne
     /// <summary>See <see cref="SettleRequest"/>.</summary>
     public OwnerAnswers Settle(in SettleRequest request)
     {
-        var answers = owner.Mirror(new MirrorRequest(request.Records));
-        if (request.Slot < 0 || request.Slot >= table.Slots)
-            return answers;
+        // First: what is no more must not win against what took its place there.
+        if (request.Slot >= 0 && request.Slot < table.Slots)
+            Forget(request);
+        return owner.Mirror(new MirrorRequest(request.Records));
+    }
+
+    private void Forget(in SettleRequest request)
+    {
         var has = new HashSet<ulong>();
         foreach (var (_, record) in request.Records)
         {
-            foreach (var replica in record.Replicas)
-                has.Add(replica.Generation);
+            // A later copy of one object takes the place of its earlier one when it is applied.
+            has.Add(record.ObjectId);
         }
 
         ulong incarnation = request.Incarnation;
@@ -57,7 +62,7 @@ internal sealed class HolderClaims(DirectoryTable table, SlotStates states, Owne
         {
             table.CopySlot(request.Slot, gone, record => !record.Removed
                 && record.ReplicaOf(incarnation) is { Incarnation: not 0 } replica
-                && !has.Contains(replica.Generation) && open.IsSettled(replica.Generation));
+                && !has.Contains(record.ObjectId) && open.IsSettled(replica.Generation));
             foreach (var (key, record) in gone)
             {
                 var left = Array.FindAll(record.Replicas, replica => replica.Incarnation != incarnation);
@@ -69,6 +74,5 @@ internal sealed class HolderClaims(DirectoryTable table, SlotStates states, Owne
         }
 
         owner.Counters.Unclaimed(gone.Count);
-        return answers;
     }
 }

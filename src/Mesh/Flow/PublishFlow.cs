@@ -67,12 +67,17 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
 
         // An earlier attempt of this put has its copy here already, and it was the answer that did not arrive: to offer
         // another would have the owners name an extent that is never committed.
-        if (store.TryFind(held.Key, out var present) && present.ObjectId == held.ObjectId)
+        bool here = store.TryFind(held.Key, out var present);
+        if (here && present!.ObjectId == held.ObjectId)
         {
             var own = new PutAnswer(PutFate.Own, true, present.Version, 0);
             End(publishing, own);
             return own;
         }
+
+        // Its place is taken here whatever the owners know: those of the other side of a split may name it.
+        if (here && head.Replace)
+            publishing.Raise(present!.Version);
 
         bool resolve = false;
         MeshResult<PutAnswer> answer = deadline.Error("publish");

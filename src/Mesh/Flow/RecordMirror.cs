@@ -28,12 +28,15 @@ internal sealed class RecordMirror(FlowContext context)
     {
         var round = new Round(record, acceptor, view);
         int slot = context.SlotOf(record.Key);
+        var owed = OweSkipped(round, slot, deadline, cancel);
         foreach (var owner in Owners(slot))
         {
             if (await TellAsync(round, owner, deadline, cancel))
                 break;
         }
 
+        foreach (var call in owed ?? [])
+            await call;
         for (int i = 0; i < MostViews && round.Newer is null && round.Seen.IsNewerThan(round.View); i++)
         {
             await context.Views.CatchUpAsync(round.Seen, round.From);
@@ -55,6 +58,27 @@ internal sealed class RecordMirror(FlowContext context)
         return new MirrorOutcome(round.Told.Count > 1, round.Newer, round.Cleared);
     }
 
+    /// <summary>
+    /// Primary and backup that cannot be reached from here, and for whom a third owner is told: perhaps it is our way
+    /// alone that is cut. The acceptor owes them the record, or they would pass for complete without it.
+    /// </summary>
+    private List<Task>? OweSkipped(Round round, int slot, Deadline deadline, CancellationToken cancel)
+    {
+        List<Task>? owed = null;
+        for (int place = 0; place <= 1; place++)
+        {
+            if (context.View.Owner(slot, place) is { } owner && owner.NodeId != round.Acceptor.NodeId
+                && context.IsDown(owner))
+                (owed ??= []).Add(OweAsync(round, owner, deadline, cancel));
+        }
+
+        return owed;
+    }
+
+    private Task OweAsync(Round round, NodeRecord owner, Deadline deadline, CancellationToken cancel) =>
+        context.Calls.OweAsync(round.Acceptor, new OweRequest(owner.NodeId, context.SlotOf(round.Record.Key)),
+            deadline.AtMost(CallTimeout), cancel);
+
     /// <summary>Tells one owner that does not know; whether it knows now, or has something newer.</summary>
     private async Task<bool> TellAsync(Round round, NodeRecord owner, Deadline deadline, CancellationToken cancel)
     {
@@ -64,8 +88,7 @@ internal sealed class RecordMirror(FlowContext context)
             deadline.AtMost(CallTimeout), cancel);
         if (!answer.Succeeded || answer.Value.Items is not [{ Code: not OwnerCode.Unsure } item])
         {
-            var owed = new OweRequest(owner.NodeId, context.SlotOf(round.Record.Key));
-            await context.Calls.OweAsync(round.Acceptor, owed, deadline.AtMost(CallTimeout), cancel);
+            await OweAsync(round, owner, deadline, cancel);
             return false;
         }
 

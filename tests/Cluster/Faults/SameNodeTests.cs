@@ -142,6 +142,7 @@ public sealed class SameNodeTests
 
         Figures.Print($"{what}: settled with all its objects after " +
             $"{TimeProvider.System.GetElapsedTime(start).TotalSeconds:0.0} s");
-        Assert.Equal(0, run.Load.FailedWhileHeld.Count);
+        var (count, text) = run.Load.FailedWhileHeld;
+        Assert.True(count == 0, $"{what}: {count} reads failed while a holder served\n{text}");
     }
 }
