@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using Mooncake.Mesh.Verbs.Devices;
 using Mooncake.Mesh.Verbs.Interop;
 
 namespace Mooncake.Mesh.Verbs;
@@ -10,8 +11,8 @@ namespace Mooncake.Mesh.Verbs;
 /// </summary>
 public static class LibIbverbs
 {
-    private static readonly Lazy<string?> Reason =
-        new(() => Probe(Environment.GetEnvironmentVariable(IbverbsLibrary.PathVariable)));
+    private static readonly Lazy<(IbverbsLibrary? Library, string? Reason)> Loaded = new(Load);
+    private static readonly Lazy<string?> Reason = new(() => Loaded.Value.Reason ?? ReasonOf(Loaded.Value.Library!));
 
     /// <summary>Whether the library is there, complete, and has a device that opens.</summary>
     public static bool IsSupported => Reason.Value is null;
@@ -21,33 +22,40 @@ public static class LibIbverbs
     /// </summary>
     public static string? NotSupportedReason => Reason.Value;
 
+    /// <summary>The library, devices or not; null with one line why it cannot be used.</summary>
+    internal static IbverbsLibrary? TryGet(out string? reason)
+    {
+        (IbverbsLibrary? library, reason) = Loaded.Value;
+        return library;
+    }
+
     /// <summary>The reason for the library at <paramref name="path"/>; null: the usual names, and supported.</summary>
-    internal static unsafe string? Probe(string? path)
+    internal static string? Probe(string? path)
     {
         IbverbsLibrary? library = IbverbsLibrary.TryOpen(path, out string? reason);
-        if (library is null)
-            return reason;
+        return library is null ? reason : ReasonOf(library);
+    }
 
-        int count = 0;
-        void** devices = library.ibv_get_device_list(&count);
-        if (devices is null)
+    private static (IbverbsLibrary? Library, string? Reason) Load()
+    {
+        string? path = Environment.GetEnvironmentVariable(IbverbsLibrary.PathVariable);
+        IbverbsLibrary? library = IbverbsLibrary.TryOpen(path, out string? reason);
+        return (library, reason);
+    }
+
+    private static string? ReasonOf(IbverbsLibrary library)
+    {
+        using var devices = new ListedDevices(library);
+        if (devices.Count is null)
             return "no device: the kernel offers no RDMA device list (is ib_uverbs loaded?)";
-
-        int opened = 0;
-        for (int i = 0; i < count && opened == 0; i++)
+        if (devices.Count == 0)
+            return "no device: this host has no RDMA device";
+        for (int i = 0; i < devices.Count; i++)
         {
-            void* context = library.ibv_open_device(devices[i]);
-            if (context is null)
-                continue;
-            opened++;
-            _ = library.ibv_close_device(context);
+            if (devices.Opens(i, out _))
+                return null;
         }
 
-        library.ibv_free_device_list(devices);
-        if (count == 0)
-            return "no device: this host has no RDMA device";
-        return opened > 0
-            ? null
-            : $"no device: {count} listed and none opens (is /dev/infiniband visible and permitted here?)";
+        return $"no device: {devices.Count} listed and none opens (is /dev/infiniband visible and permitted here?)";
     }
 }

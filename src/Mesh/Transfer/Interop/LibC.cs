@@ -36,6 +36,8 @@ internal static unsafe partial class LibC
 
     public const int EFD_CLOEXEC = 0x80000;
 
+    public const int RLIMIT_MEMLOCK = 8;
+
     /// <summary>Number of pidfd_open(2), the same on every processor.</summary>
     public const int SYS_pidfd_open = 434;
 
@@ -88,6 +90,10 @@ internal static unsafe partial class LibC
     [LibraryImport("libc", SetLastError = true)]
     public static partial nint write(int fd, void* buf, nuint count);
 
+    /// <summary>https://man7.org/linux/man-pages/man2/getrlimit.2.html: 0, or -1.</summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial int getrlimit(int resource, rlimit* rlim);
+
     /// <summary>https://man7.org/linux/man-pages/man2/geteuid.2.html: never fails.</summary>
     [LibraryImport("libc")]
     public static partial uint geteuid();
@@ -136,6 +142,14 @@ internal struct ucred
     public int pid;
     public uint uid;
     public uint gid;
+}
+
+/// <summary>sys/resource.h: all bits set mean no limit.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct rlimit
+{
+    public ulong rlim_cur;
+    public ulong rlim_max;
 }
 
 /// <summary>poll.h.</summary>

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Verbs.Interop;
+
+namespace Mooncake.Mesh.Verbs.Devices;
+
+/// <summary>An RDMA device of this host.</summary>
+/// <param name="Name">The kernel's name, as in "mlx5_0".</param>
+/// <param name="NodeGuid">The kernel's node GUID, first byte highest; 0 when only sysfs knows the device.</param>
+/// <param name="NotUsableReason">One line why it does not open; null: it opens.</param>
+internal sealed record DeviceListing(string Name, ulong NodeGuid, string? NotUsableReason)
+{
+    private const string NotVisible =
+        "the kernel has it and its /dev/infiniband/uverbs file is not here: a container must be given /dev/infiniband";
+
+    /// <summary>
+    /// Every device that the library or sysfs lists, in that order; each is opened and closed once, which takes
+    /// milliseconds. Empty without the library.
+    /// </summary>
+    internal static IReadOnlyList<DeviceListing> All() =>
+        LibIbverbs.TryGet(out _) is { } library ? All(library, InfinibandSysfs.Host) : [];
+
+    /// <summary>The same for a given library and a given sysfs.</summary>
+    internal static IReadOnlyList<DeviceListing> All(IbverbsLibrary library, InfinibandSysfs sysfs)
+    {
+        using var devices = new ListedDevices(library);
+        var found = new List<DeviceListing>();
+        for (int i = 0; i < (devices.Count ?? 0); i++)
+            found.Add(Try(devices, i));
+        foreach (string name in sysfs.Devices())
+        {
+            if (!found.Exists(device => device.Name == name))
+                found.Add(new DeviceListing(name, 0, $"{name}: {NotVisible}"));
+        }
+
+        return found;
+    }
+
+    /// <summary>Why a device that is listed does not open.</summary>
+    internal static string Refusal(string name, int errno) => errno switch
+    {
+        VerbsException.AccessDenied or VerbsException.NotPermitted =>
+            $"{name}: permission denied ({errno}): this user may not read and write its /dev/infiniband/uverbs file",
+        VerbsException.NoSuchFile or VerbsException.NoSuchAddress or VerbsException.NoDevice =>
+            $"{name}: {NotVisible}",
+        _ => $"{name}: ibv_open_device: {VerbsException.Describe(errno)}",
+    };
+
+    private static DeviceListing Try(ListedDevices devices, int index)
+    {
+        string name = devices.Name(index);
+        bool opens = devices.Opens(index, out int errno);
+        return new DeviceListing(name, devices.NodeGuid(index), opens ? null : Refusal(name, errno));
+    }
+}
