@@ -152,8 +152,8 @@ public static class HistoryChecker
     }
 
     /// <summary>
-    /// Whether a call may have taken the value of an acknowledged put away. Across a split an earlier write may have the
-    /// greater version; it stays, and may be evicted since.
+    /// Whether a call may have taken the value of an acknowledged put away. Across a split an earlier write may have
+    /// the greater version; it stays, and may be evicted since.
     /// </summary>
     private static bool MayReplace(CallRecord call, CallRecord put) => call != put
         && ((call.Kind is CallKind.Remove or CallKind.Upsert

@@ -51,20 +51,35 @@ internal sealed class SimulatedOneSided(SimulatedMesh mesh, SimulatedProcess cal
     {
         /// <summary>How often something lost is sent again before the card gives up.</summary>
         private const int MostRetries = 7;
+        private const int SliceBytes = (int)ExtentAllocator.Granule;
+        private const int Window = 4;
         private static readonly TimeSpan Retry = TimeSpan.FromMilliseconds(500);
         private static readonly TimeSpan FlushTime = TimeSpan.FromMicroseconds(20);
         private readonly List<Action> _under = [];
         private long _last;
         private bool _broken;
 
-        public int SliceBytes => (int)ExtentAllocator.Granule;
+        public long Landed { get; private set; }
 
-        public int Window => 4;
-
-        public Task<bool> ReadAsync(in SliceRead slice)
+        public async Task<bool> CopyAsync(ExtentRead read, NativeRange destination)
         {
-            var posted = slice;
-            return PostAsync(holder => Copy(holder, posted), false);
+            var under = new Queue<Task<bool>>(Window);
+            long posted = 0;
+            while (posted < read.Length || under.Count > 0)
+            {
+                for (; posted < read.Length && under.Count < Window; posted += SliceBytes)
+                {
+                    var slice = new Slice(read.SegmentId, read.Offset + read.Skip + posted,
+                        destination.Address + (nint)posted, (int)Math.Min(SliceBytes, read.Length - posted));
+                    under.Enqueue(PostAsync(holder => Copy(holder, slice), false));
+                }
+
+                if (!await under.Dequeue())
+                    return false;
+                Landed++;
+            }
+
+            return true;
         }
 
         public Task<ulong?> ReadWordAsync(int segmentId, long offset) =>
@@ -122,7 +137,7 @@ internal sealed class SimulatedOneSided(SimulatedMesh mesh, SimulatedProcess cal
             _under.Clear();
         }
 
-        private static unsafe bool Copy(ObjectStore holder, in SliceRead slice)
+        private static unsafe bool Copy(ObjectStore holder, in Slice slice)
         {
             var segment = holder.Segments[slice.SegmentId];
             if (slice.Offset < 0 || slice.Offset > segment.Length - slice.Length)
@@ -134,5 +149,7 @@ internal sealed class SimulatedOneSided(SimulatedMesh mesh, SimulatedProcess cal
 
         private static ulong? WordOf(ObjectStore holder, int segmentId, long offset) =>
             holder.Segments[segmentId].Generations.Read(offset);
+
+        private readonly record struct Slice(int SegmentId, long Offset, nint Destination, int Length);
     }
 }

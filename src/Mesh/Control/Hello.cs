@@ -21,6 +21,11 @@ internal enum Lane
     /// Descriptors of shared memory, over a Unix socket; stays open as the sign that the holder lives.
     /// </summary>
     Shm = 3,
+
+    /// <summary>
+    /// How cards come to read each other's memory; the queue pairs that were connected over it end with it.
+    /// </summary>
+    Verbs = 4,
 }
 
 /// <summary>First frame in each direction.</summary>

@@ -35,6 +35,19 @@ internal interface IHolderCalls
     SumsAnswer Sums(in SumsRequest request);
 }
 
+/// <summary>
+/// What a node with cards answers (rank 0): it waits for its cards at most, never for another node. What is connected
+/// over a channel ends with it.
+/// </summary>
+internal interface IVerbsCalls
+{
+    MeshResult<VerbsOpenAnswer> Open(in VerbsOpenRequest request, PeerChannel channel);
+
+    Task<MeshResult<VerbsPairAnswer>> PairAsync(VerbsPairRequest request, PeerChannel channel);
+
+    Task<MeshResult<VerbsPullAnswer>> PullAsync(VerbsPullRequest request, PeerChannel channel);
+}
+
 /// <summary>What a node answers as an owner (rank 1); synchronous for the same reason.</summary>
 internal interface IOwnerCalls
 {

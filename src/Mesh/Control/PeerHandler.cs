@@ -39,6 +39,9 @@ internal sealed class PeerHandler : IPeerHandler
 
     public INodeCalls? Node { get; set; }
 
+    /// <summary>Null where there is no card.</summary>
+    public IVerbsCalls? Verbs { get; set; }
+
     /// <summary>Told of every frame of a node: it is alive.</summary>
     public Action<string>? OnHeard { get; set; }
 
@@ -81,6 +84,7 @@ internal sealed class PeerHandler : IPeerHandler
                 < 20 => HandleNode(channel, type, id, ref reader),
                 < 30 => HandleHolder(channel, type, id, ref reader),
                 < 40 => HandleOwner(channel, type, id, frame, ref reader),
+                >= 50 => HandleVerbs(channel, type, id, ref reader),
                 _ => HandleClient(channel, type, id, ref reader),
             };
         }
@@ -230,6 +234,28 @@ internal sealed class PeerHandler : IPeerHandler
             case MessageType.RemoveAll:
                 var removeAll = RemoveAllRequest.Read(ref reader);
                 Begin(channel, id, () => Clients.RemoveAllAsync(removeAll, CancellationToken.None));
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private bool HandleVerbs(PeerChannel channel, MessageType type, ulong id, ref MessagePackReader reader)
+    {
+        if (Verbs is null || channel.Remote.Lane != Lane.Verbs)
+            return false;
+        switch (type)
+        {
+            case MessageType.VerbsOpen:
+                Answer(channel, id, Verbs.Open(VerbsOpenRequest.Read(ref reader), channel));
+                return true;
+            case MessageType.VerbsPair:
+                var pair = VerbsPairRequest.Read(ref reader);
+                Begin(channel, id, () => Verbs.PairAsync(pair, channel));
+                return true;
+            case MessageType.VerbsPull:
+                var pull = VerbsPullRequest.Read(ref reader);
+                Begin(channel, id, () => Verbs.PullAsync(pull, channel));
                 return true;
             default:
                 return false;

@@ -221,4 +221,9 @@ internal enum MessageType
     Seal = 42,
     Remove = 43,
     RemoveAll = 44,
+
+    // Rank 0, on the verbs lane.
+    VerbsOpen = 50,
+    VerbsPair = 51,
+    VerbsPull = 52,
 }

@@ -4,30 +4,20 @@
 
 namespace Mooncake.Mesh.Transfer;
 
-/// <summary>A slice of a holder's segment, and where in the caller's memory it goes.</summary>
-/// <param name="SegmentId">The segment.</param>
-/// <param name="Offset">Where in it the slice starts, in bytes.</param>
-/// <param name="Destination">The first byte that is written.</param>
-/// <param name="Length">Its length in bytes.</param>
-internal readonly record struct SliceRead(int SegmentId, long Offset, nint Destination, int Length);
-
 /// <summary>
-/// A way to read a holder's memory without its doing: the holder neither sees the reads nor answers them. What is
-/// posted lands in any order, and may land late. One read uses it at a time.
+/// A way to read a holder's memory without its doing: the holder neither sees the reads nor answers them. Bytes land in
+/// any order, and may land late. One read uses it at a time. Its tasks end on the scheduler of their caller.
 /// </summary>
 internal interface IOneSidedLink
 {
-    /// <summary>Length of a slice, in bytes.</summary>
-    int SliceBytes { get; }
-
-    /// <summary>Most slices under way at once.</summary>
-    int Window { get; }
+    /// <summary>Grows whenever something lands.</summary>
+    long Landed { get; }
 
     /// <summary>
-    /// Posts the read of a slice. True: it has landed, all of it; false: the link is broken or flushed, and no more of
-    /// it lands. Ends on the scheduler of its caller.
+    /// Has the bytes of a read copied, in slices. True: all of them have landed; false: the link is broken or flushed,
+    /// and nothing more lands.
     /// </summary>
-    Task<bool> ReadAsync(in SliceRead slice);
+    Task<bool> CopyAsync(ExtentRead read, NativeRange destination);
 
     /// <summary>
     /// Reads the generation word of the extent at an offset, after everything that has landed by now; null: the link is

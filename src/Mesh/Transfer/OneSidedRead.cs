@@ -5,15 +5,14 @@
 namespace Mooncake.Mesh.Transfer;
 
 /// <summary>
-/// One read of an extent by a transport that reaches into the holder's memory by itself: cut in slices, all of them
-/// awaited, then the generation word compared (<see cref="IReadRule"/>). On deadline, cancel and failure alike nothing
-/// writes the caller's memory once it has returned (<see cref="IFlushRule"/>).
+/// One read of an extent by a transport that reaches into the holder's memory by itself: all bytes awaited, then the
+/// generation word compared (<see cref="IReadRule"/>). On deadline, cancel and failure alike nothing writes the
+/// caller's memory once it has returned (<see cref="IFlushRule"/>).
 /// </summary>
 internal sealed class OneSidedRead(IOneSidedLink link, ExtentRead read, NativeRange destination, TimeSpan timeout,
     MeshRuntime runtime, CancellationToken cancel)
 {
     private readonly long _start = runtime.Time.GetTimestamp();
-    private readonly Queue<Task<bool>> _under = new(link.Window);
 
     /// <summary>Reads the extent.</summary>
     public async Task<TransferOutcome> RunAsync()
@@ -28,26 +27,13 @@ internal sealed class OneSidedRead(IOneSidedLink link, ExtentRead read, NativeRa
         return outcome;
     }
 
-    /// <summary>Has all slices copied; done: the last of them has landed.</summary>
+    /// <summary>Has all bytes copied; done: the last of them has landed.</summary>
     public async ValueTask<TransferOutcome> CopyAsync()
     {
-        long posted = 0;
-        while (posted < read.Length || _under.Count > 0)
-        {
-            for (; posted < read.Length && _under.Count < link.Window; posted += link.SliceBytes)
-            {
-                _under.Enqueue(link.ReadAsync(new SliceRead(read.SegmentId, read.Offset + read.Skip + posted,
-                    destination.Address + (nint)posted, (int)Math.Min(link.SliceBytes, read.Length - posted))));
-            }
-
-            var first = _under.Dequeue();
-            if (await WaitAsync(first) is { } given)
-                return given;
-            if (!await first)
-                return TransferOutcome.Unreachable;
-        }
-
-        return TransferOutcome.Done;
+        var copy = link.CopyAsync(read, destination);
+        if (await WaitAsync(copy) is { } given)
+            return given;
+        return await copy ? TransferOutcome.Done : TransferOutcome.Unreachable;
     }
 
     /// <summary>Whether the word is the one that was located; done: it is.</summary>
@@ -60,24 +46,34 @@ internal sealed class OneSidedRead(IOneSidedLink link, ExtentRead read, NativeRa
             : found == read.Generation ? TransferOutcome.Done : TransferOutcome.Stale;
     }
 
-    /// <summary>Waits for something posted; null once it has ended, or how the read ends because it has not.</summary>
+    /// <summary>
+    /// Waits for something posted; null once it has ended, or how the read ends because it has not. A holder of whom
+    /// nothing comes for longer than the patience is unreachable.
+    /// </summary>
     private async ValueTask<TransferOutcome?> WaitAsync(Task posted)
     {
-        if (posted.IsCompleted)
-            return null;
-        var left = timeout - runtime.Time.GetElapsedTime(_start);
-        bool impatient = read.Patience < left;
-        try
+        while (!posted.IsCompleted)
         {
-            if (await posted.EndsWithinAsync(impatient ? read.Patience!.Value : left, runtime.Time, cancel))
-                return null;
-        }
-        catch (OperationCanceledException)
-        {
-            return TransferOutcome.Late;
+            var left = timeout - runtime.Time.GetElapsedTime(_start);
+            bool impatient = read.Patience < left;
+            long landed = link.Landed;
+            try
+            {
+                if (await posted.EndsWithinAsync(impatient ? read.Patience!.Value : left, runtime.Time, cancel))
+                    return null;
+            }
+            catch (OperationCanceledException)
+            {
+                return TransferOutcome.Late;
+            }
+
+            if (!impatient)
+                return TransferOutcome.Late;
+            if (link.Landed == landed)
+                return TransferOutcome.Unreachable;
         }
 
-        return impatient ? TransferOutcome.Unreachable : TransferOutcome.Late;
+        return null;
     }
 
     private unsafe void SumUp() => read.Sums?.Take((byte*)destination.Address);
