@@ -45,6 +45,8 @@ internal static class WireCorpus
     // Never may a sample evict: the objects of others are to stay.
     private static readonly PutHead Head = new(new MeshKey("fuzz/put"), 8, 3, 1, false, 900);
 
+    private static readonly PairEnd End = new(17, 0xffffff, 3, new byte[16], 4096, 16);
+
     /// <summary>The samples of requests.</summary>
     public static IReadOnlyList<WireSample> Requests { get; } =
     [
@@ -77,6 +79,10 @@ internal static class WireCorpus
         Of<ViewKeyRequest, ViewKeyAnswer>(new ViewKeyRequest(1, 2, Key, [3])),
         Of<SumsRequest, SumsAnswer>(new SumsRequest(1, 1L << 45, 3)),
         Of<RemoveAllRequest, RemoveAllAnswer>(new RemoveAllRequest("fuzz", 500)),
+        Of<VerbsOpenRequest, VerbsOpenAnswer>(new VerbsOpenRequest(ulong.MaxValue)),
+        Of<VerbsPairRequest, VerbsPairAnswer>(new VerbsPairRequest(1, 0, 63, End)),
+        Of<VerbsPullRequest, VerbsPullAnswer>(new VerbsPullRequest(1, 2, new RemoteRegion(4096, 10, 4), [7, 8, 9],
+            500)),
     ];
 
     /// <summary>The samples of everything else: answers, refusals, and what opens a connection.</summary>
@@ -107,7 +113,7 @@ internal static class WireCorpus
         Of(MessageType.Answer, new SlotPage(true, 9, new SlotSet([4]), [new SlotSummary(1, 2, 3)],
             [new KeyedRecord(Key, Record)], 1ul << 60, 3)),
         Of(MessageType.Answer, new ClaimAnswer(new SlotSet([0, 129]))),
-        Of(MessageType.Answer, new SlotStateAnswer(View, new SlotSet([]))),
+        Of(MessageType.Answer, new SlotStateAnswer(View, new SlotSet([]), 1234)),
         Of(MessageType.Answer, Located()),
         Of(MessageType.Answer, new PutAnswer(PutFate.Stored, false, Record.Version, 1)),
         Of(MessageType.Answer, new ClearAnswer(5)),
@@ -120,6 +126,9 @@ internal static class WireCorpus
         Of(MessageType.Answer, new ClearAnswer(1)),
         Of(MessageType.Answer, new MatchPage([Key], 9)),
         Of(MessageType.Answer, new RemoveAllAnswer(1, 2, 3)),
+        Of(MessageType.Answer, new VerbsOpenAnswer(["card0"], [new RemoteRegion(1ul << 63, 1L << 40, 1L << 31)])),
+        Of(MessageType.Answer, new VerbsPairAnswer(End, [uint.MaxValue])),
+        Of(MessageType.Answer, new VerbsPullAnswer(PullCode.Unreachable, [(0, 1), (2, 3)])),
     ];
 
     /// <summary>Whether an exception is the one way in which bytes are refused.</summary>

@@ -11,7 +11,7 @@ public sealed class SeedTests
     /// <summary>
     /// As many as are clean in a row; docs/simulation.md names those that are known to break a rule after them.
     /// </summary>
-    private const int DefaultSeeds = 1300;
+    private const int DefaultSeeds = 2000;
 
     /// <summary>Runs the seed that MESH_SEED names, and writes its event log to the file MESH_SEED_LOG.</summary>
     [Fact]

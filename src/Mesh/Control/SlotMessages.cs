@@ -131,22 +131,33 @@ internal readonly record struct SlotStateRequest(ViewId View, SlotSet Slots)
     }
 }
 
-/// <summary>The slots the answering node is a complete owner of, in its view.</summary>
-internal readonly record struct SlotStateAnswer(ViewId View, SlotSet Complete) : IWireMessage<SlotStateAnswer>
+/// <summary>
+/// The slots the answering node is a complete owner of, in its view, and how long ago records came to it that made a
+/// slot complete.
+/// </summary>
+internal readonly record struct SlotStateAnswer(ViewId View, SlotSet Complete, long LearntMilliseconds = 0)
+    : IWireMessage<SlotStateAnswer>, IVersionedMessage
 {
-    public void Write(ref MessagePackWriter writer)
+    /// <summary>Nothing has been learnt ever.</summary>
+    public const long Never = 1L << 50;
+
+    public void Write(ref MessagePackWriter writer) => Write(ref writer, Wire.VersionMax);
+
+    public void Write(ref MessagePackWriter writer, int version)
     {
-        writer.WriteArrayHeader(4);
+        writer.WriteArrayHeader(version >= 2 ? 5 : 4);
         Wire.Write(ref writer, View);
         writer.Write(Complete.Bits.AsSpan());
+        if (version >= 2)
+            writer.Write(LearntMilliseconds);
     }
 
     public static SlotStateAnswer Read(ref MessagePackReader reader)
     {
         int count = Wire.Enter(ref reader, 4);
         var answer = new SlotStateAnswer(Wire.ReadView(ref reader),
-            new SlotSet(Wire.ReadBytes(ref reader, SlotSet.MaxBytes)));
-        Wire.Leave(ref reader, count, 4);
+            new SlotSet(Wire.ReadBytes(ref reader, SlotSet.MaxBytes)), count >= 5 ? reader.ReadInt64() : 0);
+        Wire.Leave(ref reader, count, count >= 5 ? 5 : 4);
         return answer;
     }
 }

@@ -35,7 +35,7 @@ internal sealed class OwnerService : IOwnerCalls
         _isUnreachable = isUnreachable;
         _time = time;
         Tombstones = new TombstoneClock(time);
-        _streamer = new SlotStreamer(table, states, Tombstones, () => Confident);
+        _streamer = new SlotStreamer(table, states, Tombstones, () => Confident, time);
         _decisions = new OwnerDecisions(this, table, states, policies);
         _locator = new Locator(table, this);
         _claims = new HolderClaims(table, states, this);

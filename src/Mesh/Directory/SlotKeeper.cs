@@ -102,10 +102,11 @@ internal sealed class SlotKeeper
     public void Missed(NodeRecord node)
     {
         var view = _states.Current.View;
+        long now = _runtime.Time.GetTimestamp();
         for (int slot = 0; slot < _states.Slots; slot++)
         {
             if (_states.PlaceOf(slot) <= 1 && view.PlaceOf(slot, node.NodeId) >= 0)
-                _states.Suspend(slot);
+                _states.Suspend(slot, now);
         }
 
         // No change that gives hope of more: while it is silent the rounds go on becoming fewer.

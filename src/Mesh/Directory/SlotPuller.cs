@@ -81,7 +81,10 @@ internal sealed class SlotPuller
         return completed;
     }
 
-    /// <summary>Asks the other owner of each slot that is suspended whether it is complete.</summary>
+    /// <summary>
+    /// Asks the other owner of each slot that is suspended whether it is complete, and has learnt nothing from others
+    /// since we doubt: what it has learnt then it has not told us.
+    /// </summary>
     private async Task RenewAsync(MeshView view, SlotSet need, long stamp, CancellationToken cancel)
     {
         var suspended = new SlotSet(_states.Slots);
@@ -91,13 +94,17 @@ internal sealed class SlotPuller
                 suspended.Add(slot);
         }
 
+        if (suspended.Count == 0)
+            _states.CountSuspended();
         for (int place = 0; place <= 1 && suspended.Count > 0; place++)
         {
             foreach (var (nodeId, set) in GroupBySource(suspended, view, place, view))
             {
                 var answer = await _calls.SlotStateAsync(view.Find(nodeId)!, new SlotStateRequest(view.Id, set),
                     PageTimeout, cancel);
-                for (int slot = 0; answer.Succeeded && slot < _states.Slots; slot++)
+                var doubted = _runtime.Time.GetElapsedTime(_states.SuspendedSince);
+                bool knew = answer.Succeeded && answer.Value.LearntMilliseconds > doubted.TotalMilliseconds;
+                for (int slot = 0; knew && slot < _states.Slots; slot++)
                 {
                     if (set.Contains(slot) && answer.Value.Complete.Contains(slot)
                         && _states.SetComplete(slot, _states.PlaceOf(slot), stamp))
@@ -180,6 +187,7 @@ internal sealed class SlotPuller
                 continue;
             pull.Need.Remove(slot);
             StreamedSlots++;
+            _states.Learnt(_runtime.Time.GetTimestamp());
         }
 
         return page.Position == 0 ? null : new Begun(page.Through, page.Stamp, IsWhole(page, page.Through, begun));
@@ -222,6 +230,7 @@ internal sealed class SlotPuller
             if (!_states.SetComplete(slot, _states.PlaceOf(slot), stamp))
                 return false;
             ReconciledSlots++;
+            _states.Learnt(_runtime.Time.GetTimestamp());
         }
 
         return true;

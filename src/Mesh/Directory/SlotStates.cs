@@ -21,6 +21,8 @@ internal sealed class SlotStates
     private readonly byte[] _state;
     private Roles _roles;
     private long _stamp;
+    private long _suspendedSince = long.MaxValue;
+    private long _learntAt = long.MinValue;
     private volatile MeshView? _doubt;
 
     public SlotStates(string nodeId, int slots, IDenyRule? deny = null)
@@ -193,10 +195,35 @@ internal sealed class SlotStates
 
     /// <summary>
     /// Another owner may begin to decide out of our sight: a complete slot is so no longer until a present owner, whom
-    /// it would tell, says that it is complete.
+    /// it would tell, says that it has been complete all the while.
     /// </summary>
-    public void Suspend(int slot) =>
+    /// <param name="slot">The slot.</param>
+    /// <param name="at">Now, as a timestamp.</param>
+    public void Suspend(int slot, long at)
+    {
         Set(slot, (State)_state[slot] is State.Complete or State.Suspended ? State.Suspended : State.Doubted);
+        lock (_lock)
+            _suspendedSince = Math.Min(_suspendedSince, at);
+    }
+
+    /// <summary>Since when slots are suspended, as a timestamp, or earlier.</summary>
+    public long SuspendedSince => Volatile.Read(ref _suspendedSince);
+
+    /// <summary>Looks whether any slot is suspended still.</summary>
+    public void CountSuspended()
+    {
+        lock (_lock)
+        {
+            if (!_state.AsSpan().Contains((byte)State.Suspended))
+                _suspendedSince = long.MaxValue;
+        }
+    }
+
+    /// <summary>When records came last that made a slot complete, as a timestamp; null: never.</summary>
+    public long? LearntAt => Volatile.Read(ref _learntAt) is var at && at == long.MinValue ? null : at;
+
+    /// <summary>Records came that made a slot complete: who was complete before may lack them.</summary>
+    public void Learnt(long at) => Volatile.Write(ref _learntAt, at);
 
     /// <summary>Whether only a present owner, or all holders, can make it complete.</summary>
     public bool IsDoubted(int slot) => (State)_state[slot] is State.Doubted or State.Suspended;

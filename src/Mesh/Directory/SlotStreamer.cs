@@ -12,7 +12,7 @@ namespace Mooncake.Mesh.Directory;
 /// its view it gives what it has, and says of no slot that this is all (rule A8): it may have been expelled.
 /// </summary>
 internal sealed class SlotStreamer(
-    DirectoryTable table, SlotStates states, TombstoneClock tombstones, Func<bool> isConfident)
+    DirectoryTable table, SlotStates states, TombstoneClock tombstones, Func<bool> isConfident, TimeProvider time)
 {
     private const int SlotsPerPage = 16_384;
 
@@ -92,6 +92,8 @@ internal sealed class SlotStreamer(
             }
         }
 
-        return new SlotStateAnswer(mine, complete);
+        return new SlotStateAnswer(mine, complete, states.LearntAt is { } learnt
+            ? (long)time.GetElapsedTime(learnt).TotalMilliseconds
+            : SlotStateAnswer.Never);
     }
 }
