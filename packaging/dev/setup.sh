@@ -60,7 +60,8 @@ need_gcc() {
 }
 
 # What tests/SoftRoce makes its virtual machine of.
-VM_PACKAGES=(qemu-system-x86 busybox-static cpio kmod iproute2 xz-utils ibverbs-providers ibverbs-utils perftest)
+VM_PACKAGES=(qemu-system-x86 busybox-static cpio kmod binutils xz-utils iproute2
+  ibverbs-providers ibverbs-utils perftest)
 
 # A virtual machine with software RDMA devices: its processor is emulated, so neither KVM nor a device is needed.
 need_vm() {
