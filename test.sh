@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing, builds, and runs the tests. "./test.sh quick": unit tests alone, without etcd.
+# Installs what is missing, builds, and runs the tests. "./test.sh quick": unit tests alone, without etcd
+# and without a virtual machine.
 set -uo pipefail
 cd "$(dirname "$0")"
 . packaging/dev/setup.sh
@@ -24,20 +25,20 @@ part() { # name, command...
   return $rc
 }
 
+results_only() { grep -v -E '^xUnit.net|^  (Discover|Start|Finish)'; }
+
 run_project() { # program
-  timeout --kill-after=10 "$limit" "$1" -noColor 2>&1 | grep -v -E '^xUnit.net|^  (Discover|Start|Finish)'
+  timeout --kill-after=10 "$limit" "$1" -noColor 2>&1 | results_only
 }
 
 count() { # "Total", "Failed", ... in the summary line of a log
   grep -oE "$1: [0-9]+" "$2" | tail -1 | grep -oE '[0-9]+'
 }
 
-tests() { # project folder
-  local folder=tests/$1 program log total bad skipped
-  compgen -G "$folder/*.cs" >/dev/null || compgen -G "$folder/*/*.cs" >/dev/null || return 0
-  program=$folder/bin/Release/net10.0/$(basename "$folder"/*.csproj .csproj)
+judge() { # name, command that runs tests
+  local log total bad skipped
   log=$(mktemp)
-  part "$1" run_project "$program" | tee "$log"
+  part "$@" | tee "$log"
   total=$(count Total "$log") skipped=$(count Skipped "$log")
   if [ -z "$total" ]; then
     echo "$1 ended without a result"
@@ -49,13 +50,28 @@ tests() { # project folder
   rm -f "$log"
 }
 
+program_of() { # project folder
+  echo "$1/bin/Release/net10.0/$(basename "$1"/*.csproj .csproj)"
+}
+
+tests() { # project folder
+  local folder=tests/$1
+  compgen -G "$folder/*.cs" >/dev/null || compgen -G "$folder/*/*.cs" >/dev/null || return 0
+  judge "$1" run_project "$(program_of "$folder")"
+}
+
+in_vm() { # program, its arguments: with RDMA devices, without which the tests fail there
+  tests/SoftRoce/vm.sh --timeout "$limit" --env MESH_TEST_VERBS=1 -- "$@" -noColor 2>&1 | results_only
+}
+
 need_dotnet
 need_gcc
-[ "$mode" = quick ] || need_etcd
+[ "$mode" = quick ] || { need_etcd; need_vm; }
 part build dotnet build Mooncake.Mesh.sln -c Release -v q -nologo || { echo "0 passed, 1 failed"; exit 1; }
 for project in $unit; do tests "$project"; done
 if [ "$mode" = all ]; then
   for project in $whole; do tests "$project"; done
+  judge "Verbs in a VM" in_vm "$(program_of tests/Verbs.Tests)" -class '*DeviceTests'
 fi
 echo "== all: $SECONDS s"
 echo "$passed passed, $failed failed"

@@ -30,7 +30,7 @@ install_packages() {
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null && as_root chmod 755 "$policy" && ours=yes
   fi
   local log; log=$(mktemp)
-  { as_root apt-get -q update && as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install "$@"; } >"$log" 2>&1
+  { as_root apt-get -q update && as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@"; } >"$log" 2>&1
   local rc=$?
   [ "$ours" = no ] || as_root rm -f "$policy"
   if [ $rc -ne 0 ]; then tail -5 "$log" >&2; rm -f "$log"; stop "$why: apt-get could not install $*"; fi
@@ -57,4 +57,20 @@ need_etcd() {
 # gcc builds test doubles of native libraries.
 need_gcc() {
   command -v gcc >/dev/null || install_packages "gcc is needed" gcc libc6-dev
+}
+
+# What tests/SoftRoce makes its virtual machine of.
+VM_PACKAGES=(qemu-system-x86 busybox-static cpio kmod binutils xz-utils iproute2
+  ibverbs-providers ibverbs-utils perftest)
+
+# A virtual machine with software RDMA devices: its processor is emulated, so neither KVM nor a device is needed.
+need_vm() {
+  [ "$(uname -m)" = x86_64 ] || stop "the virtual machine with RDMA devices is for x86-64, and this is $(uname -m)"
+  command -v dpkg-query >/dev/null || stop "the virtual machine with RDMA devices needs Debian or Ubuntu"
+  local missing=() package
+  for package in "${VM_PACKAGES[@]}"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q ' installed$' || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] \
+    || install_packages "a virtual machine with RDMA devices is needed" "${missing[@]}"
 }

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+namespace Mooncake.Mesh.Transfer.Rails;
+
+/// <summary>How one rail is. Guarded by the lock of its <see cref="RailBoard"/>.</summary>
+/// <param name="port">Which one.</param>
+/// <param name="time">Clock of its pauses.</param>
+internal sealed class RailState(RailPort port, TimeProvider time)
+{
+    /// <summary>How much a new measurement counts.</summary>
+    private const double Weight = 0.25;
+
+    /// <summary>A measurement this old is doubted: one slice may find out whether it still holds.</summary>
+    private static readonly TimeSpan Doubt = TimeSpan.FromSeconds(5);
+
+    private TimeSpan _pause;
+    private long _pausedAt;
+    private long _measuredAt;
+    private long _bytes;
+    private long _slices;
+    private long _errors;
+    private long _inFlight;
+    private long _pauses;
+    private long _epoch;
+    private bool _isProbing;
+
+    /// <summary>Which one.</summary>
+    public RailPort Port => port;
+
+    /// <summary>Whether it carries nothing but a probe.</summary>
+    public bool IsPausing { get; private set; }
+
+    /// <summary>Bytes a second, a moving average; 0: not measured yet.</summary>
+    public double Bandwidth { get; private set; }
+
+    /// <summary>What is known of it.</summary>
+    public RailCount Count => new(port, _bytes, _slices, _errors, _pauses, _inFlight, Bandwidth, IsPausing);
+
+    /// <summary>Time until it may be probed; none or less: now.</summary>
+    public TimeSpan UntilProbe
+    {
+        get
+        {
+            if (!_isProbing)
+                return _pause - time.GetElapsedTime(_pausedAt);
+            // The probe's end decides, which is not known: to be asked again.
+            return RailBoard.FirstPause;
+        }
+    }
+
+    /// <summary>
+    /// Seconds until a slice given now would have arrived. A rail that was not measured, or not lately, is taken for as
+    /// fast as the fastest, or it would never be measured again.
+    /// </summary>
+    public double SecondsFor(long bytes, double fastest)
+    {
+        bool known = Bandwidth > 0 && (_inFlight > 0 || time.GetElapsedTime(_measuredAt) <= Doubt);
+        return (_inFlight + bytes) / (known ? Bandwidth : fastest);
+    }
+
+    /// <summary>A slice is given to it; while it pauses, that is its probe.</summary>
+    public RailSlice Begin(int number, long bytes)
+    {
+        _inFlight += bytes;
+        _isProbing = IsPausing;
+        return new RailSlice(number, bytes, _inFlight, _epoch, time.GetTimestamp(), IsPausing);
+    }
+
+    /// <summary>A slice has arrived.</summary>
+    public void Arrived(in RailSlice slice)
+    {
+        _inFlight -= slice.Bytes;
+        _bytes += slice.Bytes;
+        _slices++;
+        _measuredAt = time.GetTimestamp();
+        double bandwidth = slice.Ahead / Math.Max(time.GetElapsedTime(slice.Since).TotalSeconds, 1e-6);
+        Bandwidth = Bandwidth == 0 ? bandwidth : (Bandwidth * (1 - Weight)) + (bandwidth * Weight);
+        if (slice.Epoch != _epoch)
+            return;
+        // The probe ends the pause, and only what follows it says that the trouble is over: else a rail that fails
+        // after each probe would never pause for longer.
+        if (slice.IsProbe)
+            IsPausing = _isProbing = false;
+        else if (!IsPausing)
+            _pause = TimeSpan.Zero;
+    }
+
+    /// <summary>A slice has failed.</summary>
+    /// <returns>Whether it says anything new: of many that fail together, the first does.</returns>
+    public bool Failed(in RailSlice slice)
+    {
+        _inFlight -= slice.Bytes;
+        _errors++;
+        if (slice.Epoch != _epoch)
+            return false;
+        Pause(_pause == TimeSpan.Zero ? RailBoard.FirstPause : _pause * 2);
+        return true;
+    }
+
+    /// <summary>A slice has ended in a way that says nothing about the rail.</summary>
+    public void Ended(in RailSlice slice)
+    {
+        _inFlight -= slice.Bytes;
+        if (slice.IsProbe && slice.Epoch == _epoch)
+            _isProbing = false;
+    }
+
+    /// <summary>Its port is down.</summary>
+    public void PortDown() => Pause(RailBoard.LongestPause);
+
+    /// <summary>Its port is up: a pause is over at once, and the next slice is the probe.</summary>
+    public void PortUp()
+    {
+        if (IsPausing)
+            _pause = TimeSpan.Zero;
+    }
+
+    /// <summary>What was given before says nothing new from here on.</summary>
+    private void Pause(TimeSpan pause)
+    {
+        if (!IsPausing)
+            _pauses++;
+        IsPausing = true;
+        _isProbing = false;
+        _epoch++;
+        _pause = pause < RailBoard.LongestPause ? pause : RailBoard.LongestPause;
+        _pausedAt = time.GetTimestamp();
+    }
+}
