@@ -51,6 +51,7 @@ tests() { # project folder
 
 need_dotnet
 need_gcc
+need_verbs_headers
 [ "$mode" = quick ] || need_etcd
 part build dotnet build Mooncake.Mesh.sln -c Release -v q -nologo || { echo "0 passed, 1 failed"; exit 1; }
 for project in $unit; do tests "$project"; done

@@ -58,3 +58,8 @@ need_etcd() {
 need_gcc() {
   command -v gcc >/dev/null || install_packages "gcc is needed" gcc libc6-dev
 }
+
+# The layout of the verbs structs is checked against the C header.
+need_verbs_headers() {
+  [ -e /usr/include/infiniband/verbs.h ] || install_packages "infiniband/verbs.h is needed" libibverbs-dev
+}
