@@ -11,7 +11,8 @@ namespace Mooncake.Mesh.Verbs.Devices;
 internal sealed record DeviceListing(string Name, ulong NodeGuid, string? NotUsableReason)
 {
     private const string NotVisible =
-        "the kernel has it and its /dev/infiniband/uverbs file is not here: a container must be given /dev/infiniband";
+        "the kernel has it and its /dev/infiniband/uverbs file is not here: a container must be given /dev/infiniband,"
+        + " unless the device is being removed";
 
     /// <summary>
     /// Every device that the library or sysfs lists, in that order; each is opened and closed once, which takes
