@@ -46,8 +46,9 @@ public sealed class FailureDeviceTests(ITestOutputHelper output)
     [Fact]
     public void Failing_a_queue_pair_ends_every_outstanding_request()
     {
-        const int Count = 32;
-        using var pair = new ConnectedPair(bytes: 1 << 20);
+        const int Count = 60;
+        using var pair = new ConnectedPair(bytes: Count << 15);
+        FailOnce(pair);
         pair.Far.Buffer.FillPattern(6);
         pair.Near.Buffer.Bytes.Clear();
         var requests = new WorkRequest[Count];
@@ -75,6 +76,34 @@ public sealed class FailureDeviceTests(ITestOutputHelper output)
         pair.Replace();
         pair.Near.Post(requests[1]);
         Assert.Equal(WorkStatus.Success, pair.Near.Await(1)[0].Status);
+    }
+
+    [Fact]
+    public void A_request_posted_after_the_failure_is_the_last_to_end()
+    {
+        const ulong Marker = 1000;
+        using var pair = new ConnectedPair(bytes: 1 << 20);
+        FailOnce(pair);
+        var requests = new WorkRequest[32];
+        for (int i = 0; i < requests.Length; i++)
+            requests[i] = pair.Near.Request(
+                WorkKind.Read, (ulong)i, i << 15, pair.Far, i << 15, 1 << (i % 2 == 0 ? 15 : 3), WorkFlags.None);
+        pair.Near.Post(requests);
+        pair.Near.QueuePair.Fail();
+        pair.Near.Post(pair.Near.Request(WorkKind.Read, Marker, 0, pair.Far, 0, 8));
+
+        var ended = new List<ulong>();
+        while (!ended.Contains(Marker))
+        {
+            WorkCompletion one = pair.Near.Await(1)[0];
+            Assert.Equal(WorkStatus.Flushed, one.Status);
+            ended.Add(one.WorkId);
+        }
+
+        output.WriteLine($"{ended.Count - 1} of {requests.Length} unsignaled requests were flushed");
+        Assert.Equal(ended.Order(), ended);
+        Thread.Sleep(300);
+        Assert.Equal(0, pair.Near.Completions.Poll(new WorkCompletion[4]));
     }
 
     [Fact]
@@ -110,6 +139,13 @@ public sealed class FailureDeviceTests(ITestOutputHelper output)
         pair.Replace();
         pair.Near.Post(pair.Near.Request(WorkKind.Read, 3, 0, pair.Far, 0, 64));
         Assert.Equal(WorkStatus.Success, pair.Near.Await(1)[0].Status);
+    }
+
+    /// <summary>So that the next time is not spent compiling.</summary>
+    private static void FailOnce(ConnectedPair pair)
+    {
+        pair.Near.QueuePair.Fail();
+        pair.Replace();
     }
 
     private static void Drain(VerbsDevice device)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using Mooncake.Mesh.Verbs.Devices;
+using Mooncake.Mesh.Verbs.Interop;
 using Mooncake.Mesh.Verbs.Queues;
 
 namespace Mooncake.Mesh.Verbs.Tests.Queues;
@@ -102,6 +103,16 @@ public sealed class QueuePairTests
     {
         using var rig = new Rig("POLL=-2");
         Assert.Throws<VerbsException>(() => rig.Completions.Poll(new WorkCompletion[1]));
+    }
+
+    [Fact]
+    public void A_completion_reads_as_a_line_of_a_log()
+    {
+        var native = new ibv_wc { wr_id = 5, qp_num = 17, vendor_err = 0x8a };
+        Assert.Equal("work 5 of queue pair 17: success", new WorkCompletion(native).ToString());
+        native.status = ibv_wc_status.IBV_WC_RETRY_EXC_ERR;
+        Assert.Equal(
+            "work 5 of queue pair 17: RetriesExceeded (12), vendor error 8a", new WorkCompletion(native).ToString());
     }
 
     [Fact]
