@@ -67,6 +67,7 @@ in_vm() { # program, its arguments: with RDMA devices, without which the tests f
 need_dotnet
 need_gcc
 [ "$mode" = quick ] || { need_etcd; need_vm; }
+need_verbs_headers
 part build dotnet build Mooncake.Mesh.sln -c Release -v q -nologo || { echo "0 passed, 1 failed"; exit 1; }
 for project in $unit; do tests "$project"; done
 if [ "$mode" = all ]; then

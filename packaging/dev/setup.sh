@@ -74,3 +74,8 @@ need_vm() {
   [ ${#missing[@]} -eq 0 ] \
     || install_packages "a virtual machine with RDMA devices is needed" "${missing[@]}"
 }
+
+# The layout of the verbs structs is checked against the C header.
+need_verbs_headers() {
+  [ -e /usr/include/infiniband/verbs.h ] || install_packages "infiniband/verbs.h is needed" libibverbs-dev
+}

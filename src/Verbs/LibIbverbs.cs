@@ -12,7 +12,9 @@ namespace Mooncake.Mesh.Verbs;
 public static class LibIbverbs
 {
     private static readonly Lazy<(IbverbsLibrary? Library, string? Reason)> Loaded = new(Load);
-    private static readonly Lazy<string?> Reason = new(() => Loaded.Value.Reason ?? ReasonOf(Loaded.Value.Library!));
+
+    private static readonly Lazy<string?> Reason =
+        new(() => Loaded.Value.Reason ?? ReasonOf(Loaded.Value.Library!, InfinibandSysfs.Host));
 
     /// <summary>Whether the library is there, complete, and has a device that opens.</summary>
     public static bool IsSupported => Reason.Value is null;
@@ -29,11 +31,11 @@ public static class LibIbverbs
         return library;
     }
 
-    /// <summary>The reason for the library at <paramref name="path"/>; null: the usual names, and supported.</summary>
-    internal static string? Probe(string? path)
+    /// <summary>The reason for the library at a path, or null for the usual names; null when supported.</summary>
+    internal static string? Probe(string? path, InfinibandSysfs sysfs)
     {
         IbverbsLibrary? library = IbverbsLibrary.TryOpen(path, out string? reason);
-        return library is null ? reason : ReasonOf(library);
+        return library is null ? reason : ReasonOf(library, sysfs);
     }
 
     private static (IbverbsLibrary? Library, string? Reason) Load()
@@ -43,19 +45,27 @@ public static class LibIbverbs
         return (library, reason);
     }
 
-    private static string? ReasonOf(IbverbsLibrary library)
+    private static string? ReasonOf(IbverbsLibrary library, InfinibandSysfs sysfs)
     {
         using var devices = new ListedDevices(library);
         if (devices.Count is null)
             return "no device: the kernel offers no RDMA device list (is ib_uverbs loaded?)";
         if (devices.Count == 0)
-            return "no device: this host has no RDMA device";
-        for (int i = 0; i < devices.Count; i++)
         {
-            if (devices.Opens(i, out _))
-                return null;
+            // The library leaves out a device whose file is not here, as in a container that was not given it.
+            return sysfs.Devices() is [var hidden, ..]
+                ? $"no device: {DeviceListing.Hidden(hidden)}"
+                : "no device: this host has no RDMA device";
         }
 
-        return $"no device: {devices.Count} listed and none opens (is /dev/infiniband visible and permitted here?)";
+        string refusals = "";
+        for (int i = 0; i < devices.Count; i++)
+        {
+            if (devices.Opens(i, out int errno))
+                return null;
+            refusals += $"; {DeviceListing.Refusal(devices.Name(i), errno)}";
+        }
+
+        return $"no device: {devices.Count} listed and none opens{refusals}";
     }
 }

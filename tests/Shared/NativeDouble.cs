@@ -10,22 +10,25 @@ internal sealed class NativeDouble : IDisposable
 {
     private readonly string _folder = System.IO.Directory.CreateTempSubdirectory("mooncake-mesh-double-").FullName;
 
-    /// <summary>Compiles <paramref name="source"/>, a C file beside the test, with the given definitions.</summary>
+    /// <summary>Compiles <paramref name="source"/>, a C file beside the caller, with the given definitions.</summary>
     internal string Build(string source, string definitions = "", [CallerFilePath] string test = "")
     {
         string library = Path.Combine(_folder, $"double-{System.IO.Directory.GetFiles(_folder).Length}.so");
-        var start = new ProcessStartInfo("gcc") { RedirectStandardError = true, UseShellExecute = false };
-        foreach (string argument in (string[])["-shared", "-fPIC", "-O0", "-o", library])
-            start.ArgumentList.Add(argument);
+        List<string> arguments = ["-shared", "-fPIC", "-O0", "-o", library];
         foreach (string definition in definitions.Split(' ', StringSplitOptions.RemoveEmptyEntries))
-            start.ArgumentList.Add("-D" + definition);
-        start.ArgumentList.Add(Path.Combine(Path.GetDirectoryName(test)!, source));
-
-        using Process gcc = Start(start);
-        string errors = gcc.StandardError.ReadToEnd();
-        gcc.WaitForExit();
-        Assert.True(gcc.ExitCode == 0, errors);
+            arguments.Add("-D" + definition);
+        arguments.Add(Path.Combine(Path.GetDirectoryName(test)!, source));
+        string? errors = Compile(arguments);
+        Assert.True(errors is null, errors);
         return library;
+    }
+
+    /// <summary>What the compiler says against a C program; null when it is content.</summary>
+    internal string? Check(string program)
+    {
+        string file = Path.Combine(_folder, "program.c");
+        File.WriteAllText(file, program);
+        return Compile(["-fsyntax-only", file]);
     }
 
     /// <summary>An empty file: there, and no library.</summary>
@@ -37,6 +40,15 @@ internal sealed class NativeDouble : IDisposable
     }
 
     public void Dispose() => System.IO.Directory.Delete(_folder, recursive: true);
+
+    private static string? Compile(IEnumerable<string> arguments)
+    {
+        var start = new ProcessStartInfo("gcc", arguments) { RedirectStandardError = true, UseShellExecute = false };
+        using Process gcc = Start(start);
+        string errors = gcc.StandardError.ReadToEnd();
+        gcc.WaitForExit();
+        return gcc.ExitCode == 0 ? null : errors;
+    }
 
     private static Process Start(ProcessStartInfo start)
     {

@@ -32,43 +32,43 @@ internal sealed unsafe record DeviceLimits
     }
 
     /// <summary>The firmware's version; empty for a device without.</summary>
-    internal string Firmware { get; }
+    public string Firmware { get; }
 
     /// <summary>The longest memory region, in bytes.</summary>
-    internal long MaxMrSize { get; }
+    public long MaxMrSize { get; }
 
     /// <summary>The page sizes of the device: bit n stands for 2^n bytes.</summary>
-    internal ulong PageSizes { get; }
+    public ulong PageSizes { get; }
 
     /// <summary>Memory regions at once.</summary>
-    internal int MaxMr { get; }
+    public int MaxMr { get; }
 
     /// <summary>Queue pairs at once.</summary>
-    internal int MaxQp { get; }
+    public int MaxQp { get; }
 
     /// <summary>Work requests of a queue pair at once.</summary>
-    internal int MaxQpWr { get; }
+    public int MaxQpWr { get; }
 
     /// <summary>Pieces of a work request.</summary>
-    internal int MaxSge { get; }
+    public int MaxSge { get; }
 
     /// <summary>Pieces of an RDMA READ: less than <see cref="MaxSge"/> on some devices.</summary>
-    internal int MaxSgeRead { get; }
+    public int MaxSgeRead { get; }
 
     /// <summary>Completion queues at once.</summary>
-    internal int MaxCq { get; }
+    public int MaxCq { get; }
 
     /// <summary>Completions in a completion queue.</summary>
-    internal int MaxCqe { get; }
+    public int MaxCqe { get; }
 
     /// <summary>RDMA READs of the peer that a queue pair answers at once.</summary>
-    internal byte MaxRdAtomic { get; }
+    public byte MaxRdAtomic { get; }
 
     /// <summary>RDMA READs of its own that a queue pair has under way at once.</summary>
-    internal byte MaxInitRdAtomic { get; }
+    public byte MaxInitRdAtomic { get; }
 
     /// <summary>Ports, numbered from 1.</summary>
-    internal byte PortCount { get; }
+    public byte PortCount { get; }
 
     private static byte Byte(int value) => (byte)Math.Clamp(value, 0, byte.MaxValue);
 }

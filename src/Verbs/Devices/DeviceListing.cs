@@ -10,9 +10,6 @@ namespace Mooncake.Mesh.Verbs.Devices;
 /// <param name="NotUsableReason">One line why it does not open; null: it opens.</param>
 internal sealed record DeviceListing(string Name, ulong NodeGuid, string? NotUsableReason)
 {
-    private const string NotVisible =
-        "the kernel has it and its /dev/infiniband/uverbs file is not here: a container must be given /dev/infiniband";
-
     /// <summary>
     /// Every device that the library or sysfs lists, in that order; each is opened and closed once, which takes
     /// milliseconds. Empty without the library.
@@ -30,11 +27,16 @@ internal sealed record DeviceListing(string Name, ulong NodeGuid, string? NotUsa
         foreach (string name in sysfs.Devices())
         {
             if (!found.Exists(device => device.Name == name))
-                found.Add(new DeviceListing(name, 0, $"{name}: {NotVisible}"));
+                found.Add(new DeviceListing(name, 0, Hidden(name)));
         }
 
         return found;
     }
+
+    /// <summary>Why a device that the kernel has is not to be used here.</summary>
+    internal static string Hidden(string name) =>
+        $"{name}: the kernel has it and its /dev/infiniband/uverbs file is not here: a container must be given"
+        + " /dev/infiniband, unless the device is being removed";
 
     /// <summary>Why a device that is listed does not open.</summary>
     internal static string Refusal(string name, int errno) => errno switch
@@ -42,7 +44,7 @@ internal sealed record DeviceListing(string Name, ulong NodeGuid, string? NotUsa
         VerbsException.AccessDenied or VerbsException.NotPermitted =>
             $"{name}: permission denied ({errno}): this user may not read and write its /dev/infiniband/uverbs file",
         VerbsException.NoSuchFile or VerbsException.NoSuchAddress or VerbsException.NoDevice =>
-            $"{name}: {NotVisible}",
+            Hidden(name),
         _ => $"{name}: ibv_open_device: {VerbsException.Describe(errno)}",
     };
 

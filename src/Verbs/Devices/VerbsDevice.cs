@@ -241,8 +241,7 @@ internal sealed unsafe class VerbsDevice : IDisposable
 
         internal HandleScope(VerbsHandle handle)
         {
-            bool held = false;
-            handle.DangerousAddRef(ref held);
+            handle.Hold();
             _handle = handle;
         }
 

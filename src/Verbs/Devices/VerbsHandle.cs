@@ -13,6 +13,7 @@ internal sealed unsafe class VerbsHandle : SafeHandle
     private readonly delegate* unmanaged[Cdecl]<void*, int> _destroy;
     private readonly VerbsCounts _counts;
     private readonly VerbsHandle?[] _parents;
+    private volatile bool _disposed;
 
     /// <summary>
     /// Holds the parents, which stay for as long as this does: make the native object after this, then adopt it, and
@@ -33,8 +34,7 @@ internal sealed unsafe class VerbsHandle : SafeHandle
         {
             for (int i = 0; i < parents.Length; i++)
             {
-                bool held = false;
-                parents[i].DangerousAddRef(ref held);
+                parents[i].Hold();
                 _parents[i] = parents[i];
             }
         }
@@ -51,11 +51,28 @@ internal sealed unsafe class VerbsHandle : SafeHandle
     /// <summary>The native object, for the owner's own calls.</summary>
     internal void* Native => (void*)handle;
 
+    /// <summary>Keeps the native object until DangerousRelease, whatever its owner does meanwhile.</summary>
+    /// <exception cref="ObjectDisposedException">The owner has disposed it; others may still hold it.</exception>
+    internal void Hold()
+    {
+        bool held = false;
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        DangerousAddRef(ref held);
+    }
+
     /// <summary>Takes over the native object.</summary>
     internal void Adopt(void* native)
     {
         SetHandle((nint)native);
         _counts.Made();
+    }
+
+    /// <inheritdoc/>
+    protected override void Dispose(bool disposing)
+    {
+        // The base class knows itself closed only once the last holder has let go.
+        _disposed = true;
+        base.Dispose(disposing);
     }
 
     /// <inheritdoc/>

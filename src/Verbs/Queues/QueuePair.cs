@@ -166,7 +166,9 @@ internal sealed unsafe class QueuePair : IDisposable
 
     /// <summary>
     /// Puts it in error: what is outstanding ends, each request with a completion of its own, mostly
-    /// <see cref="WorkStatus.Flushed"/>. Once those have been polled nothing of it lands any more.
+    /// <see cref="WorkStatus.Flushed"/>. Once those have been polled nothing of it lands any more. An unsignaled
+    /// request that had succeeded by then reports nothing: post one more afterwards, signaled, for which there must be
+    /// room, and its completion is the last.
     /// </summary>
     /// <exception cref="VerbsException">Refused, as by a device that is gone: then only Dispose ends it.</exception>
     internal void Fail() =>
