@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using System.Runtime.CompilerServices;
 using Mooncake.Mesh.Verbs.Devices;
 using Mooncake.Mesh.Verbs.Queues;
 
@@ -145,5 +146,31 @@ public sealed class RegistrationTests
         pair.Dispose();
         device.Dispose();
         Assert.Equal(("QCHMPD", 0), (verbs.Ended, device.Counts.Alive));
+    }
+
+    [Fact]
+    public void What_is_dropped_without_disposal_ends_in_the_same_order()
+    {
+        using var verbs = new VerbsDouble();
+        Drop(verbs);
+        for (int i = 0; i < 10 && verbs.Ended.Length < 6; i++)
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+        }
+
+        string ended = verbs.Ended;
+        Assert.Equal("CDHMPQ", string.Concat(ended.Order()));
+        Assert.Matches("Q.*C.*H.*D", ended);
+        Assert.Matches("M.*P.*D", ended);
+        Assert.Matches("Q.*P", ended);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Drop(VerbsDouble verbs)
+    {
+        VerbsDevice device = verbs.Open();
+        device.Register(Somewhere, 4096, MemoryAccess.None);
+        device.CreateQueuePair(device.CreateCompletionQueue(16), new QueuePairShape(16));
     }
 }
