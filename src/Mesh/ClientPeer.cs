@@ -29,7 +29,9 @@ internal sealed class ClientPeer : IAsyncDisposable
     private readonly PeerLinks _links;
     private readonly MeshCalls _calls;
     private readonly ViewTracker _views;
-    private readonly NodeTransports _transports;
+    private readonly FlowContext _context;
+    private readonly TransportChoice _transport;
+    private NodeTransports? _transports;
     private readonly CancellationTokenSource _stop = new();
     private readonly Lock _lock = new();
     private MeshView _view = MeshView.Empty;
@@ -41,9 +43,12 @@ internal sealed class ClientPeer : IAsyncDisposable
     /// <param name="bootId">Boot id of this host; empty: no path that only one host has is taken.</param>
     /// <param name="secret">The mesh's secret; null: none.</param>
     /// <param name="rails">Addresses of this host to read large objects by; null: any.</param>
+    /// <param name="transport">By what large objects travel.</param>
     public ClientPeer(string cluster, IReadOnlyList<string> seeds, IMeshRegistry? registry, MeshRuntime runtime,
-        string bootId, ClusterSecret? secret = null, IReadOnlyList<string>? rails = null)
+        string bootId, ClusterSecret? secret = null, IReadOnlyList<string>? rails = null,
+        TransportChoice transport = TransportChoice.Auto)
     {
+        _transport = transport;
         _cluster = cluster;
         _rails = rails ?? [];
         _seeds = seeds;
@@ -57,12 +62,11 @@ internal sealed class ClientPeer : IAsyncDisposable
         _handler.OnHeard = _links.Heard;
         _calls = new MeshCalls(_links, _handler, "");
         _views = new ViewTracker(runtime, () => Volatile.Read(ref _view), Adopt) { Calls = _calls };
-        var context = new FlowContext(runtime, _views, _calls, "");
-        _transports = NodeTransports.Create(context, null, _bootId, HelloFor, _handshake, _rails);
-        Operations = new MeshOperations(context, _transports.Plan, _bootId, null);
+        _context = new FlowContext(runtime, _views, _calls, "");
     }
 
-    public MeshOperations Operations { get; }
+    /// <summary>Once it is connected.</summary>
+    public MeshOperations Operations { get; private set; } = null!;
 
     /// <summary>
     /// Learns a first view, then follows; an error when nobody answers within <paramref name="limit"/>, or when the
@@ -72,6 +76,12 @@ internal sealed class ClientPeer : IAsyncDisposable
     {
         if (RailAddresses.FaultOf(_rails, _runtime.Network) is { } fault)
             return fault;
+        var transports = await NodeTransports.CreateAsync(_context, null, _bootId, HelloFor, _handshake, _rails,
+            _transport);
+        if (!transports.Succeeded)
+            return transports.Error;
+        _transports = transports.Value;
+        Operations = new MeshOperations(_context, _transports.Plan, _bootId, null);
         var deadline = new Deadline(_runtime.Time, limit);
         MeshError? last = null;
         do
@@ -102,7 +112,8 @@ internal sealed class ClientPeer : IAsyncDisposable
     {
         _stop.Cancel();
         _links.Close();
-        await _transports.DisposeAsync();
+        if (_transports is not null)
+            await _transports.DisposeAsync();
         if (_registry is not null)
             await _registry.DisposeAsync();
     }
@@ -130,7 +141,7 @@ internal sealed class ClientPeer : IAsyncDisposable
         }
 
         _links.Keep(view);
-        _transports.Keep(view);
+        _transports?.Keep(view);
         return true;
     }
 

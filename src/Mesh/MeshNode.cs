@@ -240,6 +240,12 @@ public sealed class MeshNode : IAsyncDisposable
     {
         if (RailAddresses.Elsewhere(_options.Rails, _runtime.Network) is { } elsewhere)
             return elsewhere;
+        var transports = await NodeTransports.CreateAsync(_context, _holder, _bootId, HelloFor, _handshake,
+            _options.Rails, _options.Transport);
+        if (!transports.Succeeded)
+            return transports.Error;
+        _transports = transports.Value;
+        _handler.Verbs = _transports.Verbs;
         var listeners = new List<IPeerListener>();
         try
         {
@@ -260,7 +266,6 @@ public sealed class MeshNode : IAsyncDisposable
         }
 
         string bound = listeners[0].Endpoint;
-        _transports = NodeTransports.Create(_context, _holder, _bootId, HelloFor, _handshake, _options.Rails);
         _server = new PeerServer(_ => HelloFor(Lane.Client, ""), _handshake, _handler, _transports.DataLane,
             _runtime);
         listeners.ForEach(_server.Serve);
@@ -269,7 +274,8 @@ public sealed class MeshNode : IAsyncDisposable
             return advertised.Error;
         Endpoint = advertised.Value;
         var view = await _membership.StartAsync(
-            SelfRecord.Of(_options, _incarnation.Value, _bootId, advertised.Value, bound), cancel);
+            SelfRecord.Of(_options, _incarnation.Value, _bootId, advertised.Value, bound, _handler.Verbs is not null),
+            cancel);
         if (!view.Succeeded)
             return view.Error;
         // Ready means that owner calls are decided in a view, so the start waits for the first one to be adopted.

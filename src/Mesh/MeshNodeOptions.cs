@@ -27,6 +27,9 @@ public sealed record MeshNodeOptions
     /// </summary>
     public IReadOnlyList<string> Rails { get; init; } = [];
 
+    /// <summary>By what large objects travel, to this node and from it.</summary>
+    public TransportChoice Transport { get; init; }
+
     /// <summary>Path of a Unix socket for peers on this host; null: none.</summary>
     public string? SocketPath { get; init; }
 
@@ -108,6 +111,8 @@ public sealed record MeshNodeOptions
         CheckShare(errors, "hardPinRatio", HardPinRatio, 0);
         CheckShare(errors, "evictionHighWatermark", EvictionHighWatermark ?? 1, double.Epsilon);
         CheckShare(errors, "evictionRatio", EvictionRatio ?? 1, double.Epsilon);
+        if (!Enum.IsDefined(Transport))
+            errors.Add(Fault("transport", $"transport is {(int)Transport}; auto, tcp, shm and rdma are legal"));
         if (!Enum.IsDefined(ClientWrites))
             errors.Add(Fault("clientWrites", $"clientWrites is {(int)ClientWrites}; off, user and group are legal"));
         if (ClientReservedBytes < 0)

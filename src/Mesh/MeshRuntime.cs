@@ -35,6 +35,9 @@ public sealed record MeshRuntime
     /// <summary>Makes more transports, which are tried before the sockets; null: there are none.</summary>
     internal Func<TransportParts, IReadOnlyList<ITransport>>? MoreTransports { get; init; }
 
+    /// <summary>Makes the transport over RDMA cards; null: this program has none.</summary>
+    internal Func<VerbsParts, Task<MeshResult<IVerbsTransport>>>? Verbs { get; init; }
+
     /// <summary>Starts <paramref name="work"/> on the scheduler of this runtime.</summary>
     /// <returns>A task that ends when the work has ended.</returns>
     public Task Start(Func<Task> work) =>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Flow;
 using Mooncake.Mesh.Membership;
@@ -20,9 +21,12 @@ internal sealed class NodeTransports : IAsyncDisposable
     private readonly ShmTransport? _shm;
     private readonly TcpDataServer? _tcpServer;
     private readonly ShmServer? _shmServer;
+    private readonly IVerbsTransport? _verbs;
 
-    private NodeTransports(FlowContext context, HolderParts? holder, PeerDialer? dialer, IReadOnlyList<string> rails)
+    private NodeTransports(FlowContext context, HolderParts? holder, PeerDialer? dialer, IReadOnlyList<string> rails,
+        TransportChoice choice, IVerbsTransport? verbs)
     {
+        _verbs = verbs;
         var transports = new List<ITransport>();
         if (holder is not null)
             transports.Add(new SelfTransport(context.Calls.IsSelf, holder.Store, holder.Book, context.Runtime.Time));
@@ -34,9 +38,13 @@ internal sealed class NodeTransports : IAsyncDisposable
         }
         else
         {
-            _shm = new ShmTransport(dialer);
-            _tcp = new TcpTransport(dialer, rails: rails);
-            transports.AddRange([_shm, new ControlTransport(context.Calls, SmallRead, context.Runtime.Time), _tcp]);
+            if (choice is TransportChoice.Auto or TransportChoice.Shm)
+                transports.Add(_shm = new ShmTransport(dialer));
+            transports.Add(new ControlTransport(context.Calls, SmallRead, context.Runtime.Time));
+            if (verbs is not null)
+                transports.Add(verbs);
+            if (choice is TransportChoice.Auto or TransportChoice.Tcp)
+                transports.Add(_tcp = new TcpTransport(dialer, rails: rails));
             if (holder is not null)
             {
                 _tcpServer = new TcpDataServer(holder.Store, holder.Book, context.Runtime);
@@ -63,6 +71,12 @@ internal sealed class NodeTransports : IAsyncDisposable
     /// <summary>What the rails have done; null where there are none.</summary>
     public RailCounters? Rails => _tcp?.RailCounters;
 
+    /// <summary>What a node with cards answers; null: it has none, or uses none.</summary>
+    public IVerbsCalls? Verbs { get; private init; }
+
+    /// <summary>What each card has carried.</summary>
+    public IEnumerable<(string Card, long Bytes, long Errors, long Pauses)> Cards => _verbs?.Cards() ?? [];
+
     /// <summary>The transports of a node, or of a client, which holds nothing.</summary>
     /// <param name="context">Calls, clock and network.</param>
     /// <param name="holder">The node's memory; null for a client.</param>
@@ -70,18 +84,37 @@ internal sealed class NodeTransports : IAsyncDisposable
     /// <param name="hello">Our hello on a lane to a node.</param>
     /// <param name="handshake">Opens connections.</param>
     /// <param name="rails">Addresses of this host to read large objects by.</param>
-    public static NodeTransports Create(FlowContext context, HolderParts? holder, string bootId,
-        Func<Lane, string, Hello> hello, Handshake handshake, IReadOnlyList<string> rails)
+    /// <param name="choice">Which transports are to be used.</param>
+    /// <returns>An error where RDMA is asked for and cannot be had.</returns>
+    public static async Task<MeshResult<NodeTransports>> CreateAsync(FlowContext context, HolderParts? holder,
+        string bootId, Func<Lane, string, Hello> hello, Handshake handshake, IReadOnlyList<string> rails,
+        TransportChoice choice)
     {
         // The bulk lanes need real sockets; a simulated network carries control alone.
         bool bulk = context.Runtime.Network is SocketNetwork;
-        return new NodeTransports(context, holder,
-            bulk ? new PeerDialer(hello, handshake, context.Runtime, bootId) : null, rails);
+        var dialer = bulk ? new PeerDialer(hello, handshake, context.Runtime, bootId) : null;
+        var verbs = await VerbsOf(context, bulk ? choice : TransportChoice.Tcp);
+        if (!verbs.Succeeded)
+            return verbs.Error!;
+        if (holder is null || verbs.Value.Transport is not { } transport)
+            return new NodeTransports(context, holder, dialer, rails, choice, verbs.Value.Transport);
+        var served = await transport.ServeAsync(holder.Store, holder.Book);
+        if (served.Succeeded)
+        {
+            return new NodeTransports(context, holder, dialer, rails, choice, transport) { Verbs = served.Value };
+        }
+
+        await transport.DisposeAsync();
+        if (choice == TransportChoice.Rdma)
+            return served.Error!;
+        NotUsed(context, served.Error!);
+        return new NodeTransports(context, holder, dialer, rails, choice, null);
     }
 
     /// <summary>Lets go of nodes, and of former lives of nodes, that are not in the view.</summary>
     public void Keep(MeshView view)
     {
+        _verbs?.Keep(view);
         _tcp?.Keep(view);
         _shm?.Keep(view);
     }
@@ -96,6 +129,26 @@ internal sealed class NodeTransports : IAsyncDisposable
             await _tcpServer.DisposeAsync();
     }
 
+    /// <summary>The cards, where they are wanted and there are any.</summary>
+    private static async Task<MeshResult<Wanted>> VerbsOf(FlowContext context, TransportChoice choice)
+    {
+        if (choice is not (TransportChoice.Auto or TransportChoice.Rdma))
+            return default(Wanted);
+        var made = context.Runtime.Verbs is { } make
+            ? await make(new VerbsParts(context.Runtime, context.Calls.Links))
+            : new MeshError(MeshErrorCode.Unavailable, "config:transport", "this program has no RDMA in it");
+        if (made.Succeeded)
+            return new Wanted(made.Value);
+        if (choice == TransportChoice.Rdma || made.Error!.Code == MeshErrorCode.InvalidArgument)
+            return made.Error!;
+        if (context.Runtime.Verbs is not null)
+            NotUsed(context, made.Error!);
+        return default(Wanted);
+    }
+
+    private static void NotUsed(FlowContext context, MeshError reason) =>
+        context.Runtime.Log.CreateLogger("mesh.verbs").LogInformation("rdma_not_used reason={Reason}", reason.Message);
+
     private void TakeOver(IPeerConnection connection, Hello hello)
     {
         if (hello.Lane == Lane.Shm)
@@ -104,6 +157,9 @@ internal sealed class NodeTransports : IAsyncDisposable
             _tcpServer!.Take(connection);
     }
 }
+
+/// <summary>A transport, or none.</summary>
+internal readonly record struct Wanted(IVerbsTransport? Transport);
 
 /// <summary>What a transport from outside this project is made of.</summary>
 /// <param name="Runtime">Clock, scheduler and rules.</param>

@@ -25,10 +25,10 @@ internal static class SelfRecord
 
     /// <summary>
     /// The record of a node with these options; peers are told <paramref name="endpoint"/>, it listens on
-    /// <paramref name="bound"/>.
+    /// <paramref name="bound"/>, and where there are <paramref name="verbs"/> cards reach its memory.
     /// </summary>
     public static NodeRecord Of(MeshNodeOptions options, ulong incarnation, string bootId, string endpoint,
-        string bound) => new()
+        string bound, bool verbs) => new()
     {
         NodeId = options.NodeId,
         Incarnation = incarnation,
@@ -46,7 +46,7 @@ internal static class SelfRecord
             Id = index,
             Location = segment.Location,
             Length = segment.Length,
-            Transports = ["tcp", "shm"],
+            Transports = verbs ? ["tcp", "shm", "verbs"] : ["tcp", "shm"],
         })],
     };
 }

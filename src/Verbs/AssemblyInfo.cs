@@ -4,3 +4,6 @@ using System.Runtime.CompilerServices;
 
 [assembly: DisableRuntimeMarshalling]
 [assembly: InternalsVisibleTo("Mooncake.Mesh.Verbs.Tests")]
+[assembly: InternalsVisibleTo("Mooncake.Mesh.Client")]
+[assembly: InternalsVisibleTo("Mooncake.Mesh.Bench")]
+[assembly: InternalsVisibleTo("mooncake-mesh")]

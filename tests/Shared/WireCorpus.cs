@@ -81,8 +81,8 @@ internal static class WireCorpus
         Of<RemoveAllRequest, RemoveAllAnswer>(new RemoveAllRequest("fuzz", 500)),
         Of<VerbsOpenRequest, VerbsOpenAnswer>(new VerbsOpenRequest(ulong.MaxValue)),
         Of<VerbsPairRequest, VerbsPairAnswer>(new VerbsPairRequest(1, 0, 63, End)),
-        Of<VerbsPullRequest, VerbsPullAnswer>(new VerbsPullRequest(1, 2, new RemoteRegion(4096, 10, 4), [7, 8, 9],
-            500)),
+        Of<VerbsPullRequest, VerbsPullAnswer>(new VerbsPullRequest(1, 2, new RemoteRegion(4096, 10, 4), 5,
+            2, [7, 8, 9], 500)),
     ];
 
     /// <summary>The samples of everything else: answers, refusals, and what opens a connection.</summary>

@@ -196,32 +196,42 @@ internal readonly record struct VerbsPairAnswer(PairEnd End, uint[] Keys) : IWir
 /// </summary>
 /// <param name="Engine">Whose memory it is.</param>
 /// <param name="Reservation">Where the bytes go.</param>
-/// <param name="Source">The memory.</param>
+/// <param name="Source">The memory they lie in.</param>
+/// <param name="Offset">Where in it they begin, in bytes.</param>
+/// <param name="Length">How many there are.</param>
 /// <param name="Keys">For each card of the caller in turn the keys of the parts.</param>
 /// <param name="Milliseconds">How long it may take.</param>
-internal readonly record struct VerbsPullRequest(ulong Engine, ulong Reservation, RemoteRegion Source, uint[] Keys,
-    int Milliseconds) : IWireRequest<VerbsPullRequest, VerbsPullAnswer>
+internal readonly record struct VerbsPullRequest(ulong Engine, ulong Reservation, RemoteRegion Source, long Offset,
+    long Length, uint[] Keys, int Milliseconds) : IWireRequest<VerbsPullRequest, VerbsPullAnswer>
 {
     public static MessageType Type => MessageType.VerbsPull;
 
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(5);
+        writer.WriteArrayHeader(7);
         writer.Write(Engine);
         writer.Write(Reservation);
         Source.Write(ref writer);
+        writer.Write(Offset);
+        writer.Write(Length);
         VerbsLimits.WriteKeys(ref writer, Keys);
         writer.Write(Milliseconds);
     }
 
     public static VerbsPullRequest Read(ref MessagePackReader reader)
     {
-        int count = Wire.Enter(ref reader, 5);
+        int count = Wire.Enter(ref reader, 7);
         var request = new VerbsPullRequest(reader.ReadUInt64(), reader.ReadUInt64(), RemoteRegion.Read(ref reader),
-            VerbsLimits.ReadKeys(ref reader), reader.ReadInt32());
+            reader.ReadInt64(), reader.ReadInt64(), VerbsLimits.ReadKeys(ref reader), reader.ReadInt32());
         if (request.Keys.Length % request.Source.Parts != 0)
             throw new WireException($"{request.Keys.Length} keys of {request.Source.Parts} parts");
-        Wire.Leave(ref reader, count, 5);
+        if (request.Offset < 0 || request.Length < 0 || request.Offset > request.Source.Length - request.Length)
+        {
+            throw new WireException($"{request.Length} bytes from {request.Offset} in a region of "
+                + $"{request.Source.Length}");
+        }
+
+        Wire.Leave(ref reader, count, 7);
         return request;
     }
 }

@@ -17,6 +17,18 @@ internal sealed record DeviceListing(string Name, ulong NodeGuid, string? NotUsa
     internal static IReadOnlyList<DeviceListing> All() =>
         LibIbverbs.TryGet(out _) is { } library ? All(library, InfinibandSysfs.Host) : [];
 
+    /// <summary>Names of the devices that the library lists: of those that are being removed no more.</summary>
+    internal static IReadOnlyList<string> Names()
+    {
+        if (LibIbverbs.TryGet(out _) is not { } library)
+            return [];
+        using var devices = new ListedDevices(library);
+        string[] names = new string[devices.Count ?? 0];
+        for (int i = 0; i < names.Length; i++)
+            names[i] = devices.Name(i);
+        return names;
+    }
+
     /// <summary>The same for a given library and a given sysfs.</summary>
     internal static IReadOnlyList<DeviceListing> All(IbverbsLibrary library, InfinibandSysfs sysfs)
     {

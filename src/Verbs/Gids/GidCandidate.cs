@@ -2,21 +2,9 @@
 
 using System.Buffers.Binary;
 using System.Net;
+using Mooncake.Mesh.Verbs.Devices;
 
 namespace Mooncake.Mesh.Verbs.Gids;
-
-/// <summary>What a GID is good for. The values are those of the kernel's GID table.</summary>
-internal enum GidType
-{
-    /// <summary>Of an InfiniBand port.</summary>
-    InfiniBand = 0,
-
-    /// <summary>RoCE in Ethernet frames of its own, which no router passes on.</summary>
-    RoceV1 = 1,
-
-    /// <summary>RoCE in UDP.</summary>
-    RoceV2 = 2,
-}
 
 /// <summary>How far a GID's address is known, the more useful ones first.</summary>
 internal enum GidScope
@@ -41,6 +29,10 @@ internal readonly record struct GidCandidate(int Index, UInt128 Gid, GidType Typ
     /// <summary>Makes one of the bytes as they lie in memory.</summary>
     public static GidCandidate Of(int index, ReadOnlySpan<byte> gid, GidType type, int netdevIndex = 0) =>
         new(index, BinaryPrimitives.ReadUInt128BigEndian(gid), type, netdevIndex);
+
+    /// <summary>Makes one of an entry of a device.</summary>
+    public static GidCandidate Of(GidEntry entry) =>
+        new(entry.Index, entry.Gid.Value, entry.Type, (int)entry.InterfaceIndex);
 
     /// <summary>Whether the entry holds nothing.</summary>
     public bool IsEmpty => Gid == UInt128.Zero;

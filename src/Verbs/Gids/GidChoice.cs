@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using System.Net.Sockets;
+using Mooncake.Mesh.Verbs.Devices;
 
 namespace Mooncake.Mesh.Verbs.Gids;
 

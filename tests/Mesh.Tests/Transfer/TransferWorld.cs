@@ -33,10 +33,11 @@ internal sealed class TransferWorld : IAsyncDisposable
     public ObjectStore Store => Node.Holder.Store;
 
     public static async Task<TransferWorld> StartAsync(long segmentBytes = 128 << 20,
-        Func<MeshNodeOptions, MeshNodeOptions>? change = null)
+        Func<MeshNodeOptions, MeshNodeOptions>? change = null, Func<MeshRuntime, MeshRuntime>? adapt = null)
     {
         string directory = System.IO.Directory.CreateTempSubdirectory("mesh-transfer-").FullName;
         var runtime = new MeshRuntime { Network = new SocketNetwork() };
+        runtime = adapt?.Invoke(runtime) ?? runtime;
         var node = await StartNodeAsync(directory, runtime, segmentBytes, change);
         return new TransferWorld(directory, node, runtime);
     }
@@ -74,8 +75,12 @@ internal sealed class TransferWorld : IAsyncDisposable
     public MeshCalls Calls()
     {
         var handler = new PeerHandler(Runtime);
-        return new MeshCalls(new PeerLinks(Hello, new Handshake(null, Runtime), handler, Runtime, ""), handler, "");
+        return new MeshCalls(Links(handler), handler, "");
     }
+
+    /// <summary>Connections to nodes, as a client makes them.</summary>
+    public PeerLinks Links(PeerHandler? handler = null) =>
+        new(Hello, new Handshake(null, Runtime), handler ?? new PeerHandler(Runtime), Runtime, "");
 
     /// <summary>A sealed object: it can be read, and no flow of the node will ever look at it.</summary>
     public HeldObject Hold(ReadOnlySpan<byte> bytes) =>

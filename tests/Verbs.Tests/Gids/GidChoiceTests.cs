@@ -2,6 +2,7 @@
 
 using System.Net;
 using System.Net.Sockets;
+using Mooncake.Mesh.Verbs.Devices;
 using Mooncake.Mesh.Verbs.Gids;
 
 namespace Mooncake.Mesh.Verbs.Tests.Gids;

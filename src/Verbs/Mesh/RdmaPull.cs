@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Verbs.Memory;
+using Mooncake.Mesh.Verbs.Queues;
+
+namespace Mooncake.Mesh.Verbs.Mesh;
+
+/// <summary>
+/// Has a holder read the bytes of a put from our memory. It returns only when the holder's cards read nothing here any
+/// more: once the holder has answered, or, where it does not, once the queue pairs to it are broken (rule A4).
+/// </summary>
+internal sealed class RdmaPull(RdmaEngine engine, RdmaTarget target, LocalMemory memory, NativeRange source)
+{
+    /// <summary>How long the answer may come after the time the holder was given.</summary>
+    private static readonly TimeSpan AnswerSlack = TimeSpan.FromMilliseconds(50);
+    private const int Tries = 3;
+
+    /// <summary>Has the bytes of a reservation read.</summary>
+    public async Task<TransferOutcome> RunAsync(ExtentWrite write, TimeSpan timeout, CancellationToken cancel)
+    {
+        long start = engine.Time.GetTimestamp();
+        for (int i = 0; i < Tries; i++)
+        {
+            var left = timeout - engine.Time.GetElapsedTime(start);
+            if (left <= TimeSpan.Zero || cancel.IsCancellationRequested)
+                return TransferOutcome.Late;
+            // The holder reads over queue pairs that we make.
+            if (!await ConnectAsync(left, cancel))
+                return TransferOutcome.Unreachable;
+            left = timeout - engine.Time.GetElapsedTime(start);
+            var request = new VerbsPullRequest(engine.Id, write.ReservationId, memory.Region,
+                source.Length == 0 ? 0 : source.Address - memory.Range.Address, source.Length, KeysOf(),
+                (int)Math.Max(1, left.TotalMilliseconds));
+            var answer = await target.Channel.CallAsync<VerbsPullRequest, VerbsPullAnswer>(request,
+                left + AnswerSlack, cancel);
+            if (!answer.Succeeded)
+            {
+                await target.Peer.BreakAllAsync();
+                return answer.Error!.Code is MeshErrorCode.DeadlineExceeded or MeshErrorCode.Cancelled
+                    ? TransferOutcome.Late
+                    : TransferOutcome.Unreachable;
+            }
+
+            target.Peer.Break(answer.Value.Broken);
+            switch (answer.Value.Code)
+            {
+                case PullCode.Done:
+                    return TransferOutcome.Done;
+                case PullCode.NoReservation:
+                    return TransferOutcome.Stale;
+                case PullCode.Late:
+                    return TransferOutcome.Late;
+                default:
+                    continue;
+            }
+        }
+
+        return TransferOutcome.Unreachable;
+    }
+
+    /// <summary>Waits until a queue pair is there; false: none can be made.</summary>
+    private async Task<bool> ConnectAsync(TimeSpan left, CancellationToken cancel)
+    {
+        var ready = target.Peer.ReadyAsync();
+        try
+        {
+            return await ready.EndsWithinAsync(left, engine.Time, cancel) && await ready;
+        }
+        catch (OperationCanceledException)
+        {
+            return false;
+        }
+    }
+
+    private uint[] KeysOf()
+    {
+        uint[] keys = new uint[engine.Rails.Count * memory.Parts];
+        for (int card = 0; card < engine.Rails.Count; card++)
+            memory.CopyKeys(card, keys.AsSpan(card * memory.Parts, memory.Parts));
+        return keys;
+    }
+}

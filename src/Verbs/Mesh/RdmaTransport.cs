@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Microsoft.Extensions.Logging;
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Segments;
+using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Verbs.Devices;
+using Mooncake.Mesh.Verbs.Memory;
+
+namespace Mooncake.Mesh.Verbs.Mesh;
+
+/// <summary>
+/// Reads holders' memory with the cards, and has holders read ours with theirs: no byte passes a processor, here or
+/// there. Memory that is registered is used as it is; other memory is registered for the time of one call. Thread-safe.
+/// </summary>
+internal sealed class RdmaTransport : IVerbsTransport
+{
+    private static readonly TimeSpan OpenTimeout = TimeSpan.FromSeconds(1);
+
+    private readonly Lock _gate = new();
+    private readonly Dictionary<string, Task<MeshResult<RdmaTarget>>> _targets = new(StringComparer.Ordinal);
+    private readonly RdmaEngine _engine;
+    private readonly WordCells _words;
+    private readonly MeshRuntime _runtime;
+    private readonly PeerLinks _links;
+    private readonly ILogger _log;
+    private int _disposed;
+
+    private RdmaTransport(RdmaEngine engine, WordCells words, PeerLinks links, MeshRuntime runtime)
+    {
+        _engine = engine;
+        _words = words;
+        _links = links;
+        _runtime = runtime;
+        _log = runtime.Log.CreateLogger("mesh.verbs");
+    }
+
+    /// <inheritdoc/>
+    public string Name => "rdma";
+
+    /// <inheritdoc/>
+    public long MaxBytes => long.MaxValue;
+
+    /// <inheritdoc/>
+    public IEnumerable<(string Card, long Bytes, long Errors, long Pauses)> Cards() => _engine.Counts();
+
+    /// <summary>Opens the cards.</summary>
+    /// <param name="options">What the user said of them.</param>
+    /// <param name="parts">Connections, clock and log.</param>
+    /// <returns>As <see cref="RdmaEngine.Open"/>; System when a card refuses to register memory.</returns>
+    public static async Task<MeshResult<IVerbsTransport>> OpenAsync(RdmaOptions options, VerbsParts parts)
+    {
+        var engine = RdmaEngine.Open(options, parts.Runtime);
+        if (!engine.Succeeded)
+            return engine.Error!;
+        var words = await WordCells.CreateAsync(engine.Value);
+        if (words.Succeeded)
+            return new RdmaTransport(engine.Value, words.Value, parts.Links, parts.Runtime);
+        await engine.Value.DisposeAsync();
+        return words.Error!;
+    }
+
+    /// <inheritdoc/>
+    public async Task<MeshResult<IVerbsCalls>> ServeAsync(ObjectStore store, IReservedMemory reserved)
+    {
+        var regions = new List<LocalMemory>();
+        foreach (var segment in store.Segments)
+        {
+            foreach (var (memory, access) in RegionsOf(segment))
+            {
+                var registered = await _engine.RegisterAsync(memory, access);
+                if (!registered.Succeeded)
+                    return registered.Error!;
+                regions.Add(registered.Value);
+            }
+        }
+
+        return new RdmaServer(_engine, regions, reserved, _log);
+    }
+
+    /// <inheritdoc/>
+    public bool CanRead(NodeRecord node) => Reaches(node);
+
+    /// <inheritdoc/>
+    public bool CanWrite(in ExtentWrite write) => write.Client == 0 && Reaches(write.Node);
+
+    /// <inheritdoc/>
+    public async Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
+        CancellationToken cancel)
+    {
+        long start = _runtime.Time.GetTimestamp();
+        var target = await TargetAsync(read.Node, timeout, cancel);
+        if (!target.Succeeded)
+            return OutcomeOf(target.Error!);
+        var wanted = destination with { Length = Math.Min(destination.Length, read.Length) };
+        var memory = await MemoryAsync(wanted, MemoryAccess.LocalWrite);
+        if (!memory.Succeeded)
+            return TransferOutcome.Unreachable;
+        var link = new RdmaRead(_engine, target.Value, memory.Value.Memory, _words);
+        try
+        {
+            var left = timeout - _runtime.Time.GetElapsedTime(start);
+            return await new OneSidedRead(link, read, destination, left, _runtime, cancel).RunAsync();
+        }
+        finally
+        {
+            link.End();
+            Release(memory.Value);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task<TransferOutcome> WriteAsync(ExtentWrite write, NativeRange source, TimeSpan timeout,
+        CancellationToken cancel)
+    {
+        long start = _runtime.Time.GetTimestamp();
+        var target = await TargetAsync(write.Node, timeout, cancel);
+        if (!target.Succeeded)
+            return OutcomeOf(target.Error!);
+        var memory = await MemoryAsync(source, MemoryAccess.RemoteRead);
+        if (!memory.Succeeded)
+            return TransferOutcome.Unreachable;
+        try
+        {
+            var pull = new RdmaPull(_engine, target.Value, memory.Value.Memory, source);
+            var outcome = await pull.RunAsync(write, timeout - _runtime.Time.GetElapsedTime(start), cancel);
+            if (outcome == TransferOutcome.Done)
+                SumUp(write.Sums, source);
+            return outcome;
+        }
+        finally
+        {
+            Release(memory.Value);
+        }
+    }
+
+    /// <summary>Lets go of nodes, and of former lives of nodes, that are not in the view.</summary>
+    public void Keep(MeshView view)
+    {
+        lock (_gate)
+        {
+            foreach (string nodeId in new List<string>(_targets.Keys))
+            {
+                if (view.Find(nodeId) is null)
+                    _targets.Remove(nodeId);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
+        await _engine.DisposeAsync();
+        _words.Dispose();
+    }
+
+    private static IEnumerable<(NativeRange Memory, MemoryAccess Access)> RegionsOf(Segment segment)
+    {
+        // Only the holder writes into its segment (rule A5): its own cards may, a peer's may read.
+        yield return (RangeOf(segment.Memory), MemoryAccess.LocalWrite | MemoryAccess.RemoteRead);
+        yield return (RangeOf(segment.Generations.Memory), MemoryAccess.RemoteRead);
+    }
+
+    private static unsafe NativeRange RangeOf(MemoryBlock block) => new((nint)block.Pointer, block.Length);
+
+    private static TransferOutcome OutcomeOf(MeshError error) =>
+        error.Code is MeshErrorCode.DeadlineExceeded or MeshErrorCode.Cancelled
+            ? TransferOutcome.Late
+            : TransferOutcome.Unreachable;
+
+    private static unsafe void SumUp(SliceSums? sums, NativeRange source) => sums?.Take((byte*)source.Address);
+
+    private static bool Reaches(NodeRecord node)
+    {
+        foreach (var segment in node.Segments)
+        {
+            foreach (string transport in segment.Transports)
+            {
+                if (transport == "verbs")
+                    return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Registered memory that holds a range; of this call alone when there was none.</summary>
+    private async ValueTask<MeshResult<Taken>> MemoryAsync(NativeRange range, MemoryAccess access)
+    {
+        // Of nothing nothing is read: any memory will do.
+        if (range.Length <= 0)
+            return new Taken(_words.Memory, false);
+        if (_engine.Find(range) is { } known)
+            return new Taken(known, false);
+        var made = await _engine.RegisterAsync(range, access);
+        if (made.Succeeded)
+            return new Taken(made.Value, true);
+        _log.LogWarning("memory_not_registered bytes={Bytes} reason={Reason}", range.Length, made.Error!.Message);
+        return made.Error!;
+    }
+
+    private void Release(in Taken taken)
+    {
+        if (taken.IsOurs)
+            _engine.Release(taken.Memory);
+    }
+
+    private async Task<MeshResult<RdmaTarget>> TargetAsync(NodeRecord node, TimeSpan timeout, CancellationToken cancel)
+    {
+        Task<MeshResult<RdmaTarget>> opening;
+        lock (_gate)
+        {
+            bool known = _targets.TryGetValue(node.NodeId, out var present);
+            bool usable = known && (!present!.IsCompleted || (present.IsCompletedSuccessfully
+                && present.Result is { Succeeded: true, Value.IsOpen: true } open
+                && open.Value.Channel.Remote.Incarnation == node.Incarnation));
+            opening = usable ? present! : Task.Run(() => RdmaTarget.OpenAsync(_engine, _links, node, _log,
+                OpenTimeout, CancellationToken.None));
+            _targets[node.NodeId] = opening;
+        }
+
+        try
+        {
+            return await opening.EndsWithinAsync(timeout, _runtime.Time, cancel)
+                ? await opening
+                : new MeshError(MeshErrorCode.DeadlineExceeded, "verbs:open", $"{node.NodeId} does not answer");
+        }
+        catch (OperationCanceledException)
+        {
+            return new MeshError(MeshErrorCode.Cancelled, "verbs:open", "the caller cancelled");
+        }
+    }
+
+    private readonly record struct Taken(LocalMemory Memory, bool IsOurs);
+}

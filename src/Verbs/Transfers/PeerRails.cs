@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Mooncake.Mesh.Transfer.Rails;
+using Mooncake.Mesh.Verbs.Interop;
+
+namespace Mooncake.Mesh.Verbs.Transfers;
+
+/// <summary>
+/// The queue pairs to a peer: one a card here, each with a card of the peer; one that breaks is destroyed once nothing
+/// is on its way over it, and made anew while there is something to move, then with the peer's next card. Guarded by
+/// the lock of the peer.
+/// </summary>
+internal sealed class PeerRails
+{
+    /// <summary>
+    /// How long the slices of a broken queue pair may take to come back; then it is destroyed with them.
+    /// </summary>
+    private static readonly TimeSpan FlushLimit = TimeSpan.FromSeconds(1);
+
+    /// <summary>How long a rail stays with another card of the peer than its own, before that is tried again.</summary>
+    private static readonly TimeSpan AwayLimit = TimeSpan.FromSeconds(5);
+
+    private readonly List<Endpoint> _alive = [];
+    private readonly RdmaPeer _peer;
+    private readonly IConnector? _connector;
+    private readonly TimeProvider _time;
+    private readonly Rail[] _rails;
+
+    public PeerRails(RdmaPeer peer, IReadOnlyList<RailPort> cards, IConnector? connector, TimeProvider time)
+    {
+        _peer = peer;
+        _connector = connector;
+        _time = time;
+        Board = new RailBoard(cards, time);
+        _rails = new Rail[cards.Count];
+        for (int i = 0; i < _rails.Length; i++)
+            _rails[i] = new Rail { RemoteCard = HomeOf(i) };
+    }
+
+    /// <summary>Places slices.</summary>
+    public RailBoard Board { get; }
+
+    /// <summary>The rails that have a queue pair.</summary>
+    public RailChoice Choice { get; private set; } = new([], []);
+
+    /// <summary>Queue pairs that have not been destroyed.</summary>
+    public IReadOnlyList<Endpoint> Alive => _alive;
+
+    /// <summary>Whether one is being made.</summary>
+    public bool IsConnecting => Array.Exists(_rails, rail => rail.Connecting);
+
+    /// <summary>Whether anything is on its way.</summary>
+    public bool IsUnderWay => _alive.Exists(endpoint => endpoint.InFlight > 0);
+
+    /// <summary>The queue pair of a rail.</summary>
+    public Endpoint Current(int rail) => _rails[rail].Current!;
+
+    /// <summary>Starts to make the queue pairs that are missing, where it is time to.</summary>
+    public void Connect()
+    {
+        if (_connector is null)
+            return;
+        for (int i = 0; i < _rails.Length; i++)
+        {
+            var rail = _rails[i];
+            if (rail.Connecting)
+                continue;
+            bool away = rail.Current is { } current && current.RemoteCard != HomeOf(i)
+                && _time.GetElapsedTime(rail.Since) > AwayLimit;
+            if (rail.Current is null ? _time.GetElapsedTime(rail.Since) >= rail.Pause : away)
+            {
+                rail.Connecting = true;
+                int card = i, remoteCard = away ? HomeOf(i) : rail.RemoteCard;
+                _ = Task.Run(() => ConnectAsync(card, remoteCard));
+            }
+        }
+    }
+
+    /// <summary>Takes in a queue pair; what its rail had before carries nothing new.</summary>
+    public void Install(Endpoint endpoint)
+    {
+        var rail = _rails[endpoint.Rail];
+        if (rail.Current is { } before)
+            Drain(before);
+        _alive.Add(endpoint);
+        rail.Current = endpoint;
+        rail.RemoteCard = endpoint.RemoteCard;
+        rail.Since = _time.GetTimestamp();
+        Choose();
+    }
+
+    /// <summary>Slices of a rail arrive.</summary>
+    public void Well(int rail) => _rails[rail].Failures = 0;
+
+    /// <summary>A queue pair carries nothing more, and gives back what is on its way.</summary>
+    /// <param name="endpoint">The queue pair.</param>
+    /// <param name="faulty">Whether its way has failed; else it is broken for what goes over it.</param>
+    public void Break(Endpoint endpoint, bool faulty)
+    {
+        if (endpoint.IsEnding || endpoint.Watch is not null)
+            return;
+        endpoint.Watch = _time.CreateTimer(_ => _peer.EndByForce(endpoint), null, FlushLimit,
+            System.Threading.Timeout.InfiniteTimeSpan);
+        try
+        {
+            endpoint.Pair.Fail();
+        }
+        catch (VerbsException)
+        {
+            // The device is gone; the watch ends it.
+        }
+
+        endpoint.IsFaulty = faulty;
+        if (faulty)
+            Failed(_rails[endpoint.Rail], endpoint.Rail);
+        Drain(endpoint);
+    }
+
+    /// <summary>A card is lost, or its port is down.</summary>
+    public void CardDown(int card, in RailPort port)
+    {
+        Board.PortDown(port.Device, port.Port);
+        BreakWhere(endpoint => endpoint.Rail == card, faulty: true);
+    }
+
+    /// <summary>A card is back.</summary>
+    public void CardUp(int card, in RailPort port)
+    {
+        Board.PortUp(port.Device, port.Port);
+        _rails[card].Failures = 0;
+        _rails[card].Pause = TimeSpan.Zero;
+    }
+
+    /// <summary>Breaks the queue pairs of which this is so.</summary>
+    public void BreakWhere(Predicate<Endpoint> which, bool faulty = false)
+    {
+        foreach (var endpoint in _alive.FindAll(which))
+            Break(endpoint, faulty);
+    }
+
+    /// <summary>The queue pairs that work, as (the peer's card, ours).</summary>
+    public HashSet<(int From, int To)> Working()
+    {
+        var working = new HashSet<(int, int)>();
+        foreach (var endpoint in _alive)
+        {
+            if (!endpoint.IsBroken)
+                working.Add((endpoint.RemoteCard, endpoint.Rail));
+        }
+
+        return working;
+    }
+
+    /// <summary>Destroys a queue pair that carries nothing more once nothing is on its way over it.</summary>
+    public void EndIfOver(Endpoint endpoint)
+    {
+        if (!endpoint.IsBroken || endpoint.InFlight > 0 || endpoint.IsEnding)
+            return;
+        endpoint.IsEnding = true;
+        endpoint.Watch?.Dispose();
+        // Not on the thread of a card: the kernel may take its time.
+        ThreadPool.UnsafeQueueUserWorkItem(static ended => ended.Peer.End(ended), endpoint, preferLocal: false);
+    }
+
+    /// <summary>A queue pair has been destroyed.</summary>
+    public void Ended(Endpoint endpoint)
+    {
+        _alive.Remove(endpoint);
+        endpoint.Ended.TrySetResult();
+    }
+
+    private int HomeOf(int rail) => _connector is null ? 0 : rail % _connector.RemoteCards;
+
+    private void Drain(Endpoint endpoint)
+    {
+        endpoint.IsBroken = true;
+        var rail = _rails[endpoint.Rail];
+        if (rail.Current == endpoint)
+        {
+            rail.Current = _alive.FindLast(other => other.Rail == endpoint.Rail && !other.IsBroken);
+            Choose();
+        }
+
+        EndIfOver(endpoint);
+    }
+
+    private void Choose()
+    {
+        var numbers = new List<int>(_rails.Length);
+        for (int i = 0; i < _rails.Length; i++)
+        {
+            if (_rails[i].Current is not null)
+                numbers.Add(i);
+        }
+
+        Choice = new RailChoice([.. numbers], []);
+    }
+
+    /// <summary>The first try anew is made at once, the next ones after ever longer pauses.</summary>
+    private void Failed(Rail rail, int number)
+    {
+        rail.Since = _time.GetTimestamp();
+        rail.Pause = rail.Failures == 0 ? TimeSpan.Zero
+            : RailBoard.FirstPause * (1 << Math.Min(rail.Failures - 1, 6));
+        rail.Pause = rail.Pause < RailBoard.LongestPause ? rail.Pause : RailBoard.LongestPause;
+        rail.Failures++;
+        if (_connector is not null)
+            rail.RemoteCard = (HomeOf(number) + rail.Failures) % _connector.RemoteCards;
+    }
+
+    private async Task ConnectAsync(int card, int remoteCard)
+    {
+        var endpoint = await _connector!.ConnectAsync(_peer, card, remoteCard);
+        _peer.Connected(card, endpoint);
+    }
+
+    /// <summary>An attempt to make a queue pair has ended; null: in vain.</summary>
+    public void Connected(int card, Endpoint? endpoint)
+    {
+        var rail = _rails[card];
+        rail.Connecting = false;
+        if (endpoint is not null)
+            Install(endpoint);
+        else if (rail.Current is null)
+            Failed(rail, card);
+        else
+            rail.Since = _time.GetTimestamp();
+    }
+
+    private sealed class Rail
+    {
+        public Endpoint? Current { get; set; }
+
+        public bool Connecting { get; set; }
+
+        /// <summary>The peer's card that is tried next.</summary>
+        public int RemoteCard { get; set; }
+
+        /// <summary>When it last failed, or got its queue pair.</summary>
+        public long Since { get; set; }
+
+        public TimeSpan Pause { get; set; }
+
+        public int Failures { get; set; }
+    }
+}
