@@ -4,3 +4,5 @@ using System.Runtime.CompilerServices;
 
 [assembly: DisableRuntimeMarshalling]
 [assembly: InternalsVisibleTo("Mooncake.Mesh.Verbs.Tests")]
+[assembly: InternalsVisibleTo("Mooncake.Mesh.Node.Tests")]
+[assembly: InternalsVisibleTo("mooncake-mesh")]
