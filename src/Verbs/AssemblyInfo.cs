@@ -6,4 +6,5 @@ using System.Runtime.CompilerServices;
 [assembly: InternalsVisibleTo("Mooncake.Mesh.Verbs.Tests")]
 [assembly: InternalsVisibleTo("Mooncake.Mesh.Client")]
 [assembly: InternalsVisibleTo("Mooncake.Mesh.Bench")]
+[assembly: InternalsVisibleTo("Mooncake.Mesh.Node.Tests")]
 [assembly: InternalsVisibleTo("mooncake-mesh")]

@@ -53,6 +53,7 @@ internal static class Examples
             $"mooncake-mesh bench {command} --json --etcd 127.0.0.1:2379",
         ],
         "trace" => ["mooncake-mesh trace --requests 600 > trace.jsonl"],
+        "doctor" => ["mooncake-mesh doctor --segments 64GiB", "mooncake-mesh doctor --config config.json --json"],
         "version" => ["mooncake-mesh version --json"],
         _ =>
         [

@@ -72,6 +72,7 @@ internal static class MeshCommand
         root.Subcommands.Add(BenchCommand.Create(terminal));
         root.Subcommands.Add(BenchPeers.Create(terminal));
         root.Subcommands.Add(TraceCommand.Create(terminal));
+        root.Subcommands.Add(DoctorCommand.Create(terminal));
         root.Subcommands.Add(VersionCommand.Create(terminal));
         HelpOption help = root.Options.OfType<HelpOption>().Single();
         help.Action = new HelpWithExamples((HelpAction)help.Action!);

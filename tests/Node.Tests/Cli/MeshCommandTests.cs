@@ -21,6 +21,7 @@ public sealed class MeshCommandTests
     [InlineData("ls")]
     [InlineData("replay")]
     [InlineData("demo")]
+    [InlineData("doctor")]
     [InlineData("version")]
     public async Task Help_has_examples_of_the_command_and_the_exit_codes(string command)
     {
@@ -37,7 +38,8 @@ public sealed class MeshCommandTests
     {
         Assert.Equal(ExitCode.Ok, await _terminal.RunAsync("--help"));
         Assert.All(
-            ["serve", "dev", "status", "put", "get", "exists", "rm", "ls", "replay", "demo", "version"],
+            ["serve", "dev", "status", "put", "get", "exists", "rm", "ls", "replay", "demo", "doctor",
+                "version"],
             command => Assert.Contains($"\n  {command} ", _terminal.Output));
         Assert.Contains("Examples:", _terminal.Output);
     }

@@ -38,6 +38,28 @@ public sealed class RailBoardTests
     }
 
     [Fact]
+    public void A_burst_is_spread_by_what_is_known_of_the_rails()
+    {
+        Measure(rail: 0, TimeSpan.FromMilliseconds(1));
+        Measure(rail: 1, TimeSpan.FromMilliseconds(4));
+        int[] given = new int[2];
+        for (int i = 0; i < 100; i++)
+            given[Place(_both).Rail]++;
+        Assert.InRange(given[0], 79, 81);
+    }
+
+    [Fact]
+    public void A_rail_that_was_slow_once_is_measured_again()
+    {
+        Measure(rail: 0, TimeSpan.FromMilliseconds(1));
+        Measure(rail: 1, TimeSpan.FromSeconds(10));
+        Assert.Equal(0, Place(_both).Rail);
+        Assert.Equal(0, Place(_both).Rail);
+        _time.Advance(TimeSpan.FromSeconds(6));
+        Assert.Equal(1, Place(_both).Rail);
+    }
+
+    [Fact]
     public void The_preferred_rail_is_used_alone_until_it_fails()
     {
         var choice = _board.ChoiceOf(["mlx5_1"], ["mlx5_0"]);
@@ -228,6 +250,13 @@ public sealed class RailBoardTests
     {
         Assert.False(_board.TryPlace(choice, Slice, out _, out var retryAfter));
         return retryAfter;
+    }
+
+    private void Measure(int rail, TimeSpan took)
+    {
+        var slice = Place(_board.ChoiceOf([Ports[rail].Device], []));
+        _time.Advance(took);
+        _board.Arrived(slice);
     }
 
     /// <summary>Lets the first rail's pause pass, and its probe arrive.</summary>

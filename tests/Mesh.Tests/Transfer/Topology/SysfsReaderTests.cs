@@ -42,6 +42,15 @@ public sealed class SysfsReaderTests : IDisposable
     }
 
     [Fact]
+    public void A_card_below_the_same_host_bridge_is_nearer_to_a_GPU_than_another_of_its_socket()
+    {
+        _sysfs.Gpu("pci0000:10/0000:10:01.0/0000:11:00.0", 0)
+            .Nic("mlx5_0", "pci0000:20/0000:20:01.0/0000:21:00.0", 0)
+            .Nic("mlx5_1", "pci0000:10/0000:10:02.0/0000:12:00.0", 0);
+        Assert.Equal("""{"cpu:0":[["mlx5_0","mlx5_1"],[]],"cuda:0":[["mlx5_1"],["mlx5_0"]]}""", Matrix());
+    }
+
+    [Fact]
     public void Without_NUMA_every_card_is_as_near()
     {
         _sysfs.Gpu("pci0000:00/0000:00:05.0", -1)
