@@ -55,13 +55,17 @@ internal readonly record struct RemoteRegion(ulong Address, long Length, long Pa
         var region = new RemoteRegion(reader.ReadUInt64(), reader.ReadInt64(), reader.ReadInt64());
         if (region.Length <= 0 || region.PartBytes <= 0 || region.Address > ulong.MaxValue - (ulong)region.Length
             || region.Parts > VerbsLimits.MaxKeys)
-            throw new WireException($"no region of memory: {region}");
+        {
+            throw new WireException($"a region of {region.Length} bytes at {region.Address:x}, in parts of "
+                + $"{region.PartBytes}");
+        }
+
         Wire.Leave(ref reader, count, 3);
         return region;
     }
 
     /// <summary>Number of its parts.</summary>
-    public long Parts => ((Length - 1) / PartBytes) + 1;
+    public long Parts => PartBytes <= 0 ? 0 : ((Length - 1) / PartBytes) + 1;
 }
 
 /// <summary>Bounds of the messages about queue pairs.</summary>

@@ -2,6 +2,7 @@
 
 using System.Text.Json;
 using Mooncake.Mesh.Transfer.Topology;
+using Mooncake.Mesh.Verbs.Devices;
 using Mooncake.Mesh.Verbs.Gids;
 
 namespace Mooncake.Mesh.Node.Doctor;

@@ -16,6 +16,7 @@ public sealed class LibCLayoutTests
         [typeof(timeval)] = "struct timeval",
         [typeof(ucred)] = "struct ucred",
         [typeof(pollfd)] = "struct pollfd",
+        [typeof(rlimit)] = "struct rlimit",
         [typeof(iovec)] = "struct iovec",
         [typeof(msghdr)] = "struct msghdr",
         [typeof(cmsghdr)] = "struct cmsghdr",
@@ -38,6 +39,7 @@ public sealed class LibCLayoutTests
             #include <poll.h>
             #include <stddef.h>
             #include <sys/eventfd.h>
+            #include <sys/resource.h>
             #include <sys/socket.h>
             #include <sys/syscall.h>
             #include <sys/time.h>
