@@ -2,6 +2,7 @@
 
 using System.Globalization;
 using System.Net;
+using Mooncake.Mesh.Verbs.Devices;
 using Mooncake.Mesh.Verbs.Gids;
 
 namespace Mooncake.Mesh.Node.Doctor;

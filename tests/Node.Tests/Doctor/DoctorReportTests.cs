@@ -4,6 +4,7 @@ using System.Net;
 using System.Text.Json;
 using Mooncake.Mesh.Node.Doctor;
 using Mooncake.Mesh.Transfer.Topology;
+using Mooncake.Mesh.Verbs.Devices;
 using Mooncake.Mesh.Verbs.Gids;
 
 namespace Mooncake.Mesh.Node.Tests.Doctor;

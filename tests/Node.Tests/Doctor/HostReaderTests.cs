@@ -2,6 +2,7 @@
 
 using System.Net;
 using Mooncake.Mesh.Node.Doctor;
+using Mooncake.Mesh.Verbs.Devices;
 using Mooncake.Mesh.Verbs.Gids;
 
 namespace Mooncake.Mesh.Node.Tests.Doctor;
