@@ -4,6 +4,7 @@ using Mooncake.Mesh.Flow;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Transfer.Tcp;
+using Mooncake.Mesh.Verbs.Mesh;
 
 namespace Mooncake.Mesh.Client;
 
@@ -65,7 +66,12 @@ public sealed class MeshClient : IAsyncDisposable
         CancellationToken cancel = default)
     {
         ArgumentNullException.ThrowIfNull(options);
-        var runtime = new MeshRuntime { Network = new SocketNetwork(), Log = options.Log };
+        var runtime = new MeshRuntime
+        {
+            Network = new SocketNetwork(),
+            Log = options.Log,
+            Verbs = parts => RdmaTransport.OpenAsync(options.Rdma, parts),
+        };
         MeshResult<string[]> seeds = options.Seeds();
         if (seeds.Error is { } wrong)
             return wrong;
@@ -80,7 +86,7 @@ public sealed class MeshClient : IAsyncDisposable
         }
 
         var peer = new ClientPeer(options.Cluster, seeds.Value, registry, runtime,
-            options.SameHost ? HostIdentity.BootId : "", options.Secret, options.Rails);
+            options.SameHost ? HostIdentity.BootId : "", options.Secret, options.Rails, options.Transport);
         if (await peer.ConnectAsync(options.ConnectTimeout, cancel) is { } error)
         {
             await peer.DisposeAsync();

@@ -3,6 +3,7 @@
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Verbs;
 
 namespace Mooncake.Mesh.Client;
 
@@ -29,6 +30,12 @@ public sealed record MeshClientOptions
     /// have rails. The first here reaches the first of a node, and so on. At most 8; none: the system chooses.
     /// </summary>
     public IReadOnlyList<string> Rails { get; init; } = [];
+
+    /// <summary>By what large objects travel. Nodes that do not offer it are an error where it is not Auto.</summary>
+    public TransportChoice Transport { get; init; }
+
+    /// <summary>The RDMA devices, and how they are used.</summary>
+    public RdmaOptions Rdma { get; init; } = new();
 
     /// <summary>How long to look for a first node that answers.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);

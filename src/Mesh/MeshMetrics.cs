@@ -39,6 +39,7 @@ public sealed class MeshMetrics : IDisposable
         }
 
         _meter.CreateObservableCounter("mooncake_mesh_rail_read_bytes", Rails, "By");
+        _meter.CreateObservableCounter("mooncake_mesh_rdma_bytes", Cards, "By");
         Gauge("memory_capacity_bytes", "By", s => s.Memory.Capacity);
         Gauge("memory_live_bytes", "By", s => s.Memory.Live);
         Gauge("memory_filling_bytes", "By", s => s.Memory.Filling);
@@ -71,6 +72,11 @@ public sealed class MeshMetrics : IDisposable
         foreach (var (rail, bytes) in _node.RailBytes())
             yield return new Measurement<long>(bytes, _tag, new("rail", rail));
     }
+
+    /// <summary>One value in any case: what has none is not exported.</summary>
+    private IEnumerable<Measurement<long>> Cards() => _node.Cards()
+        .Select(card => new Measurement<long>(card.Bytes, _tag, new("card", card.Card)))
+        .DefaultIfEmpty(new Measurement<long>(0, _tag, new("card", "none")));
 
     private void Gauge(string name, string unit, Func<NodeStatus, long> read) =>
         _meter.CreateObservableGauge("mooncake_mesh_" + name,

@@ -233,6 +233,9 @@ public sealed class MeshNode : IAsyncDisposable
     /// <summary>Bytes of large reads by each address of the setting "rails".</summary>
     internal IEnumerable<(string Rail, long Bytes)> RailBytes() => _transports?.Rails?.Read() ?? [];
 
+    /// <summary>What each RDMA card has carried.</summary>
+    internal IEnumerable<CardStatus> Cards() => _transports?.Cards ?? [];
+
     internal void AddCounters(IDictionary<string, long> counters) =>
         StatusOf.Counters(counters, this, _transports, _operations);
 

@@ -59,6 +59,9 @@ public sealed record NodeStatus
     /// <summary>What processes of this host have of the memory.</summary>
     public SharedMemoryStatus SharedMemory { get; init; } = new(0, 0, 0, 0);
 
+    /// <summary>The RDMA cards in use; none: large objects do not travel by RDMA.</summary>
+    public IReadOnlyList<CardStatus> Cards { get; init; } = [];
+
     /// <summary>Counters since the start, by name (docs/metrics.md).</summary>
     public required IReadOnlyDictionary<string, long> Counters { get; init; }
 
@@ -78,6 +81,13 @@ public sealed record NodeStatus
         }
     }
 }
+
+/// <summary>What an RDMA card has carried since the start, to this node and from it.</summary>
+/// <param name="Card">Name of the device.</param>
+/// <param name="Bytes">Bytes that arrived, asked for by this node.</param>
+/// <param name="Errors">Slices that failed and went over another card, or again.</param>
+/// <param name="Pauses">Times it was left alone after a failure.</param>
+public sealed record CardStatus(string Card, long Bytes, long Errors, long Pauses);
 
 /// <summary>A view, for people.</summary>
 /// <param name="Id">epoch.revision.digest.</param>

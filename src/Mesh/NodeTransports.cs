@@ -75,7 +75,7 @@ internal sealed class NodeTransports : IAsyncDisposable
     public IVerbsCalls? Verbs { get; private init; }
 
     /// <summary>What each card has carried.</summary>
-    public IEnumerable<(string Card, long Bytes, long Errors, long Pauses)> Cards => _verbs?.Cards() ?? [];
+    public IEnumerable<CardStatus> Cards => _verbs?.Cards() ?? [];
 
     /// <summary>The transports of a node, or of a client, which holds nothing.</summary>
     /// <param name="context">Calls, clock and network.</param>

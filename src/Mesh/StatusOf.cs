@@ -44,6 +44,7 @@ internal static class StatusOf
                 usage.LargestFree, usage.Objects),
             SharedMemory = new SharedMemoryStatus(shared.Processes, shared.Views, shared.ViewBytes,
                 shared.ReservedBytes),
+            Cards = [.. node.Cards()],
             Counters = counters,
         };
     }
@@ -103,8 +104,17 @@ internal static class StatusOf
             counters["corrupt_reads"] = operations.CorruptReads;
         }
 
+        Transports(counters, node, transports);
+    }
+
+    private static void Transports(IDictionary<string, long> counters, MeshNode node, NodeTransports? transports)
+    {
         counters["rail_retries"] = transports?.Rails?.Retries ?? 0;
         counters["rail_pauses"] = transports?.Rails?.Pauses ?? 0;
+        counters["rdma_errors"] = node.Cards().Sum(card => card.Errors);
+        counters["rdma_pauses"] = node.Cards().Sum(card => card.Pauses);
+        counters["transport_rdma_read_bytes"] = 0;
+        counters["transport_rdma_written_bytes"] = 0;
         foreach (var (name, read, written) in transports?.Plan.Bytes() ?? [])
         {
             counters[$"transport_{name}_read_bytes"] = read;

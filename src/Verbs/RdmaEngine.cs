@@ -27,7 +27,7 @@ internal sealed class RdmaEngine : IAsyncDisposable
     private readonly Lock _gate = new();
     private readonly List<LocalMemory> _kept = [];
     private readonly HashSet<RdmaPeer> _peers = [];
-    private readonly (string Card, long Bytes, long Errors, long Pauses)[] _gone;
+    private readonly CardStatus[] _gone;
     private readonly CardSet _cards;
     private readonly TimeProvider _time;
     private readonly RandomSource _random;
@@ -42,7 +42,7 @@ internal sealed class RdmaEngine : IAsyncDisposable
         _random = runtime.Random;
         _log = runtime.Log.CreateLogger("mesh.verbs");
         Id = runtime.Random.NextUInt64();
-        _gone = [.. cards.Rails.Select(rail => (rail.Device, 0L, 0L, 0L))];
+        _gone = [.. cards.Rails.Select(rail => new CardStatus(rail.Device, 0, 0, 0))];
         cards.OnDown = CardDown;
         cards.OnUp = CardUp;
         cards.Start();
@@ -203,9 +203,9 @@ internal sealed class RdmaEngine : IAsyncDisposable
     }
 
     /// <summary>What each card has carried, both ways, for peers that are there and those that have gone.</summary>
-    public IEnumerable<(string Card, long Bytes, long Errors, long Pauses)> Counts()
+    public IEnumerable<CardStatus> Counts()
     {
-        var counts = new (string Card, long Bytes, long Errors, long Pauses)[Rails.Count];
+        var counts = new CardStatus[Rails.Count];
         lock (_gate)
         {
             _gone.CopyTo(counts, 0);
@@ -216,13 +216,13 @@ internal sealed class RdmaEngine : IAsyncDisposable
         return counts;
     }
 
-    private static void Add((string Card, long Bytes, long Errors, long Pauses)[] counts, RdmaPeer peer)
+    private static void Add(CardStatus[] counts, RdmaPeer peer)
     {
         var rails = peer.Counts;
         for (int i = 0; i < counts.Length; i++)
         {
-            counts[i] = (rails[i].Port.Device, counts[i].Bytes + rails[i].Bytes, counts[i].Errors + rails[i].Errors,
-                counts[i].Pauses + rails[i].Pauses);
+            counts[i] = new CardStatus(rails[i].Port.Device, counts[i].Bytes + rails[i].Bytes,
+                counts[i].Errors + rails[i].Errors, counts[i].Pauses + rails[i].Pauses);
         }
     }
 

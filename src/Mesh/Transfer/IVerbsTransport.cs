@@ -16,8 +16,8 @@ internal interface IVerbsTransport : ITransport
     /// <summary>Lets go of nodes, and of former lives of nodes, that are not in the view.</summary>
     void Keep(MeshView view);
 
-    /// <summary>What each card has carried: its name, bytes, slices that failed, and how often it paused.</summary>
-    IEnumerable<(string Card, long Bytes, long Errors, long Pauses)> Cards();
+    /// <summary>What each card has carried.</summary>
+    IEnumerable<CardStatus> Cards();
 }
 
 /// <summary>What a transport over RDMA cards is made of.</summary>

@@ -34,6 +34,13 @@ internal sealed class ConnectionFlags
         HelpName = "IP,IP",
     };
 
+    private readonly Option<string> _transport = new("--transport")
+    {
+        Description = "by what large objects travel: auto, tcp, shm or rdma",
+        HelpName = "NAME",
+        DefaultValueFactory = _ => "auto",
+    };
+
     private readonly Option<string?> _secretFile = Flags.SecretFile();
     private readonly TextOption<TimeSpan> _deadline = Flags.Duration("--deadline", "longest time for a call", "1s");
 
@@ -46,6 +53,7 @@ internal sealed class ConnectionFlags
         _etcdAccess = new EtcdFlags(command);
         command.Options.Add(_cluster);
         command.Options.Add(_rails);
+        command.Options.Add(_transport);
         command.Options.Add(_secretFile);
         command.Options.Add(_deadline);
     }
@@ -79,12 +87,20 @@ internal sealed class ConnectionFlags
                 $"{flag} is for --etcd; --node needs no etcd"));
         }
 
+        string transport = parsed.GetValue(_transport)!;
+        if (!Enum.IsDefined(ServeOptions.TransportOf(transport)))
+        {
+            throw new MeshException(new MeshError(MeshErrorCode.InvalidArgument, "config:transport",
+                $"--transport is '{transport}'; auto, tcp, shm and rdma are legal"));
+        }
+
         MeshResult<MeshClient> client = await MeshClient.TryConnectAsync(
             new MeshClientOptions
             {
                 Cluster = parsed.GetValue(_cluster)!,
                 Nodes = nodes,
                 Etcd = etcd,
+                Transport = ServeOptions.TransportOf(transport),
                 Rails = ServeSetting.Names(parsed.GetValue(_rails) ?? ""),
                 EtcdAccess = _etcdAccess.Read(parsed, Environment.GetEnvironmentVariable),
                 Secret = Flags.Secret(parsed, _secretFile),

@@ -5,6 +5,7 @@ using System.Net.NetworkInformation;
 using Mooncake.Mesh.Node.Configuration;
 using Mooncake.Mesh.Node.Doctor;
 using Mooncake.Mesh.Verbs;
+using Mooncake.Mesh.Verbs.Devices;
 using Mooncake.Mesh.Verbs.Gids;
 
 namespace Mooncake.Mesh.Node.Cli;
@@ -57,7 +58,20 @@ internal static class DoctorCommand
     private static Need NeedOf(ServeOptions options) =>
         new([.. options.Segments.Select(segment => (segment.Size, segment.Location, segment.HugePages))]);
 
-    private static VerbsFacts Verbs() => new(LibIbverbs.NotSupportedReason, new Dictionary<string, long>());
+    private static VerbsFacts Verbs()
+    {
+        var largest = new Dictionary<string, long>();
+        foreach (DeviceListing listed in DeviceListing.All())
+        {
+            if (listed.NotUsableReason is null && VerbsDevice.Open(listed.Name, out _) is { } device)
+            {
+                using (device)
+                    largest[listed.Name] = device.Limits.MaxMrSize;
+            }
+        }
+
+        return new VerbsFacts(LibIbverbs.NotSupportedReason, largest);
+    }
 
     private static LocalAddress[] Locals() =>
     [

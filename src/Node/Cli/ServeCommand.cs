@@ -7,6 +7,7 @@ using Mooncake.Mesh.Node.Configuration;
 using Mooncake.Mesh.Node.Logging;
 using Mooncake.Mesh.Node.Serve;
 using Mooncake.Mesh.Transfer.Tcp;
+using Mooncake.Mesh.Verbs.Mesh;
 
 namespace Mooncake.Mesh.Node.Cli;
 
@@ -58,7 +59,12 @@ internal static class ServeCommand
         LineLevel.TryParse(options.LogLevel, out LogLevel least);
         using ILoggerFactory logs = Logs.Create(terminal, least);
         Warn(options, logs.CreateLogger("Serve"));
-        var runtime = new MeshRuntime { Network = new SocketNetwork(), Log = logs };
+        var runtime = new MeshRuntime
+        {
+            Network = new SocketNetwork(),
+            Log = logs,
+            Verbs = parts => RdmaTransport.OpenAsync(options.Rdma.ToOptions(), parts),
+        };
         MeshResult<EtcdRegistry> created =
             EtcdRegistry.Create(ServeOptionsValidator.EtcdSettings(options), runtime);
         if (created.Error is { } wrong)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using System.Text.Json.Serialization;
-using Mooncake.Mesh.Segments;
-
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Segments;
+using Mooncake.Mesh.Verbs;
 
 namespace Mooncake.Mesh.Node.Configuration;
 
@@ -28,6 +28,12 @@ internal sealed record ServeOptions
 
     /// <summary>IP addresses of this host's network cards, for large reads.</summary>
     public IReadOnlyList<string> Rails { get; set; } = [];
+
+    /// <summary>By what large objects travel: auto, tcp, shm or rdma.</summary>
+    public string Transport { get; set; } = "auto";
+
+    /// <summary>The RDMA devices, and how they are used.</summary>
+    public RdmaSettings Rdma { get; set; } = new();
 
     /// <summary>Unix socket for processes of this host; null: chosen in the runtime directory.</summary>
     public string? SocketPath { get; set; }
@@ -104,6 +110,7 @@ internal sealed record ServeOptions
         Listen = Listen,
         Advertise = Advertise,
         Rails = Rails,
+        Transport = TransportOf(Transport),
         SocketPath = LocalSocket.PathOf(this),
         Segments = [.. Segments.Select(segment => segment.ToSegmentOptions())],
         ClientWrites = Enum.TryParse(ClientWrites, ignoreCase: true, out ClientWrites writes)
@@ -122,6 +129,45 @@ internal sealed record ServeOptions
         EvictionHighWatermark = EvictionHighWatermarkRatio,
         EvictionRatio = EvictionRatio,
         WireVersions = WireVersions ?? (Wire.VersionMin, Wire.VersionMax),
+    };
+
+    /// <summary>What a word says of the transport; one that says nothing is refused by the node.</summary>
+    internal static TransportChoice TransportOf(string word) =>
+        Enum.TryParse(word, ignoreCase: true, out TransportChoice choice) && !int.TryParse(word, out _)
+            ? choice
+            : (TransportChoice)(-1);
+}
+
+/// <summary>Which RDMA devices are used, and how.</summary>
+internal sealed record RdmaSettings
+{
+    /// <summary>Names of the devices; none: all there are.</summary>
+    public IReadOnlyList<string> Devices { get; set; } = [];
+
+    /// <summary>Names of devices that are left out.</summary>
+    public IReadOnlyList<string> Exclude { get; set; } = [];
+
+    /// <summary>Row of the GID table; null: chosen by type and address.</summary>
+    public int? GidIndex { get; set; }
+
+    /// <summary>The port of each device.</summary>
+    public int Port { get; set; } = 1;
+
+    /// <summary>DSCP and ECN bits of the packets.</summary>
+    public int TrafficClass { get; set; }
+
+    /// <summary>InfiniBand's service level.</summary>
+    public int ServiceLevel { get; set; }
+
+    /// <summary>The options of the transport.</summary>
+    internal RdmaOptions ToOptions() => new()
+    {
+        Devices = Devices,
+        Excluded = Exclude,
+        GidIndex = GidIndex,
+        Port = Port,
+        TrafficClass = TrafficClass,
+        ServiceLevel = ServiceLevel,
     };
 }
 

@@ -24,6 +24,9 @@ internal static class ServeOptionsValidator
             errors.Add(Wrong("grace", "a time before now"));
         if (!(options.HardPinRatio is >= 0 and <= 1))
             errors.Add(Wrong("hardPinRatio", $"{options.HardPinRatio} is not from 0 to 1"));
+        if (!Enum.IsDefined(ServeOptions.TransportOf(options.Transport)))
+            errors.Add(Wrong("transport", $"'{options.Transport}' is none of auto, tcp, shm, rdma"));
+        errors.AddRange(options.Rdma.ToOptions().Validate());
         if (options.ClientWrites.ToLowerInvariant() is not ("off" or "user" or "group"))
             errors.Add(Wrong("clientWrites", $"'{options.ClientWrites}' is none of off, user, group"));
         Ratio("eviction_high_watermark_ratio", options.EvictionHighWatermarkRatio, errors);

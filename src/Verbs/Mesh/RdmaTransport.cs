@@ -44,7 +44,7 @@ internal sealed class RdmaTransport : IVerbsTransport
     public long MaxBytes => long.MaxValue;
 
     /// <inheritdoc/>
-    public IEnumerable<(string Card, long Bytes, long Errors, long Pauses)> Cards() => _engine.Counts();
+    public IEnumerable<CardStatus> Cards() => _engine.Counts();
 
     /// <summary>Opens the cards.</summary>
     /// <param name="options">What the user said of them.</param>

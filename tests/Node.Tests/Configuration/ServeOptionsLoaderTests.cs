@@ -151,8 +151,8 @@ public sealed class ServeOptionsLoaderTests
     {
         string json = JsonSerializer.Serialize(new ServeOptions(), ServeOptionsJson.Default.ServeOptions);
         IEnumerable<string> fields = JsonDocument.Parse(json).RootElement.EnumerateObject()
-            .SelectMany(field => field.Name == "etcd"
-                ? field.Value.EnumerateObject().Select(inner => "etcd." + inner.Name)
+            .SelectMany(field => field.Name is "etcd" or "rdma"
+                ? field.Value.EnumerateObject().Select(inner => $"{field.Name}.{inner.Name}")
                 : [field.Name]);
         Assert.Equal(fields.Order(), ServeSetting.All.Select(setting => setting.Name).Order());
     }
