@@ -21,8 +21,7 @@ internal static class BenchCommand
                 await MemoryBench.RunAsync(report);
                 await StartBench.RunAsync(report, options);
             }));
-        command.Subcommands.Add(Part(terminal, "transfer", "Large gets and puts, views.",
-            (report, options) => TransferBench.RunAsync(report, options)));
+        command.Subcommands.Add(TransferCommand.Create(terminal));
         command.Subcommands.Add(Part(terminal, "store", "Small gets and puts, exists, locate.",
             (report, options) => StoreBench.RunAsync(report, options)));
         command.Subcommands.Add(Part(terminal, "rails", "A large get over two shaped links and over one; needs root.",
@@ -33,8 +32,14 @@ internal static class BenchCommand
         return command;
     }
 
-    private static Command Part(
-        Terminal terminal, string name, string description, Func<BenchReport, BenchOptions, Task> run)
+    /// <summary>A part of the bench, with the flags that all have.</summary>
+    internal static Command Part(
+        Terminal terminal, string name, string description, Func<BenchReport, BenchOptions, Task> run) =>
+        Part(terminal, name, description, (report, options, _) => run(report, options));
+
+    /// <summary>The same for one that has more flags, which it adds to the command and reads itself.</summary>
+    internal static Command Part(Terminal terminal, string name, string description,
+        Func<BenchReport, BenchOptions, ParseResult, Task> run)
     {
         Option<bool> json = Flags.Json();
         Option<string?> etcd = new("--etcd")
@@ -46,7 +51,7 @@ internal static class BenchCommand
         command.SetAction(async (parsed, cancel) =>
         {
             var report = new BenchReport(terminal, parsed.GetValue(json));
-            await run(report, new BenchOptions(parsed.GetValue(etcd), cancel));
+            await run(report, new BenchOptions(parsed.GetValue(etcd), cancel), parsed);
             report.End();
             return ExitCode.Ok;
         });

@@ -33,6 +33,9 @@ internal static class BenchPeers
                 case RailPeers.ClientRole when words.Length == 3:
                     await RailPeers.GetAsync(words[0], words[1], words[2], Console.In, terminal.WriteLine);
                     return ExitCode.Ok;
+                case RdmaTarget.Role when words.Length == 2:
+                    await RdmaTarget.ServeAsync(words[0], words[1], Console.In, terminal.WriteLine);
+                    return ExitCode.Ok;
                 case FailoverPeer.Role when words.Length == 1:
                     await FailoverPeer.ServeAsync(words[0], Console.In, terminal.WriteLine);
                     return ExitCode.Ok;

@@ -34,13 +34,7 @@ internal sealed class ConnectionFlags
         HelpName = "IP,IP",
     };
 
-    private readonly Option<string> _transport = new("--transport")
-    {
-        Description = "by what large objects travel: auto, tcp, shm or rdma",
-        HelpName = "NAME",
-        DefaultValueFactory = _ => "auto",
-    };
-
+    private readonly Option<string> _transport = Flags.Transport();
     private readonly Option<string?> _secretFile = Flags.SecretFile();
     private readonly TextOption<TimeSpan> _deadline = Flags.Duration("--deadline", "longest time for a call", "1s");
 
@@ -87,20 +81,13 @@ internal sealed class ConnectionFlags
                 $"{flag} is for --etcd; --node needs no etcd"));
         }
 
-        string transport = parsed.GetValue(_transport)!;
-        if (!Enum.IsDefined(ServeOptions.TransportOf(transport)))
-        {
-            throw new MeshException(new MeshError(MeshErrorCode.InvalidArgument, "config:transport",
-                $"--transport is '{transport}'; auto, tcp, shm and rdma are legal"));
-        }
-
         MeshResult<MeshClient> client = await MeshClient.TryConnectAsync(
             new MeshClientOptions
             {
                 Cluster = parsed.GetValue(_cluster)!,
                 Nodes = nodes,
                 Etcd = etcd,
-                Transport = ServeOptions.TransportOf(transport),
+                Transport = Flags.Transport(parsed, _transport),
                 Rails = ServeSetting.Names(parsed.GetValue(_rails) ?? ""),
                 EtcdAccess = _etcdAccess.Read(parsed, Environment.GetEnvironmentVariable),
                 Secret = Flags.Secret(parsed, _secretFile),
@@ -114,6 +101,22 @@ internal sealed class ConnectionFlags
 /// <summary>Flags that several commands share.</summary>
 internal static class Flags
 {
+    internal static Option<string> Transport() => new("--transport")
+    {
+        Description = "by what large objects travel: auto, tcp, shm or rdma",
+        HelpName = "NAME",
+        DefaultValueFactory = _ => "auto",
+    };
+
+    /// <summary>What the flag says.</summary>
+    /// <exception cref="MeshException">Nothing that there is.</exception>
+    internal static TransportChoice Transport(ParseResult parsed, Option<string> transport)
+    {
+        TransportChoice choice = ServeOptions.TransportOf(parsed.GetValue(transport)!);
+        return Enum.IsDefined(choice) ? choice : throw new MeshException(new MeshError(MeshErrorCode.InvalidArgument,
+            "config:transport", $"--transport is '{parsed.GetValue(transport)}'; auto, tcp, shm and rdma are legal"));
+    }
+
     internal static Option<string?> SecretFile() => new("--secret-file")
     {
         Description = $"file with the cluster secret (default: {Configuration.SecretFile.Variable})",

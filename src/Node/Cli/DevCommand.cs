@@ -14,16 +14,18 @@ internal static class DevCommand
         Option<int> nodes = Flags.Count("--nodes", "number of nodes", 3);
         TextOption<long> size = Flags.Size("--segment-size", "memory of each node", "256MiB");
         Option<string?> secretFile = Flags.SecretFile();
+        Option<string> transport = Flags.Transport();
         Option<bool> json = Flags.Json();
         var command = new Command("dev", "Run a mesh in this process, without etcd, until interrupted.")
         {
-            nodes, size, secretFile, json,
+            nodes, size, transport, secretFile, json,
         };
         command.SetAction(async (parsed, cancel) =>
         {
             using ILoggerFactory logs = Logs.Create(terminal, LogLevel.Information);
             await using DevMesh mesh = await DevMesh.StartAsync(
-                parsed.GetValue(nodes), size.Read(parsed), logs, cancel, Flags.Secret(parsed, secretFile));
+                parsed.GetValue(nodes), size.Read(parsed), logs, cancel, Flags.Secret(parsed, secretFile),
+                Flags.Transport(parsed, transport));
             foreach (MeshNode node in mesh.Nodes)
             {
                 if (parsed.GetValue(json))

@@ -3,6 +3,8 @@
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer.Tcp;
+using Mooncake.Mesh.Verbs;
+using Mooncake.Mesh.Verbs.Mesh;
 
 namespace Mooncake.Mesh.Node.Serve;
 
@@ -21,9 +23,15 @@ internal sealed class DevMesh : IAsyncDisposable
     /// <summary>Starts <paramref name="count"/> nodes of one segment each.</summary>
     /// <exception cref="MeshException">A node did not start.</exception>
     internal static async Task<DevMesh> StartAsync(
-        int count, long segmentSize, ILoggerFactory logs, CancellationToken cancel, ClusterSecret? secret = null)
+        int count, long segmentSize, ILoggerFactory logs, CancellationToken cancel, ClusterSecret? secret = null,
+        TransportChoice transport = TransportChoice.Auto)
     {
-        var runtime = new MeshRuntime { Network = new SocketNetwork(), Log = logs };
+        var runtime = new MeshRuntime
+        {
+            Network = new SocketNetwork(),
+            Log = logs,
+            Verbs = parts => RdmaTransport.OpenAsync(new RdmaOptions(), parts),
+        };
         var store = new EmbeddedRegistryStore(runtime.Time, runtime.Random);
         var mesh = new DevMesh();
         try
@@ -36,6 +44,7 @@ internal sealed class DevMesh : IAsyncDisposable
                     Cluster = "default",
                     NodeId = $"dev-{i}",
                     Secret = secret,
+                    Transport = transport,
                     Segments = [new SegmentOptions { Length = segmentSize }],
                 };
                 MeshResult<MeshNode> node = await MeshNode.StartAsync(options, registry, runtime, cancel);
