@@ -144,7 +144,7 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
         {
             if (!await context.IsGoneAsync(node, deadline, cancel))
             {
-                return new MeshError(MeshErrorCode.Unavailable, "get",
+                return plan.WhyNot(node, record.Size) ?? new MeshError(MeshErrorCode.Unavailable, "get",
                     $"{node.NodeId}, which holds this object, does not answer");
             }
         }

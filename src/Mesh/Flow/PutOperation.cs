@@ -260,7 +260,7 @@ internal sealed class PutOperation
         if (carried != TransferOutcome.Done)
         {
             GiveUp(holder, write.ReservationId);
-            return new MeshError(MeshErrorCode.Unavailable, "put:transfer",
+            return _plan.WhyNot(write, _value.Length) ?? new MeshError(MeshErrorCode.Unavailable, "put:transfer",
                 $"the bytes did not reach {holder.NodeId}: {carried}");
         }
 

@@ -2,6 +2,7 @@
 
 // On the data path.
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Transfer.Shm;
 
 namespace Mooncake.Mesh.Transfer;
@@ -80,6 +81,41 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvi
         }
 
         return TransferOutcome.Unreachable;
+    }
+
+    /// <summary>Why nothing carries a reservation's bytes to its holder; null: something may.</summary>
+    internal MeshError? WhyNot(in ExtentWrite write, long bytes)
+    {
+        foreach (var transport in transports)
+        {
+            if (bytes <= transport.MaxBytes && transport.CanWrite(write))
+                return null;
+        }
+
+        return NoWay("put:transport", write.Node);
+    }
+
+    /// <summary>Why nothing reads so many bytes from a holder; null: something may.</summary>
+    internal MeshError? WhyNot(NodeRecord holder, long bytes)
+    {
+        foreach (var transport in transports)
+        {
+            if (bytes <= transport.MaxBytes && transport.CanRead(holder))
+                return null;
+        }
+
+        return NoWay("get:transport", holder);
+    }
+
+    private MeshError NoWay(string stage, NodeRecord holder)
+    {
+        string here = "", there = "";
+        foreach (var transport in transports)
+            here += $" {transport.Name}";
+        foreach (string transport in holder.Segments.Count > 0 ? holder.Segments[0].Transports : [])
+            there += $" {transport}";
+        return new MeshError(MeshErrorCode.InvalidArgument, stage, $"no transport reaches {holder.NodeId}: "
+            + $"in use here are{here}, it offers{(there.Length > 0 ? there : " none")}; the setting is 'transport'");
     }
 
     /// <inheritdoc/>
