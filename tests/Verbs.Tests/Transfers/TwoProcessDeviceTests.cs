@@ -2,6 +2,7 @@
 
 using System.Diagnostics;
 using System.Globalization;
+using System.Text.Json;
 using Mooncake.Mesh.Client;
 using Mooncake.Mesh.Verbs.Tests.Devices;
 
@@ -103,8 +104,8 @@ public sealed class TwoProcessDeviceTests
             })!;
             string? line = await process.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken);
             Assert.True(line is not null, $"{program} ended before it was ready");
-            string endpoint = System.Text.Json.JsonDocument.Parse(line).RootElement.GetProperty("endpoint").GetString()!;
-            return new DevMesh(process, endpoint);
+            using var json = JsonDocument.Parse(line);
+            return new DevMesh(process, json.RootElement.GetProperty("endpoint").GetString()!);
         }
 
         public void Dispose()
