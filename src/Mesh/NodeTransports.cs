@@ -77,6 +77,9 @@ internal sealed class NodeTransports : IAsyncDisposable
     /// <summary>What each card has carried.</summary>
     public IEnumerable<CardStatus> Cards => _verbs?.Cards() ?? [];
 
+    /// <summary>Transfers that no card could carry, so that they were left to other transports.</summary>
+    public long CardFallbacks => _verbs?.Fallbacks ?? 0;
+
     /// <summary>The transports of a node, or of a client, which holds nothing.</summary>
     /// <param name="context">Calls, clock and network.</param>
     /// <param name="holder">The node's memory; null for a client.</param>

@@ -81,8 +81,10 @@ internal sealed class RdmaEngine : IAsyncDisposable
     /// </summary>
     /// <param name="range">The memory; it must outlive the registration.</param>
     /// <param name="access">Who may do what.</param>
+    /// <param name="isShared">Whether <see cref="Find"/> may give it to others; else it is the caller's alone.</param>
     /// <returns>The registration; System when a card refuses, most often as so much may not be locked.</returns>
-    public async Task<MeshResult<LocalMemory>> RegisterAsync(NativeRange range, MemoryAccess access)
+    public async Task<MeshResult<LocalMemory>> RegisterAsync(NativeRange range, MemoryAccess access,
+        bool isShared = true)
     {
         if (range.Validate("verbs:register", "memory") is { } invalid || range.Length == 0)
         {
@@ -90,7 +92,7 @@ internal sealed class RdmaEngine : IAsyncDisposable
                 ?? new MeshError(MeshErrorCode.InvalidArgument, "verbs:register", "memory has 0 bytes");
         }
 
-        var memory = new LocalMemory(range, _cards.PartBytes, access, _cards.Count);
+        var memory = new LocalMemory(range, _cards.PartBytes, access, _cards.Count) { IsShared = isShared };
         lock (_gate)
         {
             if (_isClosed)
@@ -125,14 +127,14 @@ internal sealed class RdmaEngine : IAsyncDisposable
         memory.Dispose();
     }
 
-    /// <summary>Registered memory that holds all of a range, or null.</summary>
-    public LocalMemory? Find(NativeRange range)
+    /// <summary>Registered memory that holds all of a range and allows this, or null.</summary>
+    public LocalMemory? Find(NativeRange range, MemoryAccess access)
     {
         lock (_gate)
         {
             foreach (var memory in _kept)
             {
-                if (memory.Contains(range))
+                if (memory.IsShared && memory.Allows(access) && memory.Contains(range))
                     return memory;
             }
         }
@@ -144,7 +146,7 @@ internal sealed class RdmaEngine : IAsyncDisposable
     /// <param name="connector">Makes its queue pairs; null: the peer does.</param>
     public RdmaPeer AddPeer(IConnector? connector)
     {
-        var peer = new RdmaPeer(Rails, connector, _time);
+        var peer = new RdmaPeer(Rails, connector, _time, _log);
         lock (_gate)
             _peers.Add(peer);
         return peer;

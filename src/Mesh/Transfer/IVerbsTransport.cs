@@ -18,6 +18,9 @@ internal interface IVerbsTransport : ITransport
 
     /// <summary>What each card has carried.</summary>
     IEnumerable<CardStatus> Cards();
+
+    /// <summary>Transfers that no card could carry, so that they were left to other transports.</summary>
+    long Fallbacks { get; }
 }
 
 /// <summary>What a transport over RDMA cards is made of.</summary>

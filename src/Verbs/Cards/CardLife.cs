@@ -28,6 +28,7 @@ internal sealed unsafe class CardLife
     private readonly int _wake;
     private volatile bool _closing;
     private volatile PortInfo _port;
+    private volatile VerbsException? _fault;
     private bool _stopped;
 
     private CardLife(VerbsDevice device, CompletionQueue completions, PortInfo port, GidChoice gid, int wake, int most)
@@ -55,6 +56,9 @@ internal sealed unsafe class CardLife
 
     /// <summary>Whether it has been given up: nothing new is made on it.</summary>
     public bool IsClosing => _closing;
+
+    /// <summary>Why its completions can no longer be taken, so that it is lost; null: they are.</summary>
+    public VerbsException? Fault => _fault;
 
     /// <summary>Opens a device, and starts to take its completions.</summary>
     /// <returns>Null with a reason: the device cannot be used as the options say.</returns>
@@ -165,6 +169,19 @@ internal sealed unsafe class CardLife
     }
 
     private void Run()
+    {
+        try
+        {
+            TakeUntilStopped();
+        }
+        catch (VerbsException e)
+        {
+            // Who looks after the cards finds it; what is on its way ends with its queue pairs.
+            _fault = e;
+        }
+    }
+
+    private void TakeUntilStopped()
     {
         Span<WorkCompletion> taken = stackalloc WorkCompletion[MostTakenAtOnce];
         long last = Stopwatch.GetTimestamp();

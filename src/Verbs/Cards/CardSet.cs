@@ -131,6 +131,7 @@ internal sealed unsafe class CardSet : IDisposable
     private void Listen()
     {
         var polled = new pollfd[1 + _lives.Length];
+        long looked = Environment.TickCount64;
         while (!_closing)
         {
             polled[0] = new pollfd { fd = _wake, events = LibC.POLLIN };
@@ -141,15 +142,19 @@ internal sealed unsafe class CardSet : IDisposable
             }
 
             int ready;
+            long left = Math.Max(0, looked + LookMilliseconds - Environment.TickCount64);
             fixed (pollfd* first = polled)
-                ready = LibC.poll(first, (nuint)polled.Length, LookMilliseconds);
-            if (ready == 0)
-                Look();
+                ready = LibC.poll(first, (nuint)polled.Length, (int)left);
             for (int i = 0; ready > 0 && i < _lives.Length && !_closing; i++)
             {
                 if (polled[i + 1].revents != 0)
                     Hear(i, _lives[i]!);
             }
+
+            if (_closing || Environment.TickCount64 - looked < LookMilliseconds)
+                continue;
+            Look();
+            looked = Environment.TickCount64;
         }
     }
 
@@ -160,7 +165,7 @@ internal sealed unsafe class CardSet : IDisposable
         for (int i = 0; i < _lives.Length && !_closing; i++)
         {
             bool isThere = present.Contains(Rails[i].Device);
-            if (_lives[i] is { } life && !isThere)
+            if (_lives[i] is { } life && (!isThere || life.Fault is not null))
                 Lose(i, life);
             else if (_lives[i] is null && isThere)
                 TryReopen(i);

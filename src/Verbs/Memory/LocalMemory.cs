@@ -31,6 +31,9 @@ internal sealed class LocalMemory : IDisposable
         _cards = new AtCard?[cards];
     }
 
+    /// <summary>Whether it stays for all who want to use it, and not for the one call it was registered for.</summary>
+    public bool IsShared { get; init; } = true;
+
     /// <summary>Which memory it is.</summary>
     public NativeRange Range { get; }
 
@@ -46,6 +49,9 @@ internal sealed class LocalMemory : IDisposable
     /// <summary>Whether all of a range lies in it.</summary>
     public bool Contains(NativeRange range) => range.Address >= Range.Address
         && range.Length <= Range.Length - (range.Address - Range.Address);
+
+    /// <summary>Whether it may be used so.</summary>
+    public bool Allows(MemoryAccess access) => (_access & access) == access;
 
     /// <summary>Registers it at a card, unless it is; a card that was lost and found again counts as another.</summary>
     /// <exception cref="VerbsException">Refused: most often ENOMEM, as so much may not be locked.</exception>

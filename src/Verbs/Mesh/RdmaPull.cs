@@ -28,8 +28,8 @@ internal sealed class RdmaPull(RdmaEngine engine, RdmaTarget target, LocalMemory
             if (left <= TimeSpan.Zero || cancel.IsCancellationRequested)
                 return TransferOutcome.Late;
             // The holder reads over queue pairs that we make.
-            if (!await ConnectAsync(left, cancel))
-                return TransferOutcome.Unreachable;
+            if (await ConnectAsync(left, cancel) is { } failed)
+                return failed;
             left = timeout - engine.Time.GetElapsedTime(start);
             var request = new VerbsPullRequest(engine.Id, write.ReservationId, memory.Region,
                 source.Length == 0 ? 0 : source.Address - memory.Range.Address, source.Length, KeysOf(),
@@ -61,17 +61,19 @@ internal sealed class RdmaPull(RdmaEngine engine, RdmaTarget target, LocalMemory
         return TransferOutcome.Unreachable;
     }
 
-    /// <summary>Waits until a queue pair is there; false: none can be made.</summary>
-    private async Task<bool> ConnectAsync(TimeSpan left, CancellationToken cancel)
+    /// <summary>Waits until a queue pair is there; null, or how the transfer ends without one.</summary>
+    private async Task<TransferOutcome?> ConnectAsync(TimeSpan left, CancellationToken cancel)
     {
         var ready = target.Peer.ReadyAsync();
         try
         {
-            return await ready.EndsWithinAsync(left, engine.Time, cancel) && await ready;
+            if (!await ready.EndsWithinAsync(left, engine.Time, cancel))
+                return TransferOutcome.Late;
+            return await ready ? null : TransferOutcome.Unreachable;
         }
         catch (OperationCanceledException)
         {
-            return false;
+            return TransferOutcome.Late;
         }
     }
 

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Verbs.Devices;
 using Mooncake.Mesh.Verbs.Memory;
 using Mooncake.Mesh.Verbs.Queues;
 using Mooncake.Mesh.Verbs.Transfers;
@@ -94,7 +95,7 @@ internal sealed class RdmaServer(RdmaEngine engine, IReadOnlyList<LocalMemory> r
             var extent = RangeOf(reservation, i);
             if (extent.Length == 0)
                 continue;
-            if (engine.Find(extent) is not { } memory)
+            if (engine.Find(extent, MemoryAccess.LocalWrite) is not { } memory)
                 return TransferOutcome.Unreachable;
             requests.Add(new RdmaRequest(WorkKind.Read, extent.Address, memory, source, from, extent.Length));
             from += extent.Length;

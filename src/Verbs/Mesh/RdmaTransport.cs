@@ -26,6 +26,7 @@ internal sealed class RdmaTransport : IVerbsTransport
     private readonly MeshRuntime _runtime;
     private readonly PeerLinks _links;
     private readonly ILogger _log;
+    private readonly UnreachedNodes _unreached;
     private int _disposed;
 
     private RdmaTransport(RdmaEngine engine, WordCells words, PeerLinks links, MeshRuntime runtime)
@@ -35,6 +36,7 @@ internal sealed class RdmaTransport : IVerbsTransport
         _links = links;
         _runtime = runtime;
         _log = runtime.Log.CreateLogger("mesh.verbs");
+        _unreached = new UnreachedNodes(_log);
     }
 
     /// <inheritdoc/>
@@ -45,6 +47,9 @@ internal sealed class RdmaTransport : IVerbsTransport
 
     /// <inheritdoc/>
     public IEnumerable<CardStatus> Cards() => _engine.Counts();
+
+    /// <inheritdoc/>
+    public long Fallbacks => _unreached.Transfers;
 
     /// <summary>Opens the cards.</summary>
     /// <param name="options">What the user said of them.</param>
@@ -90,19 +95,36 @@ internal sealed class RdmaTransport : IVerbsTransport
     public async Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
         CancellationToken cancel)
     {
+        var (outcome, reason) = await TryReadAsync(read, destination, timeout, cancel);
+        _unreached.Note(read.Node.NodeId, outcome, reason);
+        return outcome;
+    }
+
+    /// <inheritdoc/>
+    public async Task<TransferOutcome> WriteAsync(ExtentWrite write, NativeRange source, TimeSpan timeout,
+        CancellationToken cancel)
+    {
+        var (outcome, reason) = await TryWriteAsync(write, source, timeout, cancel);
+        _unreached.Note(write.Node.NodeId, outcome, reason);
+        return outcome;
+    }
+
+    private async Task<(TransferOutcome Outcome, string? Reason)> TryReadAsync(ExtentRead read,
+        NativeRange destination, TimeSpan timeout, CancellationToken cancel)
+    {
         long start = _runtime.Time.GetTimestamp();
-        var target = await TargetAsync(read.Node, timeout, cancel);
-        if (!target.Succeeded)
-            return OutcomeOf(target.Error!);
+        var (target, failed, why) = await TargetAsync(read.Node, timeout, cancel);
+        if (target is null)
+            return (failed, why);
         var wanted = destination with { Length = Math.Min(destination.Length, read.Length) };
         var memory = await MemoryAsync(wanted, MemoryAccess.LocalWrite);
         if (!memory.Succeeded)
-            return TransferOutcome.Unreachable;
-        var link = new RdmaRead(_engine, target.Value, memory.Value.Memory, _words);
+            return (TransferOutcome.Unreachable, memory.Error!.Message);
+        var link = new RdmaRead(_engine, target, memory.Value.Memory, _words);
         try
         {
             var left = timeout - _runtime.Time.GetElapsedTime(start);
-            return await new OneSidedRead(link, read, destination, left, _runtime, cancel).RunAsync();
+            return (await new OneSidedRead(link, read, destination, left, _runtime, cancel).RunAsync(), null);
         }
         finally
         {
@@ -111,24 +133,23 @@ internal sealed class RdmaTransport : IVerbsTransport
         }
     }
 
-    /// <inheritdoc/>
-    public async Task<TransferOutcome> WriteAsync(ExtentWrite write, NativeRange source, TimeSpan timeout,
-        CancellationToken cancel)
+    private async Task<(TransferOutcome Outcome, string? Reason)> TryWriteAsync(ExtentWrite write, NativeRange source,
+        TimeSpan timeout, CancellationToken cancel)
     {
         long start = _runtime.Time.GetTimestamp();
-        var target = await TargetAsync(write.Node, timeout, cancel);
-        if (!target.Succeeded)
-            return OutcomeOf(target.Error!);
+        var (target, failed, why) = await TargetAsync(write.Node, timeout, cancel);
+        if (target is null)
+            return (failed, why);
         var memory = await MemoryAsync(source, MemoryAccess.RemoteRead);
         if (!memory.Succeeded)
-            return TransferOutcome.Unreachable;
+            return (TransferOutcome.Unreachable, memory.Error!.Message);
         try
         {
-            var pull = new RdmaPull(_engine, target.Value, memory.Value.Memory, source);
+            var pull = new RdmaPull(_engine, target, memory.Value.Memory, source);
             var outcome = await pull.RunAsync(write, timeout - _runtime.Time.GetElapsedTime(start), cancel);
             if (outcome == TransferOutcome.Done)
                 SumUp(write.Sums, source);
-            return outcome;
+            return (outcome, null);
         }
         finally
         {
@@ -143,8 +164,10 @@ internal sealed class RdmaTransport : IVerbsTransport
         {
             foreach (string nodeId in new List<string>(_targets.Keys))
             {
-                if (view.Find(nodeId) is null)
-                    _targets.Remove(nodeId);
+                if (view.Find(nodeId) is not null)
+                    continue;
+                _targets.Remove(nodeId);
+                _unreached.Forget(nodeId);
             }
         }
     }
@@ -166,11 +189,6 @@ internal sealed class RdmaTransport : IVerbsTransport
     }
 
     private static unsafe NativeRange RangeOf(MemoryBlock block) => new((nint)block.Pointer, block.Length);
-
-    private static TransferOutcome OutcomeOf(MeshError error) =>
-        error.Code is MeshErrorCode.DeadlineExceeded or MeshErrorCode.Cancelled
-            ? TransferOutcome.Late
-            : TransferOutcome.Unreachable;
 
     private static unsafe void SumUp(SliceSums? sums, NativeRange source) => sums?.Take((byte*)source.Address);
 
@@ -194,13 +212,10 @@ internal sealed class RdmaTransport : IVerbsTransport
         // Of nothing nothing is read: any memory will do.
         if (range.Length <= 0)
             return new Taken(_words.Memory, false);
-        if (_engine.Find(range) is { } known)
+        if (_engine.Find(range, access) is { } known)
             return new Taken(known, false);
-        var made = await _engine.RegisterAsync(range, access);
-        if (made.Succeeded)
-            return new Taken(made.Value, true);
-        _log.LogWarning("memory_not_registered bytes={Bytes} reason={Reason}", range.Length, made.Error!.Message);
-        return made.Error!;
+        var made = await _engine.RegisterAsync(range, access, isShared: false);
+        return made.Succeeded ? new Taken(made.Value, true) : made.Error!;
     }
 
     private void Release(in Taken taken)
@@ -209,7 +224,9 @@ internal sealed class RdmaTransport : IVerbsTransport
             _engine.Release(taken.Memory);
     }
 
-    private async Task<MeshResult<RdmaTarget>> TargetAsync(NodeRecord node, TimeSpan timeout, CancellationToken cancel)
+    /// <summary>The node as a target, or how the transfer ends without it.</summary>
+    private async Task<(RdmaTarget? Target, TransferOutcome Failed, string? Reason)> TargetAsync(NodeRecord node,
+        TimeSpan timeout, CancellationToken cancel)
     {
         Task<MeshResult<RdmaTarget>> opening;
         lock (_gate)
@@ -225,13 +242,16 @@ internal sealed class RdmaTransport : IVerbsTransport
 
         try
         {
-            return await opening.EndsWithinAsync(timeout, _runtime.Time, cancel)
-                ? await opening
-                : new MeshError(MeshErrorCode.DeadlineExceeded, "verbs:open", $"{node.NodeId} does not answer");
+            if (!await opening.EndsWithinAsync(timeout, _runtime.Time, cancel))
+                return (null, TransferOutcome.Late, null);
+            // That the attempt took too long does not say that the caller's time is over: others may be in time.
+            var opened = await opening;
+            return opened.Succeeded ? (opened.Value, default, null)
+                : (null, TransferOutcome.Unreachable, opened.Error!.Message);
         }
         catch (OperationCanceledException)
         {
-            return new MeshError(MeshErrorCode.Cancelled, "verbs:open", "the caller cancelled");
+            return (null, TransferOutcome.Late, null);
         }
     }
 

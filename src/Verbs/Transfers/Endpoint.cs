@@ -21,7 +21,7 @@ internal struct Flight
 /// </summary>
 internal sealed class Endpoint
 {
-    private const int PostedAtOnce = 32;
+    private const int PostedAtOnce = 16;
 
     private readonly Flight[] _flights;
     private readonly int[] _free;
@@ -87,6 +87,23 @@ internal sealed class Endpoint
     /// <summary>Whether one more can be sent.</summary>
     public bool HasRoom => _freeCount > 0;
 
+    /// <summary>What a slice is as work for its card; false: it is not reached over these two cards.</summary>
+    public bool TryWork(RdmaBatch batch, in RdmaSlice slice, out WorkRequest work)
+    {
+        ref readonly var request = ref batch.RequestOf(slice);
+        nint local = request.Local + (nint)slice.Offset;
+        long remote = request.Offset + slice.Offset;
+        work = default;
+        if (!request.Memory.TryKey(Rail, Life, local, out uint localKey)
+            || !request.Remote.TryKey(this, remote, out uint remoteKey))
+            return false;
+        work.Kind = request.Kind;
+        work.RemoteAddress = request.Remote.AddressOf(remote);
+        work.RemoteKey = remoteKey;
+        work.Local = new LocalPiece((ulong)local, slice.Length, localKey);
+        return true;
+    }
+
     /// <summary>Takes a slice, to be posted by <see cref="Post"/>; true when it is time to.</summary>
     public bool Add(in Flight flight, ref WorkRequest work)
     {
@@ -115,10 +132,15 @@ internal sealed class Endpoint
     /// <summary>The slot of a slice that the card did not take.</summary>
     public int NotTaken(int index) => (int)(_pending[index].WorkId - Id);
 
-    /// <summary>A slice is no longer on its way; what it was.</summary>
+    /// <summary>
+    /// A slice is no longer on its way; what it was, or nothing: it was taken back before, with its queue pair, and its
+    /// completion was on the way here meanwhile.
+    /// </summary>
     public Flight Release(int slot)
     {
         var flight = _flights[slot];
+        if (flight.Batch is null)
+            return flight;
         _flights[slot] = default;
         _free[_freeCount++] = slot;
         return flight;

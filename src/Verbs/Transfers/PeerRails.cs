@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
+using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Transfer.Rails;
-using Mooncake.Mesh.Verbs.Interop;
 
 namespace Mooncake.Mesh.Verbs.Transfers;
 
@@ -25,10 +25,15 @@ internal sealed class PeerRails
     private readonly RdmaPeer _peer;
     private readonly IConnector? _connector;
     private readonly TimeProvider _time;
+    private readonly IReadOnlyList<RailPort> _cards;
+    private readonly ILogger _log;
     private readonly Rail[] _rails;
 
-    public PeerRails(RdmaPeer peer, IReadOnlyList<RailPort> cards, IConnector? connector, TimeProvider time)
+    public PeerRails(RdmaPeer peer, IReadOnlyList<RailPort> cards, IConnector? connector, TimeProvider time,
+        ILogger log)
     {
+        _cards = cards;
+        _log = log;
         _peer = peer;
         _connector = connector;
         _time = time;
@@ -88,6 +93,9 @@ internal sealed class PeerRails
         rail.RemoteCard = endpoint.RemoteCard;
         rail.Since = _time.GetTimestamp();
         Choose();
+        // Its card may have gone while it was made, and nobody will tell it any more.
+        if (!endpoint.Life.IsUp)
+            Break(endpoint, "its card is down");
     }
 
     /// <summary>Slices of a rail arrive.</summary>
@@ -95,11 +103,18 @@ internal sealed class PeerRails
 
     /// <summary>A queue pair carries nothing more, and gives back what is on its way.</summary>
     /// <param name="endpoint">The queue pair.</param>
-    /// <param name="faulty">Whether its way has failed; else it is broken for what goes over it.</param>
-    public void Break(Endpoint endpoint, bool faulty)
+    /// <param name="fault">How its way has failed; null: it is broken for what goes over it.</param>
+    public void Break(Endpoint endpoint, string? fault)
     {
         if (endpoint.IsEnding || endpoint.Watch is not null)
             return;
+        bool faulty = fault is not null;
+        if (faulty)
+        {
+            _log.LogWarning("pair_broken card={Card} to={RemoteCard} reason={Reason}",
+                _cards[endpoint.Rail].Device, endpoint.RemoteCard, fault);
+        }
+
         endpoint.Watch = _time.CreateTimer(_ => _peer.EndByForce(endpoint), null, FlushLimit,
             System.Threading.Timeout.InfiniteTimeSpan);
         try
@@ -121,7 +136,7 @@ internal sealed class PeerRails
     public void CardDown(int card, in RailPort port)
     {
         Board.PortDown(port.Device, port.Port);
-        BreakWhere(endpoint => endpoint.Rail == card, faulty: true);
+        BreakWhere(endpoint => endpoint.Rail == card, "its card is down");
     }
 
     /// <summary>A card is back.</summary>
@@ -130,13 +145,14 @@ internal sealed class PeerRails
         Board.PortUp(port.Device, port.Port);
         _rails[card].Failures = 0;
         _rails[card].Pause = TimeSpan.Zero;
+        _rails[card].RemoteCard = HomeOf(card);
     }
 
     /// <summary>Breaks the queue pairs of which this is so.</summary>
-    public void BreakWhere(Predicate<Endpoint> which, bool faulty = false)
+    public void BreakWhere(Predicate<Endpoint> which, string? fault = null)
     {
         foreach (var endpoint in _alive.FindAll(which))
-            Break(endpoint, faulty);
+            Break(endpoint, fault);
     }
 
     /// <summary>The queue pairs that work, as (the peer's card, ours).</summary>
@@ -197,16 +213,18 @@ internal sealed class PeerRails
         Choice = new RailChoice([.. numbers], []);
     }
 
-    /// <summary>The first try anew is made at once, the next ones after ever longer pauses.</summary>
+    /// <summary>
+    /// Each of the peer's cards is tried anew at once, its own last; what follows then, after ever longer pauses.
+    /// </summary>
     private void Failed(Rail rail, int number)
     {
+        int cards = _connector?.RemoteCards ?? 1;
         rail.Since = _time.GetTimestamp();
-        rail.Pause = rail.Failures == 0 ? TimeSpan.Zero
-            : RailBoard.FirstPause * (1 << Math.Min(rail.Failures - 1, 6));
+        rail.Pause = rail.Failures < cards ? TimeSpan.Zero
+            : RailBoard.FirstPause * (1 << Math.Min(rail.Failures - cards, 6));
         rail.Pause = rail.Pause < RailBoard.LongestPause ? rail.Pause : RailBoard.LongestPause;
         rail.Failures++;
-        if (_connector is not null)
-            rail.RemoteCard = (HomeOf(number) + rail.Failures) % _connector.RemoteCards;
+        rail.RemoteCard = (HomeOf(number) + rail.Failures) % cards;
     }
 
     private async Task ConnectAsync(int card, int remoteCard)

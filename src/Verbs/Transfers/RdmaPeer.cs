@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
+using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Transfer.Rails;
 using Mooncake.Mesh.Verbs.Queues;
@@ -28,10 +29,11 @@ internal sealed class RdmaPeer
     /// <param name="cards">The cards here.</param>
     /// <param name="connector">Makes queue pairs; null: the peer makes them.</param>
     /// <param name="time">Clock.</param>
-    public RdmaPeer(IReadOnlyList<RailPort> cards, IConnector? connector, TimeProvider time)
+    /// <param name="log">Told of queue pairs that break.</param>
+    public RdmaPeer(IReadOnlyList<RailPort> cards, IConnector? connector, TimeProvider time, ILogger log)
     {
         _time = time;
-        _rails = new PeerRails(this, cards, connector, time);
+        _rails = new PeerRails(this, cards, connector, time, log);
     }
 
     /// <summary>What the rails have done.</summary>
@@ -123,7 +125,7 @@ internal sealed class RdmaPeer
                 && earlier.RemoteCard == endpoint.RemoteCard);
             _rails.Install(endpoint);
             if (_isClosed)
-                _rails.Break(endpoint, faulty: false);
+                _rails.Break(endpoint, null);
             PumpLocked();
         }
     }
@@ -135,7 +137,7 @@ internal sealed class RdmaPeer
         {
             _rails.Connected(card, endpoint);
             if (_isClosed && endpoint is not null)
-                _rails.Break(endpoint, faulty: false);
+                _rails.Break(endpoint, null);
             PumpLocked();
         }
     }
@@ -202,7 +204,7 @@ internal sealed class RdmaPeer
             }
             else
             {
-                Lost(endpoint, flight);
+                Lost(endpoint, flight, status);
             }
 
             _rails.EndIfOver(endpoint);
@@ -241,7 +243,7 @@ internal sealed class RdmaPeer
         lock (_gate)
         {
             foreach (int slot in endpoint.Slots())
-                Lost(endpoint, endpoint.Release(slot));
+                Lost(endpoint, endpoint.Release(slot), WorkStatus.Flushed);
             _rails.Ended(endpoint);
             PumpLocked();
         }
@@ -255,11 +257,11 @@ internal sealed class RdmaPeer
         _waiting.Add(batch);
     }
 
-    private void Lost(Endpoint endpoint, in Flight flight)
+    private void Lost(Endpoint endpoint, in Flight flight, WorkStatus status)
     {
         var batch = flight.Batch!;
         if (endpoint.Watch is null)
-            Broke(endpoint, batch);
+            Broke(endpoint, batch, status.ToString());
         if (endpoint.IsFaulty)
             _rails.Board.Failed(flight.Placed);
         else
@@ -268,9 +270,9 @@ internal sealed class RdmaPeer
         Enqueue(batch);
     }
 
-    private void Broke(Endpoint endpoint, RdmaBatch batch)
+    private void Broke(Endpoint endpoint, RdmaBatch batch, string fault)
     {
-        _rails.Break(endpoint, faulty: true);
+        _rails.Break(endpoint, fault);
         if (++batch.Breaks > MostBreaks)
             batch.Stop(TransferOutcome.Unreachable);
     }
@@ -297,8 +299,7 @@ internal sealed class RdmaPeer
             }
         }
 
-        for (int i = 0; i < _rails.Alive.Count; i++)
-            Post(_rails.Alive[i]);
+        PostAll();
         bool hopeless = _rails.Choice.Preferred.Length == 0 && !_rails.IsConnecting && !_rails.IsUnderWay;
         if (hopeless || _isClosed)
             StopAll();
@@ -323,46 +324,40 @@ internal sealed class RdmaPeer
             return false;
         }
 
-        if (!TryWork(batch, slice, endpoint, out var work))
+        if (!endpoint.TryWork(batch, slice, out var work))
         {
             // Not reached over these two cards: connected anew, it comes with keys that are.
             batch.PutBack(slice);
             _rails.Board.Failed(placed);
-            Broke(endpoint, batch);
+            Broke(endpoint, batch, "no key at this card");
             return true;
         }
 
         batch.Sent();
         if (endpoint.Add(new Flight { Batch = batch, Slice = slice, Placed = placed }, ref work))
-            Post(endpoint);
+            PostAll();
         return true;
     }
 
-    private static bool TryWork(RdmaBatch batch, in RdmaSlice slice, Endpoint endpoint, out WorkRequest work)
+    /// <summary>All together: none waits until another has got the whole of a batch.</summary>
+    private void PostAll()
     {
-        ref readonly var request = ref batch.RequestOf(slice);
-        nint local = request.Local + (nint)slice.Offset;
-        long remote = request.Offset + slice.Offset;
-        work = default;
-        if (!request.Memory.TryKey(endpoint.Rail, endpoint.Life, local, out uint localKey)
-            || !request.Remote.TryKey(endpoint, remote, out uint remoteKey))
-            return false;
-        work.Kind = request.Kind;
-        work.RemoteAddress = request.Remote.AddressOf(remote);
-        work.RemoteKey = remoteKey;
-        work.Local = new LocalPiece((ulong)local, slice.Length, localKey);
-        return true;
+        for (int i = 0; i < _rails.Alive.Count; i++)
+            Post(_rails.Alive[i]);
     }
 
     private void Post(Endpoint endpoint)
     {
         if (!endpoint.HasPending)
             return;
-        int left = endpoint.Post(out _);
+        int left = endpoint.Post(out int errno);
         for (int i = 0; i < left; i++)
-            Lost(endpoint, endpoint.Release(endpoint.NotTaken(i)));
-        if (left > 0)
-            _rails.EndIfOver(endpoint);
+            Lost(endpoint, endpoint.Release(endpoint.NotTaken(i)), WorkStatus.Flushed);
+        if (errno == 0)
+            return;
+        // Also where all were taken: the card may not have been told of them.
+        _rails.Break(endpoint, "the card took no work");
+        _rails.EndIfOver(endpoint);
     }
 
     private void PumpAfter(TimeSpan pause)

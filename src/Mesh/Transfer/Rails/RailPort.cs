@@ -20,11 +20,11 @@ internal sealed record RailChoice(int[] Preferred, int[] Others);
 /// <summary>A slice that was placed, to be given back exactly once.</summary>
 /// <param name="Rail">Number of the rail it goes over.</param>
 /// <param name="Bytes">Its length.</param>
-/// <param name="Ahead">Bytes on their way over that rail when it was placed, its own included.</param>
+/// <param name="Before">Bytes that had arrived over that rail when it was placed.</param>
 /// <param name="Epoch">Of the rail, which begins anew whenever it fails.</param>
-/// <param name="Since">Timestamp of the placing.</param>
+/// <param name="Since">Timestamp of the last of these, or of the placing where nothing was on its way.</param>
 /// <param name="IsProbe">Whether it finds out if a rail that has paused is well again.</param>
-internal readonly record struct RailSlice(int Rail, long Bytes, long Ahead, long Epoch, long Since, bool IsProbe);
+internal readonly record struct RailSlice(int Rail, long Bytes, long Before, long Epoch, long Since, bool IsProbe);
 
 /// <summary>What a rail has done and how it is.</summary>
 /// <param name="Port">Which one.</param>

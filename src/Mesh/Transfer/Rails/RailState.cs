@@ -17,6 +17,7 @@ internal sealed class RailState(RailPort port, TimeProvider time)
     private TimeSpan _pause;
     private long _pausedAt;
     private long _measuredAt;
+    private long _since;
     private long _bytes;
     private long _slices;
     private long _errors;
@@ -62,9 +63,11 @@ internal sealed class RailState(RailPort port, TimeProvider time)
     /// <summary>A slice is given to it; while it pauses, that is its probe.</summary>
     public RailSlice Begin(int number, long bytes)
     {
+        if (_inFlight == 0)
+            _since = time.GetTimestamp();
         _inFlight += bytes;
         _isProbing = IsPausing;
-        return new RailSlice(number, bytes, _inFlight, _epoch, time.GetTimestamp(), IsPausing);
+        return new RailSlice(number, bytes, _bytes, _epoch, _since, IsPausing);
     }
 
     /// <summary>A slice has arrived.</summary>
@@ -73,11 +76,12 @@ internal sealed class RailState(RailPort port, TimeProvider time)
         _inFlight -= slice.Bytes;
         _bytes += slice.Bytes;
         _slices++;
-        _measuredAt = time.GetTimestamp();
-        double bandwidth = slice.Ahead / Math.Max(time.GetElapsedTime(slice.Since).TotalSeconds, 1e-6);
-        Bandwidth = Bandwidth == 0 ? bandwidth : (Bandwidth * (1 - Weight)) + (bandwidth * Weight);
+        _since = time.GetTimestamp();
         if (slice.Epoch != _epoch)
             return;
+        // One slice alone takes the time of the way, not of the bytes: a probe does not measure.
+        if (!slice.IsProbe)
+            Measure(slice);
         // The probe ends the pause, and only what follows it says that the trouble is over: else a rail that fails
         // after each probe would never pause for longer.
         if (slice.IsProbe)
@@ -116,12 +120,25 @@ internal sealed class RailState(RailPort port, TimeProvider time)
             _pause = TimeSpan.Zero;
     }
 
-    /// <summary>What was given before says nothing new from here on.</summary>
+    /// <summary>
+    /// All that arrived while the slice was on its way, by the time that took: so it matters neither how late a slice
+    /// is handed to the device nor how many arrivals are seen at once.
+    /// </summary>
+    private void Measure(in RailSlice slice)
+    {
+        _measuredAt = _since;
+        double seconds = time.GetElapsedTime(slice.Since, _since).TotalSeconds;
+        double bandwidth = (_bytes - slice.Before) / Math.Max(seconds, 1e-6);
+        Bandwidth = Bandwidth == 0 ? bandwidth : (Bandwidth * (1 - Weight)) + (bandwidth * Weight);
+    }
+
+    /// <summary>What was given and measured before says nothing from here on.</summary>
     private void Pause(TimeSpan pause)
     {
         if (!IsPausing)
             _pauses++;
         IsPausing = true;
+        Bandwidth = 0;
         _isProbing = false;
         _epoch++;
         _pause = pause < RailBoard.LongestPause ? pause : RailBoard.LongestPause;

@@ -60,6 +60,38 @@ public sealed class RailBoardTests
     }
 
     [Fact]
+    public void What_is_given_slowly_and_seen_to_arrive_at_once_makes_no_rail_look_fast()
+    {
+        var slices = new RailSlice[10];
+        for (int i = 0; i < slices.Length; i++)
+        {
+            slices[i] = Place(OnlyFirst);
+            _time.Advance(TimeSpan.FromMilliseconds(1));
+        }
+
+        foreach (var slice in slices)
+            _board.Arrived(slice);
+        Assert.InRange(_board.Counts()[0].Bandwidth, Slice / 0.011, Slice / 0.001);
+    }
+
+    [Fact]
+    public void A_rail_that_comes_back_is_neither_as_slow_as_before_nor_as_its_probe()
+    {
+        Measure(rail: 0, TimeSpan.FromSeconds(4));
+        Measure(rail: 1, TimeSpan.FromMilliseconds(1));
+        _board.PortDown("mlx5_0", 1);
+        _board.PortUp("mlx5_0", 1);
+        var probe = Place(_both);
+        Assert.True(probe.IsProbe);
+        _time.Advance(TimeSpan.FromMilliseconds(300));
+        _board.Arrived(probe);
+        int[] given = new int[2];
+        for (int i = 0; i < 10; i++)
+            given[Place(_both).Rail]++;
+        Assert.Equal([5, 5], given);
+    }
+
+    [Fact]
     public void The_preferred_rail_is_used_alone_until_it_fails()
     {
         var choice = _board.ChoiceOf(["mlx5_1"], ["mlx5_0"]);
