@@ -79,6 +79,7 @@ public sealed class MeshNode : IAsyncDisposable
         _health.OnAnswer = (node, answer, asked) =>
         {
             _views.Suggest(answer.View, node);
+            _owner?.States.Missed.Answered(node.NodeId);
             _holder.Room.Note(node.NodeId, answer.FreeBytes);
             // A view with a namesake of ours in it, of another life, is nothing for us to be sure of.
             if (!_expulsion.IsExpelled)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Tests.Shared;
 
@@ -23,6 +24,9 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
 
     private readonly List<HeldObject> _page = [];
 
+    /// <summary>Since when two nodes have been in each other's view, in the sessions of now.</summary>
+    private readonly Dictionary<(long, long), long> _together = [];
+
     /// <summary>The copies of a key that a caller has a way to.</summary>
     public IReadOnlyList<HeldCopy> HoldersOf(string name, OpenClient caller)
     {
@@ -40,14 +44,17 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
         return copies ?? (IReadOnlyList<HeldCopy>)[];
     }
 
-    /// <summary>The value of a copy that has been there, with a way to it, all the time; 0: there is none.</summary>
+    /// <summary>
+    /// The value of a copy that has been there, with a way to it, all the time; 0: there is none. One that its holder
+    /// is about to evict counts no more: its owner gives it up before the holder hears of it.
+    /// </summary>
     public ulong StillHeld(IReadOnlyList<HeldCopy> copies)
     {
         foreach (var copy in copies)
         {
             if (copy.Holder.Store is { } store && IsWell(copy.Holder, copy.Caller)
                 && store.TryFind(copy.Key, out var held)
-                && held.ObjectId == copy.ObjectId && !IsOvertaken(copy, held.Version))
+                && held.ObjectId == copy.ObjectId && !store.IsProposed(held) && !IsOvertaken(copy, held.Version))
                 return copy.Value;
         }
 
@@ -109,7 +116,8 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
         {
             foreach (var second in up)
             {
-                if (first.Process.Machine < second.Process.Machine && ReachEachOther(first.Process, second.Process))
+                if (first.Process.Machine < second.Process.Machine && HaveLongBeenTogether(first, second)
+                    && ReachEachOther(first.Process, second.Process))
                     NoteBoth(first, second);
             }
         }
@@ -202,6 +210,22 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
     }
 
     private static bool Decides(OwnerParts owner, int slot) => owner.Owner.Confident && owner.Owner.IsActing(slot);
+
+    /// <summary>
+    /// Whether both have known each other for so long as it may take to find one that comes back. A new session makes
+    /// the connections anew.
+    /// </summary>
+    private bool HaveLongBeenTogether(SimulatedNode first, SimulatedNode second)
+    {
+        MeshView one = first.Node!.View, other = second.Node!.View;
+        if (one.Find(first.NodeId, first.Incarnation) is not { } here
+            || one.Find(second.NodeId, second.Incarnation) is not { } there
+            || other.Find(first.NodeId)?.Session != here.Session
+            || other.Find(second.NodeId)?.Session != there.Session)
+            return false;
+        _together.TryAdd((here.Session, there.Session), mesh.World.Clock.Now);
+        return mesh.World.Clock.Now - _together[(here.Session, there.Session)] >= Recovery.Ticks;
+    }
 
     private bool ReachEachOther(SimulatedProcess one, SimulatedProcess other)
     {

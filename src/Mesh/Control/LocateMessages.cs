@@ -14,20 +14,25 @@ namespace Mooncake.Mesh.Control;
 /// Values up to so many bytes that the owner holds itself come along, all of them at most
 /// <see cref="Wire.MaxInline"/>; 0: none.
 /// </param>
-internal readonly record struct LocateRequest(MeshKey[] Keys, bool Mark, bool CodesOnly = false, int Inline = 0)
-    : IWireRequest<LocateRequest, LocateAnswer>
+/// <param name="Final">Whether the answer says if nobody can know anything later.</param>
+internal readonly record struct LocateRequest(MeshKey[] Keys, bool Mark, bool CodesOnly = false, int Inline = 0,
+    bool Final = false) : IWireRequest<LocateRequest, LocateAnswer>, IVersionedMessage
 {
     public static MessageType Type => MessageType.Locate;
 
-    public void Write(ref MessagePackWriter writer)
+    public void Write(ref MessagePackWriter writer) => Write(ref writer, Wire.VersionMax);
+
+    public void Write(ref MessagePackWriter writer, int version)
     {
-        writer.WriteArrayHeader(4);
+        writer.WriteArrayHeader(version >= 2 ? 5 : 4);
         writer.WriteArrayHeader(Keys.Length);
         foreach (var key in Keys)
             writer.Write(key.Bytes.AsSpan());
         writer.Write(Mark);
         writer.Write(CodesOnly);
         writer.Write(Inline);
+        if (version >= 2)
+            writer.Write(Final);
     }
 
     public static LocateRequest Read(ref MessagePackReader reader)
@@ -36,8 +41,9 @@ internal readonly record struct LocateRequest(MeshKey[] Keys, bool Mark, bool Co
         var keys = new MeshKey[Wire.ReadCount(ref reader, Wire.MaxBatch)];
         for (int i = 0; i < keys.Length; i++)
             keys[i] = Wire.ReadKey(ref reader);
-        var request = new LocateRequest(keys, reader.ReadBoolean(), reader.ReadBoolean(), reader.ReadInt32());
-        Wire.Leave(ref reader, count, 4);
+        var request = new LocateRequest(keys, reader.ReadBoolean(), reader.ReadBoolean(), reader.ReadInt32(),
+            count >= 5 && reader.ReadBoolean());
+        Wire.Leave(ref reader, count, Math.Min(count, 5));
         return request;
     }
 }
@@ -67,6 +73,12 @@ internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
 
     /// <summary>The view the answers were given in.</summary>
     public ViewId View { get; }
+
+    /// <summary>
+    /// Whether this owner would deny the keys that it does not know, so that nobody has anything later than what it
+    /// says (rule A11). True of an answer that was not asked for it.
+    /// </summary>
+    public bool IsFinal { get; set; } = true;
 
     /// <summary>Number of keys.</summary>
     public int Count => _codes.Length;
@@ -119,7 +131,7 @@ internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
 
     public void Write(ref MessagePackWriter writer)
     {
-        Begin(ref writer, View, Count);
+        Begin(ref writer, View, Count, !IsFinal);
         for (int i = 0; i < Count; i++)
         {
             if (RecordOf(i) is not { } record)
@@ -134,12 +146,18 @@ internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
             if (!ValueOf(i).IsEmpty)
                 writer.Write(ValueOf(i).Span);
         }
+
+        if (!IsFinal)
+            writer.Write(false);
     }
 
-    /// <summary>Writes what comes before the answers.</summary>
-    public static void Begin(ref MessagePackWriter writer, ViewId view, int count)
+    /// <summary>
+    /// Writes what comes before the answers; after them comes <see cref="IsFinal"/>, if it is
+    /// <paramref name="asked"/> for.
+    /// </summary>
+    public static void Begin(ref MessagePackWriter writer, ViewId view, int count, bool asked)
     {
-        writer.WriteArrayHeader(4);
+        writer.WriteArrayHeader(asked ? 5 : 4);
         Wire.Write(ref writer, view);
         writer.WriteArrayHeader(count);
     }
@@ -172,7 +190,9 @@ internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
             answer.Set(i, OwnerCode.Yes, null, value);
         }
 
-        Wire.Leave(ref reader, fields, 4);
+        if (fields >= 5)
+            answer.IsFinal = reader.ReadBoolean();
+        Wire.Leave(ref reader, fields, Math.Min(fields, 5));
         return answer;
     }
 

@@ -42,23 +42,15 @@ internal sealed class Locator(DirectoryTable table, OwnerService owner)
         {
             var key = request.Keys[i];
             int slot = table.SlotOf(key.Hash);
-            ObjectRecord? found = null;
-            bool present;
             lock (table.LockOf(slot))
             {
-                present = TryFind(roles, slot, key.Hash, key.Bytes, request.Mark, out var record);
-                if (present && !request.CodesOnly)
-                    found = record.ToRecord(roles.View.IsMember);
+                // A caller in this process reads the memory itself: no value goes along.
+                if (TryFind(roles, slot, key.Hash, key.Bytes, request.Mark, out var record))
+                    answer.Set(i, OwnerCode.Yes, request.CodesOnly ? null : record.ToRecord(roles.View.IsMember));
+                else
+                    answer.Set(i, owner.Without(roles, slot));
+                answer.IsFinal &= !request.Final || owner.Without(roles, slot) == OwnerCode.Absent;
             }
-
-            if (found is null)
-            {
-                answer.Set(i, present ? OwnerCode.Yes : owner.Without(roles, slot));
-                continue;
-            }
-
-            // A caller in this process reads the memory itself: no value goes along.
-            answer.Set(i, OwnerCode.Yes, found);
         }
 
         owner.Counters.Located(request.Keys.Length);
@@ -81,23 +73,30 @@ internal sealed class Locator(DirectoryTable table, OwnerService owner)
             table.Prefetch(table.SlotOf(hash));
         }
 
-        var wants = new Wants(reader.ReadBoolean(), reader.ReadBoolean(), reader.ReadInt32());
-        Wire.Leave(ref reader, fields, 4);
+        var wants = new Wants(reader.ReadBoolean(), reader.ReadBoolean(), reader.ReadInt32(),
+            fields >= 5 && reader.ReadBoolean());
+        Wire.Leave(ref reader, fields, Math.Min(fields, 5));
         foreach (var key in keys)
             table.PrefetchCell(table.SlotOf(key.Hash), key.Hash);
         foreach (var key in keys)
             table.PrefetchRecord(table.SlotOf(key.Hash), key.Hash);
 
-        LocateAnswer.Begin(ref answer, roles.View.Id, count);
+        LocateAnswer.Begin(ref answer, roles.View.Id, count, wants.Final);
         int written = 0;
+        bool final = true;
         int room = wants.Inline > 0 ? Wire.MaxInline : 0;
         foreach (var key in keys)
         {
+            // Before the record is read: it may change in between, but then it has changed since this was asked.
+            final &= !wants.Final || owner.Without(roles, table.SlotOf(key.Hash)) == OwnerCode.Absent;
             if (written < MostAnswerBytes)
                 written += Answer(roles, key, frame.Slice(key.Start, key.Length), wants, ref room, ref answer);
             else
                 answer.Write((int)OwnerCode.Unsure);
         }
+
+        if (wants.Final)
+            answer.Write(final);
 
         owner.Counters.Located(count);
     }
@@ -158,5 +157,5 @@ internal sealed class Locator(DirectoryTable table, OwnerService owner)
 
     private readonly record struct KeyPlace(ulong Hash, int Start, int Length);
 
-    private readonly record struct Wants(bool Mark, bool CodesOnly, int Inline);
+    private readonly record struct Wants(bool Mark, bool CodesOnly, int Inline, bool Final);
 }

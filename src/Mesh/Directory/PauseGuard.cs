@@ -53,8 +53,15 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, Action w
         if (view.Digest == mine.Digest || mine.IsNewerThan(view))
             return;
         _other = new OtherView(view, time.GetTimestamp());
-        if (!_byRegistry)
-            owner.TrustFor(TimeSpan.Zero);
+        if (_byRegistry)
+            return;
+        owner.TrustFor(TimeSpan.Zero);
+        // Ours will follow on another one: nothing in it says what was decided in this.
+        if (view.CompareTo(mine) == 0)
+        {
+            states.DoubtView();
+            wakeKeeper();
+        }
     }
 
     /// <summary>Looks at the clock; <paramref name="keepAliveAge"/>: since the last good beat of our lease.</summary>

@@ -43,7 +43,7 @@ internal sealed class RingWitnesses(SlotStates states, MeshCalls calls, MeshRunt
         for (int i = 0; i < Tries && !cancel.IsCancellationRequested; i++)
         {
             var answer = await calls.PingAsync(member, new PingRequest(view), CallTimeout, cancel);
-            if (answer.Succeeded && answer.Value.RingSince.IsNewerThan(before))
+            if (answer.Succeeded && IsAnother(answer.Value.RingSince, before))
                 return false;
             // One that is behind may come through a view that we have skipped.
             if (answer.Succeeded && !view.IsNewerThan(answer.Value.View))
@@ -53,4 +53,8 @@ internal sealed class RingWitnesses(SlotStates states, MeshCalls calls, MeshRunt
 
         return false;
     }
+
+    /// <summary>Of two views of one number neither follows on the other.</summary>
+    private static bool IsAnother(ViewId ringSince, ViewId before) => ringSince.IsNewerThan(before)
+        || (ringSince.CompareTo(before) == 0 && ringSince.Digest != before.Digest);
 }

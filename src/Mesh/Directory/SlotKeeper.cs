@@ -103,6 +103,7 @@ internal sealed class SlotKeeper
     {
         var view = _states.Current.View;
         long now = _runtime.Time.GetTimestamp();
+        _states.Missed.Note(node.NodeId);
         for (int slot = 0; slot < _states.Slots; slot++)
         {
             if (_states.PlaceOf(slot) <= 1 && view.PlaceOf(slot, node.NodeId) >= 0)

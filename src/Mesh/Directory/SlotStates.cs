@@ -86,6 +86,15 @@ internal sealed class SlotStates
     /// <summary>Holders that are back and have not told what they have.</summary>
     public ReturnedHolders Returned { get; } = new();
 
+    /// <summary>Members that do not answer pings.</summary>
+    public MissedMembers Missed { get; } = new();
+
+    /// <summary>
+    /// Whether this node's word makes a slot complete for another owner: it is complete here, and no member that this
+    /// node does not hear can be acting for it.
+    /// </summary>
+    public bool MayVouch(int slot) => MayDeny(slot) && !Missed.MayActFor(Current.View, slot);
+
     /// <summary>Whether it was so when the slot left us, and nothing was dropped since.</summary>
     public bool IsLost(int slot) => _state[slot] == (byte)State.Lost && _doubt is null;
 
@@ -99,6 +108,7 @@ internal sealed class SlotStates
         bool otherMesh = previous.Config.MeshId != 0 && previous.Config.MeshId != next.Config.MeshId;
         // Before the new view can be seen: whoever denies a key in it has waited for all that it brings back.
         Returned.Adopt(previous, next);
+        Missed.Adopt(next);
         bool alone = next.Members.Count == 1 && (previous.Config.MeshId == 0 || otherMesh);
         var jump = IsBack(previous, next) ? RingJump.Unknown(previous, next, _nodeId)
             : RingJump.Of(previous, next, _nodeId);
@@ -134,6 +144,19 @@ internal sealed class SlotStates
     /// </summary>
     private bool IsBack(MeshView previous, MeshView next) => previous.Find(_nodeId) is { } before
         && next.Find(_nodeId) is { } now && before.Session != now.Session;
+
+    /// <summary>
+    /// A peer goes on in another view under the number of ours, which will never be ours: whoever is in it may have
+    /// decided for our slots.
+    /// </summary>
+    public void DoubtView()
+    {
+        lock (_lock)
+        {
+            if (_state.AsSpan().ContainsAny((byte)State.Complete, (byte)State.Suspended, (byte)State.Lost))
+                _doubt ??= _roles.View;
+        }
+    }
 
     /// <summary>
     /// Settles the doubt: <paramref name="sameRing"/>: no member has been in another ring since.

@@ -38,7 +38,7 @@ internal sealed class SlotStreamer(
                 seen++;
                 ulong begun = position;
                 bool known = confident
-                    && (states.MayDeny(slot) || (states.IsLost(slot) && !states.Returned.Any));
+                    && (states.MayVouch(slot) || (states.IsLost(slot) && !states.Returned.Any));
                 int before = page.Records.Count;
                 bool ended = CopyPart(slot, ref position, page);
                 var summary = page.Summary(slot);
@@ -87,7 +87,7 @@ internal sealed class SlotStreamer(
             int end = Math.Min(request.Slots.Capacity, table.Slots);
             for (int slot = 0; slot < end; slot++)
             {
-                if (request.Slots.Contains(slot) && states.Owns(slot) && states.MayDeny(slot))
+                if (request.Slots.Contains(slot) && states.Owns(slot) && states.MayVouch(slot))
                     complete.Add(slot);
             }
         }

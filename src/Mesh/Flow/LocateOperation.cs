@@ -43,7 +43,8 @@ internal sealed class LocateOperation
 
     /// <summary>
     /// Locates <paramref name="keys"/>; each is legal. <paramref name="stale"/>: what an owner has said of the one key,
-    /// and its holders no longer have; it is asked for once more, and when no owner knows better the key is absent.
+    /// and its holders no longer have; it is asked for once more, and when no owner knows better, and one that may deny
+    /// knows but this, the key is absent.
     /// </summary>
     public static async Task<Located> RunAsync(FlowContext context, IReadOnlyList<MeshKey> keys, LocateWants wants,
         Deadline deadline, CancellationToken cancel, ObjectRecord? stale = null)
@@ -196,8 +197,8 @@ internal sealed class LocateOperation
         for (int i = 0; i < keys.Length; i++)
             keys[i] = _keys[group.Keys[i]];
         var answer = await _context.Calls.LocateAsync(group.Node,
-            new LocateRequest(keys, _wants.Mark, _wants.CodesOnly, _wants.Inline), _deadline.AtMost(CallTimeout),
-            _cancel);
+            new LocateRequest(keys, _wants.Mark, _wants.CodesOnly, _wants.Inline, _located.Stale is not null),
+            _deadline.AtMost(CallTimeout), _cancel);
         if (!answer.Succeeded || answer.Value.Count != keys.Length)
             return;
         _context.Views.Suggest(answer.Value.View, group.Node);

@@ -87,7 +87,10 @@ internal sealed class Located(IReadOnlyList<MeshKey> keys, SeenVersions seen, Ti
         }
     }
 
-    /// <summary>Every owner was asked: when one said what is stale, and none knew better, the key is absent.</summary>
+    /// <summary>
+    /// Every owner was asked: when one that may deny (rule A11) said what is stale, and none knew better, the key is
+    /// absent. One that may not can be behind the one that decides.
+    /// </summary>
     public void DenyStale()
     {
         lock (_codes)
@@ -103,7 +106,7 @@ internal sealed class Located(IReadOnlyList<MeshKey> keys, SeenVersions seen, Ti
             return false;
         bool same = record.Version == Stale.Version && record.ObjectId == Stale.ObjectId
             && record.Replicas.AsSpan().SequenceEqual(Stale.Replicas);
-        _saidStale |= same;
+        _saidStale |= same && answer.IsFinal;
         return same;
     }
 

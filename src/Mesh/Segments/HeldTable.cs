@@ -60,6 +60,13 @@ internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims,
             into.Add(cells.Read((HeldCell*)held));
     }
 
+    /// <summary>See <see cref="ObjectStore.IsProposed"/>.</summary>
+    public static bool IsProposed(HeldObject item)
+    {
+        HeldCell* held = HeldCells.Of(item);
+        return held is not null && held->Proposed;
+    }
+
     /// <summary>An object as its caller sees it.</summary>
     public HeldObject Read(HeldCell* held) => cells.Read(held);
 

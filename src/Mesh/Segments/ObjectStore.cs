@@ -302,6 +302,13 @@ public sealed unsafe class ObjectStore : IDisposable
             _held.Refused(held);
     }
 
+    /// <summary>Whether it is a proposed victim: perhaps its owner has given it up already.</summary>
+    internal bool IsProposed(HeldObject held)
+    {
+        lock (_gate)
+            return HeldTable.IsProposed(held);
+    }
+
     /// <summary>Drops every object of a group that is not hard-pinned; they are appended.</summary>
     public void DropGroup(string group, List<HeldObject> dropped)
     {

@@ -31,6 +31,7 @@ public sealed class CodecTests
         Back(new ObjectRecord { ObjectId = 1, Removed = true });
         Back(new LocateRequest([Key, new MeshKey("b")], true));
         Back(new LocateRequest([], false));
+        Back(new LocateRequest([Key], true, Final: true));
         Back(new PublishRequest(Key, Record, 2, true));
         Back(new PublishRequest(Key, Record, 2, true, true, new RecordVersion(4, 5, 6)));
         Back(Record with { Cleared = 1L << 60 });

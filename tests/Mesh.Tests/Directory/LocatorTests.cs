@@ -90,6 +90,30 @@ public sealed class LocatorTests : IDisposable
         Assert.Equal(Wire.MaxInline / 1000, values);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Only_one_that_may_deny_says_that_nobody_has_anything_later(bool known)
+    {
+        MeshKey own = _world.KeyAt(0), other = _world.KeyAt(1);
+        foreach (var key in known ? [own, other] : Array.Empty<MeshKey>())
+            _world.Mirror(key, OwnerWorld.Offer(7) with { Version = new RecordVersion(1, 10, 1) });
+        Assert.True(IsFinal(own));
+        Assert.False(IsFinal(other));
+        _world.States.SetIncomplete(_world.SlotOf(own));
+        Assert.False(IsFinal(own));
+        Assert.True(_world.LocateOverTheWire(new LocateRequest([own], false)).IsFinal);
+
+        bool IsFinal(MeshKey key)
+        {
+            var request = new LocateRequest([key], false, Final: true);
+            var answer = _world.LocateOverTheWire(request);
+            Assert.Equal(known, answer.CodeOf(0) == OwnerCode.Yes);
+            Assert.Equal(_world.Owner.Locate(request).IsFinal, answer.IsFinal);
+            return answer.IsFinal;
+        }
+    }
+
     [Fact]
     public void What_does_not_fit_in_a_frame_is_left_to_be_asked_again()
     {

@@ -105,6 +105,26 @@ public sealed class PauseGuardTests : IDisposable
     }
 
     [Fact]
+    public void A_peer_in_another_view_of_our_number_leaves_no_slot_complete_unless_the_registry_confirms_ours()
+    {
+        var rival = OwnerWorld.ViewOf(10, "n1", "n2").Id;
+        _guard.PeerShowed(rival);
+        Assert.True(_world.States.Count().Complete > 0);
+        Outlive(Ttl * 2 / 3);
+        int wakes = _wakes;
+        _guard.PeerShowed(OwnerWorld.ViewOf(11, "n1", "n2").Id);
+        Assert.Null(_world.States.Doubt);
+        _guard.PeerShowed(rival);
+        Assert.Equal(_world.View, _world.States.Doubt);
+        Assert.Equal(0, _world.States.Count().Complete);
+        Assert.Equal(wakes + 1, _wakes);
+        // The next view is ours and no later one of theirs: it says nothing of what they decided.
+        _world.States.Settle(_world.View, sameRing: false);
+        _world.Adopt(OwnerWorld.ViewOf(11, "n1", "n2", "n3"));
+        Assert.Equal(0, _world.States.Count().Complete);
+    }
+
+    [Fact]
     public void Nor_does_the_answer_to_a_ping_from_before_the_pause()
     {
         long asked = _world.Time.GetTimestamp();

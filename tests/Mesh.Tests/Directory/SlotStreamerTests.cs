@@ -111,6 +111,24 @@ public sealed class SlotStreamerTests : IDisposable
     }
 
     [Fact]
+    public void Nobody_vouches_for_a_slot_while_one_that_may_act_for_it_is_not_heard()
+    {
+        int slot = _world.SlotOf(_world.KeyAt(0));
+        _world.States.Missed.Note("n3");
+        Assert.Equal((false, false), Vouches());
+        Assert.True(_world.States.MayDeny(slot));
+        _world.States.Missed.Answered("n3");
+        Assert.Equal((true, true), Vouches());
+        _world.States.Missed.Note("n3");
+        _world.Adopt(OwnerWorld.ViewOf(11, "n1", "n2"));
+        Assert.Equal((true, true), Vouches());
+
+        (bool Streams, bool Says) Vouches() =>
+            (_world.Owner.Pull(new SlotPullRequest(_world.View.Id, slot, Only(slot))).Complete.Contains(slot),
+                _world.Owner.State(new SlotStateRequest(_world.View.Id, Only(slot))).Complete.Contains(slot));
+    }
+
+    [Fact]
     public void Reversing_the_bits_twice_changes_nothing()
     {
         Assert.Equal(1ul << 63, BitReversal.Of(1));

@@ -18,12 +18,7 @@ public sealed class LocateOrderTests : IAsyncDisposable
     [Fact]
     public async Task An_owner_that_is_found_to_be_down_meanwhile_does_not_hide_the_one_behind_it()
     {
-        NodeRecord[] members = [.. Enumerable.Range(1, 3).Select(i => new NodeRecord
-        {
-            NodeId = $"n{i}",
-            Incarnation = (ulong)i,
-            Endpoints = [Listen()],
-        })];
+        var members = Members();
         var view = new MeshView(new MeshConfig { MeshId = 1, Slots = 256 }, 1, members);
         int slot = view.SlotOf(Key.Hash);
         NodeRecord primary = view.Owner(slot, 0)!, backup = view.Owner(slot, 1)!, third = view.Owner(slot, 2)!;
@@ -31,11 +26,7 @@ public sealed class LocateOrderTests : IAsyncDisposable
         _ = ServeAsync(backup, members, answer => answer.Set(0, OwnerCode.Yes, new ObjectRecord { ObjectId = 5 }));
         _ = ServeAsync(third, members, answer => answer.Set(0, OwnerCode.Unsure));
 
-        var links = new PeerLinks((lane, wanted) => HelloOf(lane, "", 0) with { WantedNode = wanted },
-            new Handshake(null, _runtime), new PeerHandler(_runtime), _runtime, "");
-        var calls = new MeshCalls(links, new PeerHandler(_runtime), "");
-        var views = new ViewTracker(_runtime, () => view, _ => false) { Calls = calls };
-        var context = new FlowContext(_runtime, views, calls, "");
+        var (context, links) = ContextOf(view);
         foreach (var member in members)
             Assert.True((await links.ConnectAsync(member, Lane.Client, TimeSpan.FromSeconds(10), default)).Succeeded);
         var deadline = new Deadline(_runtime.Time, TimeSpan.FromSeconds(20));
@@ -49,10 +40,51 @@ public sealed class LocateOrderTests : IAsyncDisposable
         links.Close();
     }
 
+    [Theory]
+    [InlineData(true, true)]
+    [InlineData(false, false)]
+    public async Task What_holders_do_not_have_is_denied_by_one_that_may_deny_alone(bool final, bool denied)
+    {
+        var stale = new ObjectRecord { ObjectId = 5 };
+        var members = Members();
+        var view = new MeshView(new MeshConfig { MeshId = 1, Slots = 256 }, 1, members);
+        int slot = view.SlotOf(Key.Hash);
+        _ = ServeAsync(view.Owner(slot, 0)!, members, null);
+        _ = ServeAsync(view.Owner(slot, 1)!, members, answer =>
+        {
+            answer.Set(0, OwnerCode.Yes, stale);
+            answer.IsFinal = final;
+        });
+        _ = ServeAsync(view.Owner(slot, 2)!, members, answer => answer.Set(0, OwnerCode.Unsure));
+
+        var (context, links) = ContextOf(view);
+        var deadline = new Deadline(_runtime.Time, TimeSpan.FromSeconds(2));
+        var located = await LocateOperation.RunAsync(context, [Key], default, deadline, CancellationToken.None, stale);
+        Assert.Equal(denied, located.IsAnswered(0));
+        Assert.False(denied && located.IsPresent(0));
+        links.Close();
+    }
+
     public async ValueTask DisposeAsync()
     {
         foreach (var listener in _listeners)
             await listener.DisposeAsync();
+    }
+
+    private NodeRecord[] Members() => [.. Enumerable.Range(1, 3).Select(i => new NodeRecord
+    {
+        NodeId = $"n{i}",
+        Incarnation = (ulong)i,
+        Endpoints = [Listen()],
+    })];
+
+    private (FlowContext Context, PeerLinks Links) ContextOf(MeshView view)
+    {
+        var links = new PeerLinks((lane, wanted) => HelloOf(lane, "", 0) with { WantedNode = wanted },
+            new Handshake(null, _runtime), new PeerHandler(_runtime), _runtime, "");
+        var calls = new MeshCalls(links, new PeerHandler(_runtime), "");
+        var views = new ViewTracker(_runtime, () => view, _ => false) { Calls = calls };
+        return (new FlowContext(_runtime, views, calls, ""), links);
     }
 
     private string Listen()

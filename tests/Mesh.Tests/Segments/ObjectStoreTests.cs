@@ -199,7 +199,10 @@ public sealed class ObjectStoreTests
         Assert.Equal([held[0]], victims);
         store.ProposeVictims(3 * Granule, victims);
         Assert.Equal([held[0], held[1], held[2]], victims);
+        Assert.True(store.IsProposed(held[1]));
+        Assert.False(store.IsProposed(held[3]));
         store.RefuseVictim(held[1]);
+        Assert.False(store.IsProposed(held[1]));
         store.RefuseVictim(held[1]);
         store.RefuseVictim(held[3]);
         Assert.True(store.Drop(held[0].Key, 1));
