@@ -113,6 +113,7 @@ internal static class StatusOf
         counters["rail_pauses"] = transports?.Rails?.Pauses ?? 0;
         counters["rdma_errors"] = node.Cards().Sum(card => card.Errors);
         counters["rdma_pauses"] = node.Cards().Sum(card => card.Pauses);
+        counters["rdma_fallbacks"] = transports?.CardFallbacks ?? 0;
         counters["transport_rdma_read_bytes"] = 0;
         counters["transport_rdma_written_bytes"] = 0;
         foreach (var (name, read, written) in transports?.Plan.Bytes() ?? [])

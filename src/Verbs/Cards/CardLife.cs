@@ -18,8 +18,13 @@ internal sealed unsafe class CardLife
 {
     private const int MostTakenAtOnce = 32;
 
-    /// <summary>How long the thread polls on after the last completion: about what it costs to wake it.</summary>
-    private static readonly long Linger = Stopwatch.Frequency / 20_000;
+    /// <summary>How long the thread polls on after a completion at least: about what it costs to wake it.</summary>
+    private static readonly long ShortLinger = Stopwatch.Frequency / 20_000;
+
+    /// <summary>
+    /// How long at most: where completions follow each other slower than that it sleeps in between.
+    /// </summary>
+    private static readonly long LongLinger = Stopwatch.Frequency / 500;
 
     private readonly Lock _gate = new();
     private readonly EndpointTable _endpoints;
@@ -185,6 +190,8 @@ internal sealed unsafe class CardLife
     {
         Span<WorkCompletion> taken = stackalloc WorkCompletion[MostTakenAtOnce];
         long last = Stopwatch.GetTimestamp();
+        long arrived = 0;
+        long linger = ShortLinger;
         while (!Volatile.Read(ref _stopped))
         {
             int count = _completions.Poll(taken);
@@ -192,8 +199,10 @@ internal sealed unsafe class CardLife
             {
                 Take(taken[..count]);
                 last = Stopwatch.GetTimestamp();
+                linger = LingerAfter(last - arrived);
+                arrived = last;
             }
-            else if (Stopwatch.GetTimestamp() - last < Linger)
+            else if (Stopwatch.GetTimestamp() - last < linger)
             {
                 Thread.SpinWait(20);
             }
@@ -203,6 +212,10 @@ internal sealed unsafe class CardLife
             }
         }
     }
+
+    /// <summary>Twice the time between the last two completions, where that is worth it.</summary>
+    private static long LingerAfter(long gap) =>
+        gap > LongLinger ? ShortLinger : Math.Clamp(2 * gap, ShortLinger, LongLinger);
 
     /// <summary>Sleeps until the card or a close wakes us; when that was.</summary>
     private long Sleep(Span<WorkCompletion> taken)
