@@ -69,12 +69,12 @@ public sealed class MeshMetrics : IDisposable
 
     private IEnumerable<Measurement<long>> Rails()
     {
-        foreach (var (rail, bytes) in _node.RailBytes())
+        foreach (var (rail, bytes) in _node.Transports?.Rails?.Read() ?? [])
             yield return new Measurement<long>(bytes, _tag, new("rail", rail));
     }
 
     /// <summary>One value in any case: what has none is not exported.</summary>
-    private IEnumerable<Measurement<long>> Cards() => _node.Cards()
+    private IEnumerable<Measurement<long>> Cards() => (_node.Transports?.Cards ?? [])
         .Select(card => new Measurement<long>(card.Bytes, _tag, new("card", card.Card)))
         .DefaultIfEmpty(new Measurement<long>(0, _tag, new("card", "none")));
 

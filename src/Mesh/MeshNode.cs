@@ -231,11 +231,8 @@ public sealed class MeshNode : IAsyncDisposable
     /// <summary>What the node says of itself.</summary>
     public NodeStatus Status() => StatusOf.Node(this, _options, _incarnation.Value, _health);
 
-    /// <summary>Bytes of large reads by each address of the setting "rails".</summary>
-    internal IEnumerable<(string Rail, long Bytes)> RailBytes() => _transports?.Rails?.Read() ?? [];
-
-    /// <summary>What each RDMA card has carried.</summary>
-    internal IEnumerable<CardStatus> Cards() => _transports?.Cards ?? [];
+    /// <summary>By what bytes travel; null before the start.</summary>
+    internal NodeTransports? Transports => _transports;
 
     internal void AddCounters(IDictionary<string, long> counters) =>
         StatusOf.Counters(counters, this, _transports, _operations);

@@ -44,7 +44,7 @@ internal static class StatusOf
                 usage.LargestFree, usage.Objects),
             SharedMemory = new SharedMemoryStatus(shared.Processes, shared.Views, shared.ViewBytes,
                 shared.ReservedBytes),
-            Cards = [.. node.Cards()],
+            Cards = [.. node.Transports?.Cards ?? []],
             Counters = counters,
         };
     }
@@ -104,15 +104,15 @@ internal static class StatusOf
             counters["corrupt_reads"] = operations.CorruptReads;
         }
 
-        Transports(counters, node, transports);
+        Transports(counters, transports);
     }
 
-    private static void Transports(IDictionary<string, long> counters, MeshNode node, NodeTransports? transports)
+    private static void Transports(IDictionary<string, long> counters, NodeTransports? transports)
     {
         counters["rail_retries"] = transports?.Rails?.Retries ?? 0;
         counters["rail_pauses"] = transports?.Rails?.Pauses ?? 0;
-        counters["rdma_errors"] = node.Cards().Sum(card => card.Errors);
-        counters["rdma_pauses"] = node.Cards().Sum(card => card.Pauses);
+        counters["rdma_errors"] = transports?.Cards.Sum(card => card.Errors) ?? 0;
+        counters["rdma_pauses"] = transports?.Cards.Sum(card => card.Pauses) ?? 0;
         counters["rdma_fallbacks"] = transports?.CardFallbacks ?? 0;
         counters["transport_rdma_read_bytes"] = 0;
         counters["transport_rdma_written_bytes"] = 0;
