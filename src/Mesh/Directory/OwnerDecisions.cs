@@ -127,9 +127,12 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
         bool passed = request.Replace && !request.Accepted.IsNone && present.Version > request.Accepted;
         if (present.Removed)
         {
-            return passed || !policies.Tombstone.MayPass(present.ObjectId, request.Offer.ObjectId)
-                ? new OwnerAnswer(OwnerCode.Kept, present.ToRecord())
-                : null;
+            if (passed || !policies.Tombstone.MayPass(present.ObjectId, request.Offer.ObjectId))
+                return new OwnerAnswer(OwnerCode.Kept, present.ToRecord());
+            // What the tombstone has stopped until now must be stopped still.
+            if (!own)
+                _superseded.Note(present.ObjectId);
+            return null;
         }
 
         if (!present.IsVisible(view))

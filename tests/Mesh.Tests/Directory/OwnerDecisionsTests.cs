@@ -60,6 +60,25 @@ public sealed class OwnerDecisionsTests
     /// <summary>
     /// An owner that was not complete sent its holder to the others, who know the old object; by now it has that too.
     /// </summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_late_attempt_of_what_was_removed_does_not_replace_what_came_after(bool evicted)
+    {
+        using var world = new OwnerWorld();
+        var key = world.KeyAt(0);
+        Assert.Equal(OwnerCode.Yes, world.Replace(key, OwnerWorld.Offer(1))[0].Code);
+        Assert.Equal(OwnerCode.Yes, world.Remove(key).Code);
+        Assert.Equal(OwnerCode.Yes, world.Publish(key, OwnerWorld.Offer(2, "n2")).Code);
+        if (evicted)
+            world.Retract(key, 2, "n2", done: true);
+        var late = Assert.Single(world.Replace(key, OwnerWorld.Offer(1, "n3")));
+        Assert.Equal(OwnerCode.Kept, late.Code);
+        Assert.Equal(evicted ? 1ul : 2ul, late.Record!.ObjectId);
+        Assert.Equal(evicted, late.Record.Removed);
+        Assert.Equal(evicted ? OwnerCode.Absent : OwnerCode.Yes, world.Locate(key).Code);
+    }
+
     [Fact]
     public void A_replacement_that_nobody_has_accepted_replaces_what_the_holder_heard_of_elsewhere()
     {
