@@ -10,6 +10,9 @@ namespace Mooncake.Mesh.Verbs.Devices;
 /// <param name="NotUsableReason">One line why it does not open; null: it opens.</param>
 internal sealed record DeviceListing(string Name, ulong NodeGuid, string? NotUsableReason)
 {
+    private const string VerbsFiles = "/dev/infiniband/uverbs file";
+    private const string Allow = "put it in the file's group, or have a udev rule set the file's mode";
+
     /// <summary>
     /// Every device that the library or sysfs lists, in that order; each is opened and closed once, which takes
     /// milliseconds. Empty without the library.
@@ -39,26 +42,31 @@ internal sealed record DeviceListing(string Name, ulong NodeGuid, string? NotUsa
         foreach (string name in sysfs.Devices())
         {
             if (!found.Exists(device => device.Name == name))
-                found.Add(new DeviceListing(name, 0, Hidden(name)));
+                found.Add(new DeviceListing(name, 0, Hidden(name, sysfs)));
         }
 
         return found;
     }
 
     /// <summary>Why a device that the kernel has is not to be used here.</summary>
-    internal static string Hidden(string name) =>
-        $"{name}: the kernel has it and its /dev/infiniband/uverbs file is not here: a container must be given"
-        + " /dev/infiniband, unless the device is being removed";
+    internal static string Hidden(string name) => Hidden(name, InfinibandSysfs.Host);
 
     /// <summary>Why a device that is listed does not open.</summary>
     internal static string Refusal(string name, int errno) => errno switch
     {
         VerbsException.AccessDenied or VerbsException.NotPermitted =>
-            $"{name}: permission denied ({errno}): this user may not read and write its /dev/infiniband/uverbs file",
+            $"{name}: permission denied ({errno}): this user may not read and write its {VerbsFiles}: {Allow}",
         VerbsException.NoSuchFile or VerbsException.NoSuchAddress or VerbsException.NoDevice =>
             Hidden(name),
         _ => $"{name}: ibv_open_device: {VerbsException.Describe(errno)}",
     };
+
+    /// <summary>The library says of a file that may not be opened, too, that it is not there.</summary>
+    private static string Hidden(string name, InfinibandSysfs sysfs) => sysfs.VerbsFile(name) is { } file
+        && File.Exists(file)
+            ? $"{name}: permission denied: this user may not read and write {file}: {Allow}"
+            : $"{name}: the kernel has it and its {VerbsFiles} is not here: a container must be given"
+                + " /dev/infiniband, unless the device is being removed";
 
     private static DeviceListing Try(ListedDevices devices, int index)
     {

@@ -52,6 +52,21 @@ internal sealed class InfinibandSysfs(string root)
         return uint.TryParse(number, CultureInfo.InvariantCulture, out uint found) ? found : 0;
     }
 
+    /// <summary>The file by which programs open a device; null: the kernel has made none.</summary>
+    internal string? VerbsFile(string device)
+    {
+        string folder = Path.Combine(root, "infiniband_verbs");
+        if (!System.IO.Directory.Exists(folder))
+            return null;
+        foreach (string entry in System.IO.Directory.GetFileSystemEntries(folder))
+        {
+            if (Read(Path.Combine(entry, "ibdev")) == device)
+                return $"/dev/infiniband/{Path.GetFileName(entry)}";
+        }
+
+        return null;
+    }
+
     private string? ReadPort(string device, byte port, string file) =>
         Read(Path.Combine(_devices, device, "ports", port.ToString(CultureInfo.InvariantCulture), file));
 

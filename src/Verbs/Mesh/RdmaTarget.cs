@@ -76,7 +76,7 @@ internal sealed class RdmaTarget : IConnector
     public RemoteMemory? Words(int segmentId) => Region((segmentId * 2L) + 1);
 
     /// <inheritdoc/>
-    public async Task<Endpoint?> ConnectAsync(RdmaPeer peer, int card, int remoteCard)
+    public async Task<Endpoint?> ConnectAsync(RdmaPeer peer, int card, int remoteCard, Attempt attempt)
     {
         Endpoint? made = null;
         try
@@ -86,15 +86,17 @@ internal sealed class RdmaTarget : IConnector
             made = endpoint;
             var answer = await _channel.CallAsync<VerbsPairRequest, VerbsPairAnswer>(
                 new VerbsPairRequest(_engine.Id, card, remoteCard, own), PairTimeout, CancellationToken.None);
-            if (answer.Succeeded)
+            if (!answer.Succeeded)
             {
-                _engine.Connect(endpoint, own, answer.Value.End);
-                endpoint.RemoteKeys = answer.Value.Keys;
-                made = null;
-                return endpoint;
+                Refused(card, remoteCard, answer.Error!.Message);
+                return null;
             }
 
-            Refused(card, remoteCard, answer.Error!.Message);
+            if (!attempt.TryConnect(() => _engine.Connect(endpoint, own, answer.Value.End)))
+                return null;
+            endpoint.RemoteKeys = answer.Value.Keys;
+            made = null;
+            return endpoint;
         }
         catch (Exception e) when (e is VerbsException or ObjectDisposedException)
         {

@@ -9,5 +9,5 @@ internal interface IConnector
     int RemoteCards { get; }
 
     /// <summary>Connects a card here with one of the peer's; null: that did not work. Never throws.</summary>
-    Task<Endpoint?> ConnectAsync(RdmaPeer peer, int card, int remoteCard);
+    Task<Endpoint?> ConnectAsync(RdmaPeer peer, int card, int remoteCard, Attempt attempt);
 }

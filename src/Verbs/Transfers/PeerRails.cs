@@ -53,7 +53,7 @@ internal sealed class PeerRails
     public IReadOnlyList<Endpoint> Alive => _alive;
 
     /// <summary>Whether one is being made.</summary>
-    public bool IsConnecting => Array.Exists(_rails, rail => rail.Connecting);
+    public bool IsConnecting => Array.Exists(_rails, rail => rail.Attempt is not null);
 
     /// <summary>Whether anything is on its way.</summary>
     public bool IsUnderWay => _alive.Exists(endpoint => endpoint.InFlight > 0);
@@ -69,15 +69,15 @@ internal sealed class PeerRails
         for (int i = 0; i < _rails.Length; i++)
         {
             var rail = _rails[i];
-            if (rail.Connecting)
+            if (rail.Attempt is not null)
                 continue;
             bool away = rail.Current is { } current && current.RemoteCard != HomeOf(i)
                 && _time.GetElapsedTime(rail.Since) > AwayLimit;
             if (rail.Current is null ? _time.GetElapsedTime(rail.Since) >= rail.Pause : away)
             {
-                rail.Connecting = true;
                 int card = i, remoteCard = away ? HomeOf(i) : rail.RemoteCard;
-                _ = Task.Run(() => ConnectAsync(card, remoteCard));
+                var attempt = rail.Attempt = new Attempt();
+                attempt.Ended = Task.Run(() => ConnectAsync(card, remoteCard, attempt));
             }
         }
     }
@@ -227,19 +227,38 @@ internal sealed class PeerRails
         rail.RemoteCard = (HomeOf(number) + rail.Failures) % cards;
     }
 
-    private async Task ConnectAsync(int card, int remoteCard)
+    private async Task ConnectAsync(int card, int remoteCard, Attempt attempt)
     {
-        var endpoint = await _connector!.ConnectAsync(_peer, card, remoteCard);
+        var endpoint = await _connector!.ConnectAsync(_peer, card, remoteCard, attempt);
+        attempt.Endpoint = endpoint;
         _peer.Connected(card, endpoint);
+    }
+
+    /// <summary>Gives up what is being made; those of the attempts after which the peer can use something.</summary>
+    public List<Attempt> GiveUpAttempts()
+    {
+        var usable = new List<Attempt>();
+        foreach (var rail in _rails)
+        {
+            if (rail.Attempt is { } attempt && attempt.GiveUp())
+                usable.Add(attempt);
+        }
+
+        return usable;
     }
 
     /// <summary>An attempt to make a queue pair has ended; null: in vain.</summary>
     public void Connected(int card, Endpoint? endpoint)
     {
         var rail = _rails[card];
-        rail.Connecting = false;
+        bool isGivenUp = rail.Attempt!.IsGivenUp;
+        rail.Attempt = null;
         if (endpoint is not null)
             Install(endpoint);
+        if (isGivenUp && endpoint is not null)
+            Break(endpoint, null);
+        else if (isGivenUp || endpoint is not null)
+            return;
         else if (rail.Current is null)
             Failed(rail, card);
         else
@@ -250,7 +269,8 @@ internal sealed class PeerRails
     {
         public Endpoint? Current { get; set; }
 
-        public bool Connecting { get; set; }
+        /// <summary>That to make its queue pair; null: there is none.</summary>
+        public Attempt? Attempt { get; set; }
 
         /// <summary>The peer's card that is tried next.</summary>
         public int RemoteCard { get; set; }

@@ -88,15 +88,22 @@ internal sealed class RdmaPeer
     public async Task BreakAllAsync()
     {
         Endpoint[] alive;
+        List<Attempt> made;
         lock (_gate)
         {
             alive = [.. _rails.Alive];
+            made = _rails.GiveUpAttempts();
             _rails.BreakWhere(static _ => true);
             PumpLocked();
         }
 
         foreach (var endpoint in alive)
             await endpoint.Ended.Task;
+        foreach (var attempt in made)
+        {
+            await attempt.Ended;
+            await (attempt.Endpoint?.Ended.Task ?? Task.CompletedTask);
+        }
     }
 
     /// <summary>Breaks the queue pairs that the peer says are broken at its end.</summary>

@@ -100,7 +100,7 @@ internal sealed class EnginePair : IConnector, IAsyncDisposable
     /// <summary>Bytes that each of the near engine's cards has carried.</summary>
     internal long[] Carried() => [.. Near.Counts().Select(count => count.Bytes)];
 
-    public async Task<Endpoint?> ConnectAsync(RdmaPeer peer, int card, int remoteCard)
+    public async Task<Endpoint?> ConnectAsync(RdmaPeer peer, int card, int remoteCard, Attempt attempt)
     {
         (Endpoint Endpoint, PairEnd End)? near = null, far = null;
         try
@@ -112,7 +112,8 @@ internal sealed class EnginePair : IConnector, IAsyncDisposable
             Far.Connect(theirs, theirEnd, ourEnd);
             _caller.Install(theirs);
             far = null;
-            Near.Connect(ours, ourEnd, theirEnd);
+            if (!attempt.TryConnect(() => Near.Connect(ours, ourEnd, theirEnd)))
+                return null;
             ours.RemoteKeys = new uint[FarMemory.Parts];
             FarMemory.CopyKeys(remoteCard, ours.RemoteKeys);
             near = null;
