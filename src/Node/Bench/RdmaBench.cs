@@ -81,7 +81,7 @@ internal sealed class RdmaBench : IConnector, IDisposable
     }
 
     /// <inheritdoc/>
-    public async Task<Endpoint?> ConnectAsync(RdmaPeer peer, int card, int remoteCard)
+    public async Task<Endpoint?> ConnectAsync(RdmaPeer peer, int card, int remoteCard, Attempt attempt)
     {
         if (_engine.TryCreate(peer, card, remoteCard) is not var (endpoint, own))
             return null;
@@ -90,7 +90,12 @@ internal sealed class RdmaBench : IConnector, IDisposable
         {
             string[] words = (await _target.AskAsync($"{card} {remoteCard} {RdmaTarget.TextOf(own)}",
                 CancellationToken.None)).Split(' ');
-            _engine.Connect(endpoint, own, RdmaTarget.EndOf(words));
+            if (!attempt.TryConnect(() => _engine.Connect(endpoint, own, RdmaTarget.EndOf(words))))
+            {
+                endpoint.Life.Destroy(endpoint);
+                return null;
+            }
+
             endpoint.RemoteKeys = [.. words.Skip(6).Select(word => uint.Parse(word, CultureInfo.InvariantCulture))];
             return endpoint;
         }
