@@ -198,7 +198,7 @@ internal readonly record struct VerbsPairAnswer(PairEnd End, uint[] Keys) : IWir
 /// Rank 0: has a holder read the bytes of a reservation from the caller's memory (rule A5), over the queue pairs that
 /// the caller has connected. Answered once nothing reads it any more.
 /// </summary>
-/// <param name="Engine">Whose memory it is.</param>
+/// <param name="Engine">Whose memory it is: as of the queue pairs, one more each time all of them were broken.</param>
 /// <param name="Reservation">Where the bytes go.</param>
 /// <param name="Source">The memory they lie in.</param>
 /// <param name="Offset">Where in it they begin, in bytes.</param>

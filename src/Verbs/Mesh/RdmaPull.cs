@@ -31,14 +31,14 @@ internal sealed class RdmaPull(RdmaEngine engine, RdmaTarget target, LocalMemory
             if (await ConnectAsync(left, cancel) is { } failed)
                 return failed;
             left = timeout - engine.Time.GetElapsedTime(start);
-            var request = new VerbsPullRequest(engine.Id, write.ReservationId, memory.Region,
+            var request = new VerbsPullRequest(target.Number, write.ReservationId, memory.Region,
                 source.Length == 0 ? 0 : source.Address - memory.Range.Address, source.Length, KeysOf(),
                 (int)Math.Max(1, left.TotalMilliseconds));
             var answer = await target.Channel.CallAsync<VerbsPullRequest, VerbsPullAnswer>(request,
                 left + AnswerSlack, cancel);
             if (!answer.Succeeded)
             {
-                await target.Peer.BreakAllAsync();
+                await target.BreakAllAsync();
                 return answer.Error!.Code is MeshErrorCode.DeadlineExceeded or MeshErrorCode.Cancelled
                     ? TransferOutcome.Late
                     : TransferOutcome.Unreachable;

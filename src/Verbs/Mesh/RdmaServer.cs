@@ -22,7 +22,7 @@ internal sealed class RdmaServer(RdmaEngine engine, IReadOnlyList<LocalMemory> r
     private const int MostCallers = 1024;
 
     private readonly Lock _gate = new();
-    private readonly Dictionary<PeerChannel, RdmaPeer> _callers = [];
+    private readonly Dictionary<PeerChannel, RdmaCaller> _callers = [];
 
     /// <inheritdoc/>
     public MeshResult<VerbsOpenAnswer> Open(in VerbsOpenRequest request, PeerChannel channel)
@@ -44,20 +44,24 @@ internal sealed class RdmaServer(RdmaEngine engine, IReadOnlyList<LocalMemory> r
         if (CallerOf(channel) is not { } caller)
             return Refuse(MeshErrorCode.Busy, $"{MostCallers} callers are connected to these cards");
         // Not on the connection's reader: the kernel may take its time.
-        return Task.Run(() => Pair(request, caller));
+        return Task.Run(async () => await caller.EnterAsync(request.Engine)
+            ? Pair(request, caller)
+            : new MeshError(MeshErrorCode.Unavailable, "verbs:pair", "the caller has given this up"));
     }
 
     /// <inheritdoc/>
     public async Task<MeshResult<VerbsPullAnswer>> PullAsync(VerbsPullRequest request, PeerChannel channel)
     {
-        if (CallerOf(channel) is not { } caller || reserved.BeginWrite(request.Reservation) is not { } reservation)
+        if (CallerOf(channel) is not { } caller || !await caller.EnterAsync(request.Engine))
+            return new VerbsPullAnswer(PullCode.Unreachable, []);
+        if (reserved.BeginWrite(request.Reservation) is not { } reservation)
             return new VerbsPullAnswer(PullCode.NoReservation, []);
         try
         {
             if (reservation.Size != request.Length)
                 return new VerbsPullAnswer(PullCode.NoReservation, []);
             var outcome = await ReadAsync(request, reservation, caller);
-            var working = caller.Working();
+            var working = caller.Peer.Working();
             var broken = new List<(int, int)>();
             for (int from = 0; from < request.Keys.Length / request.Source.Parts; from++)
             {
@@ -85,7 +89,7 @@ internal sealed class RdmaServer(RdmaEngine engine, IReadOnlyList<LocalMemory> r
         Task.FromResult<MeshResult<VerbsPairAnswer>>(new MeshError(code, "verbs:pair", message));
 
     /// <summary>Reads all bytes, in however many extents they go; when it has ended nothing more lands.</summary>
-    private async Task<TransferOutcome> ReadAsync(VerbsPullRequest request, Reservation reservation, RdmaPeer caller)
+    private async Task<TransferOutcome> ReadAsync(VerbsPullRequest request, Reservation reservation, RdmaCaller caller)
     {
         var source = new RemoteMemory(request.Source, request.Keys);
         var requests = new List<RdmaRequest>();
@@ -102,27 +106,25 @@ internal sealed class RdmaServer(RdmaEngine engine, IReadOnlyList<LocalMemory> r
         }
 
         var batch = new RdmaBatch([.. requests], engine.Options.SliceBytes);
-        var ended = caller.RunAsync(batch);
-        var limit = TimeSpan.FromMilliseconds(Math.Max(1, request.Milliseconds));
-        if (!await ended.EndsWithinAsync(limit, engine.Time, CancellationToken.None))
-            return await caller.GiveUpAsync(batch, TransferOutcome.Late);
-        return await ended;
+        return await caller.RunAsync(request.Engine, batch,
+            TimeSpan.FromMilliseconds(Math.Max(1, request.Milliseconds)), engine.Time);
     }
 
     private static unsafe NativeRange RangeOf(Reservation reservation, int extent) => new(
         (nint)reservation.PointerTo(extent),
         reservation.IsScattered ? reservation.Extents[extent].Length : reservation.Size);
 
-    private MeshResult<VerbsPairAnswer> Pair(VerbsPairRequest request, RdmaPeer caller)
+    private MeshResult<VerbsPairAnswer> Pair(VerbsPairRequest request, RdmaCaller caller)
     {
         Endpoint? made = null;
         try
         {
-            if (engine.TryCreate(caller, request.ToCard, request.FromCard) is not var (endpoint, own))
+            if (engine.TryCreate(caller.Peer, request.ToCard, request.FromCard) is not var (endpoint, own))
                 return new MeshError(MeshErrorCode.Unavailable, "verbs:pair", "the card is down, or full");
             made = endpoint;
             engine.Connect(endpoint, own, request.End);
-            caller.Install(endpoint);
+            if (!caller.TryInstall(request.Engine, endpoint))
+                return new MeshError(MeshErrorCode.Unavailable, "verbs:pair", "the caller has given this up");
             made = null;
             return new VerbsPairAnswer(own, KeysOf(request.ToCard));
         }
@@ -153,7 +155,7 @@ internal sealed class RdmaServer(RdmaEngine engine, IReadOnlyList<LocalMemory> r
         return keys;
     }
 
-    private RdmaPeer? CallerOf(PeerChannel channel)
+    private RdmaCaller? CallerOf(PeerChannel channel)
     {
         lock (_gate)
         {
@@ -161,18 +163,18 @@ internal sealed class RdmaServer(RdmaEngine engine, IReadOnlyList<LocalMemory> r
                 return known;
             if (_callers.Count >= MostCallers || !channel.IsOpen)
                 return null;
-            var caller = engine.AddPeer(null);
+            var caller = new RdmaCaller(engine.AddPeer(null));
             _callers.Add(channel, caller);
             _ = EndWithChannelAsync(channel, caller);
             return caller;
         }
     }
 
-    private async Task EndWithChannelAsync(PeerChannel channel, RdmaPeer caller)
+    private async Task EndWithChannelAsync(PeerChannel channel, RdmaCaller caller)
     {
         await channel.Closed;
         lock (_gate)
             _callers.Remove(channel);
-        await engine.RemoveAsync(caller);
+        await engine.RemoveAsync(caller.Peer);
     }
 }

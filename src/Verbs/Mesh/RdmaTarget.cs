@@ -22,6 +22,7 @@ internal sealed class RdmaTarget : IConnector
     private readonly PeerChannel _channel;
     private readonly RemoteMemory[] _regions;
     private readonly ILogger _log;
+    private long _breaks;
 
     private RdmaTarget(RdmaEngine engine, PeerChannel channel, in VerbsOpenAnswer opened, ILogger log)
     {
@@ -69,6 +70,19 @@ internal sealed class RdmaTarget : IConnector
             : new RdmaTarget(engine, channel.Value, opened.Value, log);
     }
 
+    /// <summary>What our requests bear: raised by <see cref="BreakAllAsync"/>.</summary>
+    public ulong Number => _engine.Id + (ulong)Interlocked.Read(ref _breaks);
+
+    /// <summary>
+    /// Breaks every queue pair: the node reads nothing here once this has ended, nor does it go on with what it was
+    /// asked before once there are others.
+    /// </summary>
+    public Task BreakAllAsync()
+    {
+        Interlocked.Increment(ref _breaks);
+        return Peer.BreakAllAsync();
+    }
+
     /// <summary>The bytes of a segment; null: there is no such segment.</summary>
     public RemoteMemory? Bytes(int segmentId) => Region(segmentId * 2L);
 
@@ -85,7 +99,7 @@ internal sealed class RdmaTarget : IConnector
                 return null;
             made = endpoint;
             var answer = await _channel.CallAsync<VerbsPairRequest, VerbsPairAnswer>(
-                new VerbsPairRequest(_engine.Id, card, remoteCard, own), PairTimeout, CancellationToken.None);
+                new VerbsPairRequest(Number, card, remoteCard, own), PairTimeout, CancellationToken.None);
             if (!answer.Succeeded)
             {
                 Refused(card, remoteCard, answer.Error!.Message);

@@ -18,10 +18,10 @@ internal static class RdmaWorld
     /// <summary>
     /// A transport that has reached the node: in an emulated machine the first time takes longer than is waited for.
     /// </summary>
-    internal static ITransport Open(TransferWorld world)
+    internal static ITransport Open(TransferWorld world, RdmaOptions? options = null)
     {
         var parts = new VerbsParts(world.Runtime, world.Links());
-        var transport = RdmaTransport.OpenAsync(new RdmaOptions(), parts).GetAwaiter().GetResult().Value;
+        var transport = RdmaTransport.OpenAsync(options ?? new RdmaOptions(), parts).GetAwaiter().GetResult().Value;
         var held = world.Hold(new byte[4096]);
         using var destination = new GuardedMemory(4096);
         Assert.True(SpinWait.SpinUntil(() => transport.ReadAsync(world.ReadOf(held), destination.Range, Long,
