@@ -111,7 +111,8 @@ internal sealed unsafe class CardSet : IDisposable
 
     private static MeshResult<IReadOnlyList<string>> NamesFor(RdmaOptions options)
     {
-        string[] known = [.. DeviceListing.All().Select(device => device.Name)];
+        // The library lists them in the order they came: by name, cards of the same number face each other.
+        string[] known = [.. DeviceListing.All().Select(device => device.Name).Order(StringComparer.Ordinal)];
         foreach (string name in options.Devices.Concat(options.Excluded))
         {
             if (!known.Contains(name))

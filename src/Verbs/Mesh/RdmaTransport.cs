@@ -228,6 +228,8 @@ internal sealed class RdmaTransport : IVerbsTransport
     private async Task<(RdmaTarget? Target, TransferOutcome Failed, string? Reason)> TargetAsync(NodeRecord node,
         TimeSpan timeout, CancellationToken cancel)
     {
+        if (cancel.IsCancellationRequested)
+            return (null, TransferOutcome.Late, null);
         Task<MeshResult<RdmaTarget>> opening;
         lock (_gate)
         {

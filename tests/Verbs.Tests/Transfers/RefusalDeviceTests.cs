@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using Mooncake.Mesh.Transfer.Tcp;
+using Mooncake.Mesh.Verbs.Devices;
 using Mooncake.Mesh.Verbs.Tests.Devices;
 
 namespace Mooncake.Mesh.Verbs.Tests.Transfers;
@@ -33,24 +34,24 @@ public sealed class RefusalDeviceTests
     {
         Assert.Contains("rdma port is 2; rxe0 has 1", Refusal(new RdmaOptions { Port = 2 }));
         const int Lockable = 1 << 20;
-        const string File = "/dev/infiniband/uverbs1";
-        RealDevices.Run("chmod", "0600", File);
+        // A device that was gone meanwhile may have another number.
+        string file = InfinibandSysfs.Host.VerbsFile("rxe1")!;
+        RealDevices.Run("chmod", "0600", file);
         try
         {
             using var child = Child.Start("refused", $"{Lockable}");
             string closed = await child.LineAsync();
-            Assert.Contains("rxe1: permission denied", closed);
-            Assert.Contains("/dev/infiniband/uverbs", closed);
+            Assert.Contains($"rxe1: permission denied: this user may not read and write {file}: put it in", closed);
             // The other one is used where none is asked for by name.
             Assert.Equal("rxe0:1", await child.LineAsync());
             string locked = await child.LineAsync();
-            Assert.Contains($"rxe0: ", locked);
+            Assert.StartsWith("rxe0: ", locked);
             Assert.Contains($"{4 * Lockable} bytes have to be locked", locked);
             Assert.Contains($"the limit (RLIMIT_MEMLOCK) is {Lockable}: raise it: LimitMEMLOCK=infinity", locked);
         }
         finally
         {
-            RealDevices.Run("chmod", "0666", File);
+            RealDevices.Run("chmod", "0666", file);
         }
     }
 
