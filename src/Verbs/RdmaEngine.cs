@@ -5,6 +5,7 @@ using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Transfer.Rails;
+using Mooncake.Mesh.Transfer.Topology;
 using Mooncake.Mesh.Verbs.Cards;
 using Mooncake.Mesh.Verbs.Devices;
 using Mooncake.Mesh.Verbs.Gids;
@@ -29,14 +30,16 @@ internal sealed class RdmaEngine : IAsyncDisposable
     private readonly HashSet<RdmaPeer> _peers = [];
     private readonly CardStatus[] _gone;
     private readonly CardSet _cards;
+    private readonly RailPreferences _preferences;
     private readonly TimeProvider _time;
     private readonly RandomSource _random;
     private readonly ILogger _log;
     private bool _isClosed;
 
-    private RdmaEngine(CardSet cards, RdmaOptions options, MeshRuntime runtime)
+    private RdmaEngine(CardSet cards, TopologyMatrix matrix, RdmaOptions options, MeshRuntime runtime)
     {
         _cards = cards;
+        _preferences = new RailPreferences(matrix, cards.Rails);
         Options = options;
         _time = runtime.Time;
         _random = runtime.Random;
@@ -71,9 +74,14 @@ internal sealed class RdmaEngine : IAsyncDisposable
     {
         if (options.Validate() is [var error, ..])
             return error;
+        var hardware = new SysfsReader("/sys").Read();
+        MeshResult<TopologyMatrix> matrix = options.Topology is { } text ? TopologyParser.Parse(text, hardware.Nics)
+            : TopologyMatrix.Of(hardware);
+        if (!matrix.Succeeded)
+            return matrix.Error!;
         var cards = CardSet.Open(options, new GidWish { Index = options.GidIndex },
             runtime.Log.CreateLogger("mesh.verbs"));
-        return cards.Succeeded ? new RdmaEngine(cards.Value, options, runtime) : cards.Error!;
+        return cards.Succeeded ? new RdmaEngine(cards.Value, matrix.Value, options, runtime) : cards.Error!;
     }
 
     /// <summary>
@@ -114,7 +122,11 @@ internal sealed class RdmaEngine : IAsyncDisposable
         foreach (var task in tasks)
             refused ??= await task;
         if (refused is null)
+        {
+            memory.Places = MemoryPlaces.Of(range, _preferences);
             return memory;
+        }
+
         Release(memory);
         return refused;
     }
@@ -146,7 +158,7 @@ internal sealed class RdmaEngine : IAsyncDisposable
     /// <param name="connector">Makes its queue pairs; null: the peer does.</param>
     public RdmaPeer AddPeer(IConnector? connector)
     {
-        var peer = new RdmaPeer(Rails, connector, _time, _log);
+        var peer = new RdmaPeer(Rails, _preferences, connector, _time, _log);
         lock (_gate)
             _peers.Add(peer);
         return peer;

@@ -11,6 +11,13 @@ public sealed record RdmaOptions
     /// <summary>Names of devices that are left out.</summary>
     public IReadOnlyList<string> Excluded { get; init; } = [];
 
+    /// <summary>
+    /// Which devices serve which memory, in place of what the hardware says:
+    /// <c>{"cpu:0":[["mlx5_0"],["mlx5_1"]]}</c>, preferred devices and those that serve while none of the preferred
+    /// can; null: by the NUMA nodes of memory and devices.
+    /// </summary>
+    public string? Topology { get; init; }
+
     /// <summary>Row of the GID table to send from; null: chosen by type and address.</summary>
     public int? GidIndex { get; init; }
 

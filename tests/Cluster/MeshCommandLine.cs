@@ -67,6 +67,12 @@ internal static class MeshCommandLine
 
     private static string Find()
     {
+        if (Environment.GetEnvironmentVariable("MESH_TEST_PROGRAM") is { Length: > 0 } published)
+        {
+            Assert.True(File.Exists(published), $"MESH_TEST_PROGRAM is {published}, which is not there");
+            return Path.GetFullPath(published);
+        }
+
         // tests/Cluster/bin/CONFIGURATION/FRAMEWORK/ -> src/Node/bin/CONFIGURATION/FRAMEWORK/
         var framework = new DirectoryInfo(Path.TrimEndingDirectorySeparator(AppContext.BaseDirectory));
         var root = framework;

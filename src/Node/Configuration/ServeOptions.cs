@@ -147,6 +147,10 @@ internal sealed record RdmaSettings
     /// <summary>Names of devices that are left out.</summary>
     public IReadOnlyList<string> Exclude { get; set; } = [];
 
+    /// <summary>Which devices serve which memory, as JSON; null: as the hardware says.</summary>
+    [JsonConverter(typeof(JsonTextConverter))]
+    public string? Topology { get; set; }
+
     /// <summary>Row of the GID table; null: chosen by type and address.</summary>
     public int? GidIndex { get; set; }
 
@@ -164,6 +168,7 @@ internal sealed record RdmaSettings
     {
         Devices = Devices,
         Excluded = Exclude,
+        Topology = Topology,
         GidIndex = GidIndex,
         Port = Port,
         TrafficClass = TrafficClass,

@@ -66,28 +66,35 @@ internal sealed unsafe class CardLife
     public VerbsException? Fault => _fault;
 
     /// <summary>Opens a device, and starts to take its completions.</summary>
-    /// <returns>Null with a reason: the device cannot be used as the options say.</returns>
-    public static CardLife? Open(string name, RdmaOptions options, GidWish wish, out string? reason)
+    /// <returns>
+    /// Null with a reason: InvalidArgument where the options ask of the device what it has not, else Unavailable.
+    /// </returns>
+    public static CardLife? Open(string name, RdmaOptions options, GidWish wish, out MeshError? refused)
     {
+        refused = null;
         VerbsDevice? device = null;
         CompletionQueue? completions = null;
         int wake = -1;
         try
         {
-            device = VerbsDevice.Open(name, out reason);
+            device = VerbsDevice.Open(name, out string? reason);
             if (device is null)
+                refused = Refusal(MeshErrorCode.Unavailable, reason!);
+            else if (options.Port > device.Limits.PortCount)
+                refused = Refusal(MeshErrorCode.InvalidArgument, PortFault(name, options.Port, device.Limits));
+            if (device is null || refused is not null)
                 return null;
-            if (options.Port > device.Limits.PortCount)
-            {
-                reason = $"rdma port is {options.Port}; {name} has {device.Limits.PortCount}";
-                return null;
-            }
 
             var port = device.Port((byte)options.Port);
             var gid = GidOf(device, port, wish);
-            reason = gid.Error?.Message;
             if (!gid.Succeeded)
+            {
+                // What is missing may come, but not where it was asked for by number.
+                refused = Refusal(wish.Index is null ? MeshErrorCode.Unavailable : MeshErrorCode.InvalidArgument,
+                    $"{name}: {gid.Error!.Message}");
                 return null;
+            }
+
             int depth = Math.Min(device.Limits.MaxCqe, EndpointTable.Most * options.QueueDepth);
             completions = device.CreateCompletionQueue(depth);
             wake = LibC.eventfd(0, LibC.EFD_CLOEXEC);
@@ -99,7 +106,7 @@ internal sealed unsafe class CardLife
         }
         catch (VerbsException e)
         {
-            reason = $"{name}: {e.Message}";
+            refused = Refusal(MeshErrorCode.Unavailable, $"{name}: {e.Message}");
             return null;
         }
         finally
@@ -166,6 +173,12 @@ internal sealed unsafe class CardLife
         _completions.Dispose();
         Device.Dispose();
     }
+
+    private static MeshError Refusal(MeshErrorCode code, string reason) => new(code, "verbs:open", reason);
+
+    private static string PortFault(string name, int port, DeviceLimits limits) =>
+        $"rdma port is {port}; {name} has {(limits.PortCount == 1 ? "port 1" : $"1 to {limits.PortCount}")}: set one "
+        + "that it has";
 
     private static MeshResult<GidChoice> GidOf(VerbsDevice device, PortInfo port, GidWish wish)
     {

@@ -70,10 +70,10 @@ internal sealed unsafe class CardSet : IDisposable
             return names.Error!;
         var lives = new List<CardLife>();
         var rails = new List<RailPort>();
-        string? refused = null;
+        MeshError? refused = null;
         foreach (string name in names.Value)
         {
-            if (CardLife.Open(name, options, wish, out string? reason) is { } life)
+            if (CardLife.Open(name, options, wish, out var reason) is { } life)
             {
                 lives.Add(life);
                 rails.Add(new RailPort(name, options.Port));
@@ -81,7 +81,7 @@ internal sealed unsafe class CardSet : IDisposable
             }
 
             refused ??= reason;
-            log.LogWarning("card_not_usable card={Card} reason={Reason}", name, reason);
+            log.LogWarning("card_not_usable card={Card} reason={Reason}", name, reason!.Message);
         }
 
         // One that was asked for by name must be there; of all there are, those that can be used.
@@ -91,7 +91,7 @@ internal sealed unsafe class CardSet : IDisposable
             return new CardSet([.. rails], [.. lives], options, wish, wake, log);
         foreach (var life in lives)
             life.Close();
-        return new MeshError(MeshErrorCode.Unavailable, Stage, refused ?? "no RDMA device can be used");
+        return refused ?? new MeshError(MeshErrorCode.Unavailable, Stage, "no RDMA device can be used");
     }
 
     /// <summary>Starts to listen.</summary>

@@ -3,6 +3,7 @@
 // On the data path.
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Transfer.Rails;
 using Mooncake.Mesh.Verbs.Cards;
 using Mooncake.Mesh.Verbs.Devices;
 
@@ -33,6 +34,9 @@ internal sealed class LocalMemory : IDisposable
 
     /// <summary>Whether it stays for all who want to use it, and not for the one call it was registered for.</summary>
     public bool IsShared { get; init; } = true;
+
+    /// <summary>Where it lies; known once it is registered.</summary>
+    public MemoryPlaces? Places { get; set; }
 
     /// <summary>Which memory it is.</summary>
     public NativeRange Range { get; }
@@ -99,6 +103,9 @@ internal sealed class LocalMemory : IDisposable
 
     /// <summary>Bytes from an address in it to the end of that part.</summary>
     public long UntilPartEnd(nint address) => PartBytes - ((address - Range.Address) % PartBytes);
+
+    /// <summary>The location of an address in it, as <see cref="MemoryPlaces"/> numbers them.</summary>
+    public int LocationOf(nint address) => Places?.At(address) ?? RailPreferences.Anywhere;
 
     /// <summary>The key for this process's own requests at a card; false: not registered there.</summary>
     public bool TryKey(int card, CardLife life, nint address, out uint key)

@@ -36,7 +36,7 @@ internal sealed class RdmaTransport : IVerbsTransport
         _links = links;
         _runtime = runtime;
         _log = runtime.Log.CreateLogger("mesh.verbs");
-        _unreached = new UnreachedNodes(_log);
+        _unreached = new UnreachedNodes(runtime.Time, _log);
     }
 
     /// <inheritdoc/>

@@ -27,12 +27,15 @@ internal sealed class PeerRails
     private readonly TimeProvider _time;
     private readonly IReadOnlyList<RailPort> _cards;
     private readonly ILogger _log;
+    private readonly RailPreferences _preferences;
+    private readonly RailChoice[] _choices;
     private readonly Rail[] _rails;
 
-    public PeerRails(RdmaPeer peer, IReadOnlyList<RailPort> cards, IConnector? connector, TimeProvider time,
-        ILogger log)
+    public PeerRails(RdmaPeer peer, IReadOnlyList<RailPort> cards, RailPreferences preferences,
+        IConnector? connector, TimeProvider time, ILogger log)
     {
         _cards = cards;
+        _preferences = preferences;
         _log = log;
         _peer = peer;
         _connector = connector;
@@ -41,13 +44,18 @@ internal sealed class PeerRails
         _rails = new Rail[cards.Count];
         for (int i = 0; i < _rails.Length; i++)
             _rails[i] = new Rail { RemoteCard = HomeOf(i) };
+        _choices = new RailChoice[preferences.Count];
+        Choose();
     }
 
     /// <summary>Places slices.</summary>
     public RailBoard Board { get; }
 
-    /// <summary>The rails that have a queue pair.</summary>
-    public RailChoice Choice { get; private set; } = new([], []);
+    /// <summary>Whether any rail has a queue pair.</summary>
+    public bool IsConnected => Array.Exists(_rails, rail => rail.Current is not null);
+
+    /// <summary>Whether all memory is served by the same rails.</summary>
+    public bool IsUniform => _preferences.IsUniform;
 
     /// <summary>Queue pairs that have not been destroyed.</summary>
     public IReadOnlyList<Endpoint> Alive => _alive;
@@ -57,6 +65,9 @@ internal sealed class PeerRails
 
     /// <summary>Whether anything is on its way.</summary>
     public bool IsUnderWay => _alive.Exists(endpoint => endpoint.InFlight > 0);
+
+    /// <summary>The rails with a queue pair that serve a location.</summary>
+    public RailChoice ChoiceFor(int location) => _choices[location];
 
     /// <summary>The queue pair of a rail.</summary>
     public Endpoint Current(int rail) => _rails[rail].Current!;
@@ -210,7 +221,8 @@ internal sealed class PeerRails
                 numbers.Add(i);
         }
 
-        Choice = new RailChoice([.. numbers], []);
+        for (int i = 0; i < _choices.Length; i++)
+            _choices[i] = _preferences.ChoiceOf(i, numbers);
     }
 
     /// <summary>

@@ -19,7 +19,7 @@ internal sealed class RdmaPeer
     private const int MostBreaks = 8;
 
     private readonly Lock _gate = new();
-    private readonly List<RdmaBatch> _waiting = [];
+    private readonly WaitingBatches _waiting = new();
     private readonly List<TaskCompletionSource<bool>> _ready = [];
     private readonly TimeProvider _time;
     private readonly PeerRails _rails;
@@ -27,13 +27,15 @@ internal sealed class RdmaPeer
     private bool _isClosed;
 
     /// <param name="cards">The cards here.</param>
+    /// <param name="preferences">Which of them serve which memory.</param>
     /// <param name="connector">Makes queue pairs; null: the peer makes them.</param>
     /// <param name="time">Clock.</param>
     /// <param name="log">Told of queue pairs that break.</param>
-    public RdmaPeer(IReadOnlyList<RailPort> cards, IConnector? connector, TimeProvider time, ILogger log)
+    public RdmaPeer(IReadOnlyList<RailPort> cards, RailPreferences preferences, IConnector? connector,
+        TimeProvider time, ILogger log)
     {
         _time = time;
-        _rails = new PeerRails(this, cards, connector, time, log);
+        _rails = new PeerRails(this, cards, preferences, connector, time, log);
     }
 
     /// <summary>What the rails have done.</summary>
@@ -47,7 +49,7 @@ internal sealed class RdmaPeer
             if (_isClosed)
                 batch.Stop(TransferOutcome.Unreachable);
             else
-                Enqueue(batch);
+                _waiting.Add(batch);
             PumpLocked();
         }
 
@@ -256,14 +258,6 @@ internal sealed class RdmaPeer
         }
     }
 
-    private void Enqueue(RdmaBatch batch)
-    {
-        if (batch.IsQueued || batch.IsStopped)
-            return;
-        batch.IsQueued = true;
-        _waiting.Add(batch);
-    }
-
     private void Lost(Endpoint endpoint, in Flight flight, WorkStatus status)
     {
         var batch = flight.Batch!;
@@ -274,7 +268,7 @@ internal sealed class RdmaPeer
         else
             _rails.Board.Ended(flight.Placed);
         batch.Lost(flight.Slice);
-        Enqueue(batch);
+        _waiting.Add(batch);
     }
 
     private void Broke(Endpoint endpoint, RdmaBatch batch, string fault)
@@ -286,39 +280,30 @@ internal sealed class RdmaPeer
 
     private void PumpLocked()
     {
-        if (_waiting.Count == 0 && _ready.Count == 0)
+        if (_waiting.IsEmpty && _ready.Count == 0)
             return;
         if (!_isClosed)
             _rails.Connect();
-        if (_rails.Choice.Preferred.Length > 0)
+        if (_rails.IsConnected)
             TellReady(true);
-        while (_waiting.Count > 0 && !_isClosed)
-        {
-            var batch = _waiting[0];
-            if (!batch.TryTake(out var slice))
-            {
-                batch.IsQueued = false;
-                _waiting.RemoveAt(0);
-            }
-            else if (!TrySend(batch, slice))
-            {
-                break;
-            }
-        }
-
+        if (!_isClosed)
+            _waiting.Send(this, _rails.IsUniform);
         PostAll();
-        bool hopeless = _rails.Choice.Preferred.Length == 0 && !_rails.IsConnecting && !_rails.IsUnderWay;
+        bool hopeless = !_rails.IsConnected && !_rails.IsConnecting && !_rails.IsUnderWay;
         if (hopeless || _isClosed)
             StopAll();
     }
 
     /// <summary>Gives a slice to a queue pair; false: none can take one now.</summary>
-    private bool TrySend(RdmaBatch batch, in RdmaSlice slice)
+    /// <remarks>Under the lock.</remarks>
+    internal bool TrySend(RdmaBatch batch, in RdmaSlice slice)
     {
-        if (!_rails.Board.TryPlace(_rails.Choice, slice.Length, out var placed, out var retryAfter))
+        ref readonly var request = ref batch.RequestOf(slice);
+        var choice = _rails.ChoiceFor(request.Memory.LocationOf(request.Local + (nint)slice.Offset));
+        if (!_rails.Board.TryPlace(choice, slice.Length, out var placed, out var retryAfter))
         {
             batch.PutBack(slice);
-            if (_rails.Choice.Preferred.Length > 0 && !_rails.IsUnderWay)
+            if (_rails.IsConnected && !_rails.IsUnderWay)
                 PumpAfter(retryAfter);
             return false;
         }
@@ -384,12 +369,6 @@ internal sealed class RdmaPeer
     private void StopAll()
     {
         TellReady(false);
-        foreach (var batch in _waiting)
-        {
-            batch.IsQueued = false;
-            batch.Stop(TransferOutcome.Unreachable);
-        }
-
-        _waiting.Clear();
+        _waiting.Stop(TransferOutcome.Unreachable);
     }
 }

@@ -11,41 +11,49 @@ namespace Mooncake.Mesh.Verbs.Tests.Transfers;
 internal sealed class MixedBytes
 {
     private readonly EnginePair _pair;
-    private readonly ulong[] _near;
-    private readonly ulong[] _far;
     private readonly int _words;
 
     internal MixedBytes(EnginePair pair, int sliceBytes)
     {
         _pair = pair;
         _words = sliceBytes / sizeof(ulong);
-        _near = new ulong[pair.NearBytes.Words.Length];
-        _far = new ulong[_near.Length];
-        for (int i = 0; i < _near.Length; i++)
-        {
-            _near[i] = (1ul << 40) + (ulong)i;
-            _far[i] = (2ul << 40) + (ulong)i;
-        }
     }
 
     internal void Fill(int firstSlice, int slices)
     {
-        Slices(_near, firstSlice, slices).CopyTo(Slices(_pair.NearBytes, firstSlice, slices));
-        Slices(_far, firstSlice, slices).CopyTo(Slices(_pair.FarBytes, firstSlice, slices));
+        for (int slice = firstSlice; slice < firstSlice + slices; slice++)
+        {
+            FillSlice(_pair.NearBytes, slice, isNear: true);
+            FillSlice(_pair.FarBytes, slice, isNear: false);
+        }
     }
 
     internal void AssertMoved(int firstSlice, int slices)
     {
         for (int slice = firstSlice; slice < firstSlice + slices; slice++)
         {
-            var sent = Slices(slice % 2 == 0 ? _far : _near, slice, 1);
-            Assert.True(sent.SequenceEqual(Slices(_pair.NearBytes, slice, 1)), $"slice {slice} at the near side");
-            Assert.True(sent.SequenceEqual(Slices(_pair.FarBytes, slice, 1)), $"slice {slice} at the far side");
+            ulong first = FirstOf(slice, isNear: slice % 2 != 0);
+            Assert.True(Holds(_pair.NearBytes, slice, first), $"slice {slice} at the near side");
+            Assert.True(Holds(_pair.FarBytes, slice, first), $"slice {slice} at the far side");
         }
     }
 
-    private Span<ulong> Slices(GuardedMemory memory, int first, int count) =>
-        memory.Words.Slice(first * _words, count * _words);
+    private void FillSlice(GuardedMemory memory, int slice, bool isNear)
+    {
+        ulong next = FirstOf(slice, isNear);
+        foreach (ref ulong word in Words(memory, slice))
+            word = next++;
+    }
 
-    private Span<ulong> Slices(ulong[] words, int first, int count) => words.AsSpan(first * _words, count * _words);
+    private bool Holds(GuardedMemory memory, int slice, ulong first)
+    {
+        bool same = true;
+        foreach (ulong word in Words(memory, slice))
+            same &= word == first++;
+        return same;
+    }
+
+    private ulong FirstOf(int slice, bool isNear) => ((isNear ? 1ul : 2ul) << 40) + (ulong)((long)slice * _words);
+
+    private Span<ulong> Words(GuardedMemory memory, int slice) => memory.Words.Slice(slice * _words, _words);
 }

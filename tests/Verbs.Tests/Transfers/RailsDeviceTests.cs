@@ -18,19 +18,39 @@ public sealed class RailsDeviceTests
     [Fact]
     public async Task A_batch_of_reads_and_writes_runs_over_both_devices_evenly()
     {
-        const int Slices = 1024;
+        const int Slices = 1024, Batches = 5;
         await using var pair = await EnginePair.OpenAsync(Slices * Slice);
         var bytes = new MixedBytes(pair, Slice);
-        bytes.Fill(0, Slices);
-        long[] before = pair.Carried();
+        double[] shares = new double[Batches];
         long start = Stopwatch.GetTimestamp();
-        Assert.Equal(TransferOutcome.Done, await pair.Peer.RunAsync(pair.Mixed(0, Slices, Slice)));
-        double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        double share = ShareOf(before, pair.Carried());
-        Say($"{Slices * Slice >> 20} MiB in {seconds:0.00} s, {Slices * Slice / seconds / 1e6:0} MB/s: "
-            + $"rxe0 {share:0} %, rxe1 {100 - share:0} %");
-        bytes.AssertMoved(0, Slices);
-        Assert.InRange(share, 35, 65);
+        for (int i = 0; i < Batches; i++)
+            shares[i] = await ShareOfFirstAsync(pair, bytes, Slices);
+        Say($"{Batches} times {Slices * Slice >> 20} MiB, filled, moved and compared in "
+            + $"{Stopwatch.GetElapsedTime(start).TotalSeconds:0.00} s: rxe0 "
+            + $"{string.Join(", ", shares.Select(share => $"{share:0}"))} %");
+        // The kernel, which is both devices, at times serves one for a second and hardly the other: so the median.
+        Assert.InRange(shares.Order().ElementAt(Batches / 2), 35, 65);
+    }
+
+    [Fact]
+    public async Task Memory_goes_over_the_device_that_its_location_prefers_and_over_the_other_while_that_is_down()
+    {
+        const int Slices = 64;
+        var options = new RdmaOptions { Topology = """{"cpu:0":[["rxe1"],["rxe0"]]}""" };
+        await using var pair = await EnginePair.OpenAsync(Slices * Slice, options);
+        await using var nic = new BrokenNic(1, "up");
+        var bytes = new MixedBytes(pair, Slice);
+        // Until the preferred one has its queue pairs the other may serve.
+        for (int i = 0; pair.Carried()[1] == 0; i++)
+        {
+            Assert.True(i < 100, "the preferred device carries nothing");
+            await ShareOfFirstAsync(pair, bytes, Slices);
+        }
+
+        Assert.Equal(0, await ShareOfFirstAsync(pair, bytes, Slices));
+        await nic.BreakAsync("down");
+        await EnginePair.UntilAsync(() => pair.Near.Cards.LifeOf(1) is not { IsUp: true }, "it is down", Long);
+        Assert.Equal(100, await ShareOfFirstAsync(pair, bytes, Slices));
     }
 
     [Theory]
@@ -78,6 +98,15 @@ public sealed class RailsDeviceTests
             + $"longest {mover.Longest:0.00} s");
 
         long Lost() => pair.Near.Counts().ElementAt(1).Errors;
+    }
+
+    private static async Task<double> ShareOfFirstAsync(EnginePair pair, MixedBytes bytes, int slices)
+    {
+        bytes.Fill(0, slices);
+        long[] before = pair.Carried();
+        Assert.Equal(TransferOutcome.Done, await pair.Peer.RunAsync(pair.Mixed(0, slices, Slice)));
+        bytes.AssertMoved(0, slices);
+        return ShareOf(before, pair.Carried());
     }
 
     private static void Say(string line) => TestContext.Current.TestOutputHelper?.WriteLine(line);

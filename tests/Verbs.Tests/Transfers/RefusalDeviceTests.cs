@@ -18,6 +18,7 @@ public sealed class RefusalDeviceTests
         string message = Refusal(new RdmaOptions { GidIndex = 4711 });
         Assert.Contains("the GID index is 4711; the port has 0 to ", message);
         Assert.Contains("set one of these", message);
+        Assert.Contains("the GID index is 4712", Refusal(new RdmaOptions { GidIndex = 4712, Devices = ["rxe0"] }));
     }
 
     [Fact]
@@ -30,9 +31,17 @@ public sealed class RefusalDeviceTests
     }
 
     [Fact]
+    public void A_topology_that_names_what_is_not_there()
+    {
+        Assert.Contains("topology[cpu:0][0] has 'mlx5_7', which is no RDMA device here; there are rxe0, rxe1",
+            Refusal(new RdmaOptions { Topology = """{"cpu:0":[["mlx5_7"],[]]}""" }));
+        Assert.Contains("topology is no JSON", Refusal(new RdmaOptions { Topology = "cpu:0=rxe0" }));
+    }
+
+    [Fact]
     public async Task A_port_beyond_the_last_and_a_device_of_which_the_file_is_closed_and_memory_beyond_the_limit()
     {
-        Assert.Contains("rdma port is 2; rxe0 has 1", Refusal(new RdmaOptions { Port = 2 }));
+        Assert.Contains("rdma port is 2; rxe0 has port 1: set one that it has", Refusal(new RdmaOptions { Port = 2 }));
         const int Lockable = 1 << 20;
         // A device that was gone meanwhile may have another number.
         string file = InfinibandSysfs.Host.VerbsFile("rxe1")!;
@@ -59,6 +68,8 @@ public sealed class RefusalDeviceTests
     {
         var engine = RdmaEngine.Open(options, new MeshRuntime { Network = new SocketNetwork(), Log = new LogLines() });
         Assert.False(engine.Succeeded);
+        // What was asked for by name or number and is not there is refused also where rdma is only one way of several.
+        Assert.Equal(MeshErrorCode.InvalidArgument, engine.Error!.Code);
         Assert.DoesNotContain('\n', engine.Error!.Message);
         return engine.Error.Message;
     }

@@ -78,6 +78,14 @@ internal static unsafe partial class LibC
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
     public static partial nint pidfd_open(nint number, nint pid, nint flags);
 
+    /// <summary>
+    /// https://man7.org/linux/man-pages/man2/move_pages.2.html through syscall(2), as it is not in the C library: 0, or
+    /// -1. Without <paramref name="nodes"/> it moves nothing, and says where each page is.
+    /// </summary>
+    [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
+    public static partial nint move_pages(nint number, nint pid, nuint count, nint* pages, int* nodes, int* status,
+        nint flags);
+
     /// <summary>https://man7.org/linux/man-pages/man2/eventfd.2.html: a new descriptor, or -1.</summary>
     [LibraryImport("libc", SetLastError = true)]
     public static partial int eventfd(uint initval, int flags);

@@ -4,8 +4,8 @@
 namespace Mooncake.Mesh.Transfer.Rails;
 
 /// <summary>
-/// Which rail the next slice goes over, and how the rails are. A slice goes where it will arrive first: where (bytes in
-/// flight + slice) / bandwidth is least, among the rails that its memory prefers, or else among the others. A rail that
+/// Which rail the next slice goes over, and how the rails are. A slice goes where (bytes in flight + slice) / bandwidth
+/// is least, with a damped bandwidth, among the rails that its memory prefers, or else among the others. A rail that
 /// fails pauses, each time in a row twice as long; then one slice probes it, and when that arrives the rail is used
 /// again. Thread-safe under one lock, held for a few comparisons; nothing is allocated for a slice.
 /// </summary>
@@ -41,12 +41,6 @@ internal sealed class RailBoard
 
         return counts;
     }
-
-    /// <summary>The rails of devices, for <see cref="TryPlace"/>.</summary>
-    /// <param name="preferred">Names of the devices that are nearest.</param>
-    /// <param name="others">Names of the rest; a device without a rail is left out.</param>
-    public RailChoice ChoiceOf(IReadOnlyList<string> preferred, IReadOnlyList<string> others) =>
-        new(NumbersOf(preferred), NumbersOf(others));
 
     /// <summary>
     /// Places a slice, which must be given back by <see cref="Arrived"/>, <see cref="Failed"/> or <see cref="Ended"/>.
@@ -107,7 +101,7 @@ internal sealed class RailBoard
 
     private static TimeSpan Least(TimeSpan a, TimeSpan b) => a < b ? a : b;
 
-    /// <summary>A rail whose probe is due, or that on which a slice arrives first; -1: all pause.</summary>
+    /// <summary>A rail whose probe is due, or that which is to carry a slice; -1: all pause.</summary>
     private int First(int[] numbers, long bytes)
     {
         double fastest = 1;
@@ -150,20 +144,5 @@ internal sealed class RailBoard
         }
 
         return null;
-    }
-
-    private int[] NumbersOf(IReadOnlyList<string> devices)
-    {
-        var numbers = new List<int>();
-        foreach (string device in devices)
-        {
-            for (int i = 0; i < _rails.Length; i++)
-            {
-                if (_rails[i].Port.Device == device)
-                    numbers.Add(i);
-            }
-        }
-
-        return [.. numbers];
     }
 }

@@ -51,13 +51,16 @@ internal sealed class RailState(RailPort port, TimeProvider time)
     }
 
     /// <summary>
-    /// Seconds until a slice given now would have arrived. A rail that was not measured, or not lately, is taken for as
-    /// fast as the fastest, or it would never be measured again.
+    /// Seconds until a slice given now would have arrived, by a damped bandwidth: the geometric mean of the rail's own
+    /// and the fastest's. Rails that share what limits them are each served by what each has in flight; with the whole
+    /// difference whoever was ahead once would be given more and so stay ahead, with half of it they come together
+    /// again. Rails that differ by themselves carry what they can all the same, as each is kept busy. A rail that was
+    /// not measured, or not lately, is taken for as fast as the fastest, or it would never be measured again.
     /// </summary>
     public double SecondsFor(long bytes, double fastest)
     {
         bool known = Bandwidth > 0 && (_inFlight > 0 || time.GetElapsedTime(_measuredAt) <= Doubt);
-        return (_inFlight + bytes) / (known ? Bandwidth : fastest);
+        return (_inFlight + bytes) / (known ? Math.Sqrt(Bandwidth * fastest) : fastest);
     }
 
     /// <summary>A slice is given to it; while it pauses, that is its probe.</summary>
