@@ -100,6 +100,8 @@ internal sealed class RdmaEngine : IAsyncDisposable
                 ?? new MeshError(MeshErrorCode.InvalidArgument, "verbs:register", "memory has 0 bytes");
         }
 
+        if (Options.RelaxedOrdering)
+            access |= MemoryAccess.RelaxedOrdering;
         var memory = new LocalMemory(range, _cards.PartBytes, access, _cards.Count) { IsShared = isShared };
         lock (_gate)
         {

@@ -30,6 +30,12 @@ public sealed record RdmaOptions
     /// <summary>Service level on InfiniBand, priority elsewhere: 0 to 15.</summary>
     public int ServiceLevel { get; init; }
 
+    /// <summary>
+    /// Whether devices may write to memory here in another order than bytes arrive in; faster on some hosts. What has
+    /// been written is looked at only after its completion, which is never ahead of it.
+    /// </summary>
+    public bool RelaxedOrdering { get; init; }
+
     /// <summary>Bytes of one slice: 4 KiB to 16 MiB, whole pages.</summary>
     public int SliceBytes { get; init; } = 64 * 1024;
 

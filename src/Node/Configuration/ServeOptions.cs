@@ -163,6 +163,9 @@ internal sealed record RdmaSettings
     /// <summary>InfiniBand's service level.</summary>
     public int ServiceLevel { get; set; }
 
+    /// <summary>Whether the devices may write to memory in any order.</summary>
+    public bool RelaxedOrdering { get; set; }
+
     /// <summary>The options of the transport.</summary>
     internal RdmaOptions ToOptions() => new()
     {
@@ -173,6 +176,7 @@ internal sealed record RdmaSettings
         Port = Port,
         TrafficClass = TrafficClass,
         ServiceLevel = ServiceLevel,
+        RelaxedOrdering = RelaxedOrdering,
     };
 }
 
