@@ -70,7 +70,7 @@ internal static class WireCorpus
         Of<PutRequest, PutAnswer>(new PutRequest(Head, 9, new byte[] { 1, 2, 3 })),
         Of<ReserveRequest, ReserveAnswer>(new ReserveRequest(Head)),
         Of<SealRequest, PutAnswer>(new SealRequest(0, ulong.MaxValue)),
-        Of<RemoveRequest, OwnerAnswers>(new RemoveRequest(Key, 500)),
+        Of<RemoveRequest, OwnerAnswers>(new RemoveRequest(Key, 500, new RecordVersion(1, 10, 6))),
         Of<PinRequest, Done>(new PinRequest(Key, 3, ObjectPin.Soft)),
         Of<DropGroupRequest, Done>(new DropGroupRequest("fuzz")),
         Of<ClearRequest, ClearAnswer>(new ClearRequest(1)),

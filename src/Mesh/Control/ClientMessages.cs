@@ -14,12 +14,14 @@ namespace Mooncake.Mesh.Control;
 /// <param name="Replace">Whether an object that has the key gives way.</param>
 /// <param name="Pin">How hard the holder keeps it.</param>
 /// <param name="Group">What it is evicted with; empty: nothing.</param>
+/// <param name="Seen">The greatest version that the caller has seen of the key: its own is to be above it.</param>
 internal readonly record struct PutHead(MeshKey Key, ulong ObjectId, long Size, int Wanted, bool MayEvict,
-    int TimeoutMilliseconds, bool Replace = false, ObjectPin Pin = ObjectPin.None, string Group = "")
+    int TimeoutMilliseconds, bool Replace = false, ObjectPin Pin = ObjectPin.None, string Group = "",
+    RecordVersion Seen = default)
 {
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(9);
+        writer.WriteArrayHeader(12);
         writer.Write(Key.Bytes.AsSpan());
         writer.Write(ObjectId);
         writer.Write(Size);
@@ -29,6 +31,7 @@ internal readonly record struct PutHead(MeshKey Key, ulong ObjectId, long Size, 
         writer.Write(Replace);
         writer.Write((int)Pin);
         Wire.WriteText(ref writer, Group);
+        Wire.Write(ref writer, Seen);
     }
 
     public static PutHead Read(ref MessagePackReader reader)
@@ -46,7 +49,9 @@ internal readonly record struct PutHead(MeshKey Key, ulong ObjectId, long Size, 
             };
         }
 
-        Wire.Leave(ref reader, count, count >= 9 ? 9 : 6);
+        if (count >= 12)
+            head = head with { Seen = Wire.ReadVersion(ref reader) };
+        Wire.Leave(ref reader, count, count >= 12 ? 12 : count >= 9 ? 9 : 6);
         return head.Size >= 0 ? head : throw new WireException($"size {head.Size}");
     }
 }
@@ -220,23 +225,29 @@ internal readonly record struct PutAnswer(bool Existed, bool Mirrored, RecordVer
 }
 
 /// <summary>Rank 2, to the acting primary: remove this key.</summary>
-internal readonly record struct RemoveRequest(MeshKey Key, int TimeoutMilliseconds)
+/// <param name="Key">The key.</param>
+/// <param name="TimeoutMilliseconds">How long it may take.</param>
+/// <param name="Seen">The greatest version that the caller has seen of it: the removal is to be above it.</param>
+internal readonly record struct RemoveRequest(MeshKey Key, int TimeoutMilliseconds, RecordVersion Seen = default)
     : IWireRequest<RemoveRequest, OwnerAnswers>
 {
     public static MessageType Type => MessageType.Remove;
 
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(2);
+        writer.WriteArrayHeader(5);
         writer.Write(Key.Bytes.AsSpan());
         writer.Write(TimeoutMilliseconds);
+        Wire.Write(ref writer, Seen);
     }
 
     public static RemoveRequest Read(ref MessagePackReader reader)
     {
         int count = Wire.Enter(ref reader, 2);
         var request = new RemoveRequest(Wire.ReadKey(ref reader), reader.ReadInt32());
-        Wire.Leave(ref reader, count, 2);
+        if (count >= 5)
+            request = request with { Seen = Wire.ReadVersion(ref reader) };
+        Wire.Leave(ref reader, count, count >= 5 ? 5 : 2);
         return request;
     }
 }

@@ -79,7 +79,7 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
     }
 
     /// <summary>See <see cref="OwnerService.Remove"/>.</summary>
-    public OwnerAnswers Remove(in MeshKey key, out ObjectRecord? removed)
+    public OwnerAnswers Remove(in MeshKey key, in RecordVersion seen, out ObjectRecord? removed)
     {
         var roles = states.Current;
         var view = roles.View;
@@ -95,10 +95,15 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
                 return One(view, OwnerCode.Unsure);
             bool found = table.TryFind(slot, key, out var record);
             // One whose holders are away is removed too: it must not come back with them.
-            if (!found || record.Removed)
-                return One(view, states.MayDeny(slot) ? OwnerCode.Absent : OwnerCode.Unsure);
-            var version = NextVersion(view, slot, default);
-            if (version <= record.Version)
+            if (!found || (record.Removed && record.Version >= seen))
+            {
+                return states.MayDeny(slot)
+                    ? One(view, OwnerCode.Absent, found ? record.ToRecord() : null)
+                    : One(view, OwnerCode.Unsure);
+            }
+
+            var version = NextVersion(view, slot, seen);
+            if (version <= record.Version || version <= seen)
                 return One(view, OwnerCode.Unsure);
             removed = record.ToRecord();
             var tombstone = new ObjectRecord

@@ -131,9 +131,11 @@ internal sealed class OwnerService : IOwnerCalls
 
     /// <summary>
     /// Puts a tombstone in place of a key's record, as its acting primary. Yes carries the tombstone; the record that
-    /// was there comes in <paramref name="removed"/>.
+    /// was there comes in <paramref name="removed"/>. Absent carries an earlier tombstone, if there is one. Unsure: it
+    /// cannot be numbered above what the caller has seen.
     /// </summary>
-    public OwnerAnswers Remove(in MeshKey key, out ObjectRecord? removed) => _decisions.Remove(key, out removed);
+    public OwnerAnswers Remove(in MeshKey key, in RecordVersion seen, out ObjectRecord? removed) =>
+        _decisions.Remove(key, seen, out removed);
 
     /// <summary>
     /// Applies a record someone else numbered: the greater version stays, equal ones of one object join replicas.

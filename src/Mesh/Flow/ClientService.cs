@@ -94,7 +94,7 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
         if (request.Key.Validate() is { } invalid)
             return invalid;
         var deadline = DeadlineOf(request.TimeoutMilliseconds);
-        var answers = owner.Remove(request.Key, out var removed);
+        var answers = owner.Remove(request.Key, request.Seen, out var removed);
         if (removed is null)
             return answers;
         var tombstone = answers.Items[0].Record!;

@@ -78,6 +78,8 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         // Its place is taken here whatever the owners know: those of the other side of a split may name it.
         if (here && head.Replace)
             publishing.Raise(present!.Version);
+        // To its caller anything older than what it has seen would be a step back, and no answer.
+        publishing.Raise(head.Seen);
 
         bool resolve = false;
         MeshResult<PutAnswer> answer = deadline.Error("publish");

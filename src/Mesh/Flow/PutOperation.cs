@@ -217,7 +217,8 @@ internal sealed class PutOperation
     {
         var limit = _deadline.AtMost(Half(_deadline.Left));
         var head = new PutHead(_key, _objectId, _value.Length, _options.Replicas, mayEvict,
-            (int)limit.TotalMilliseconds, _options.Replace && _made == 0, _options.Pin, _options.Group);
+            (int)limit.TotalMilliseconds, _options.Replace && _made == 0, _options.Pin, _options.Group,
+            _context.Seen.VersionOf(_key.Hash));
         if (_value.Length <= Wire.MaxInlinePut)
             return await _context.Calls.PutAsync(holder, new PutRequest(head, _checksum, Inline()), limit, _cancel);
         ulong client = await ClientAtAsync(holder, limit);

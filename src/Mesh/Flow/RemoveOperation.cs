@@ -23,8 +23,8 @@ internal static class RemoveOperation
             foreach (var owner in context.CandidatesOf(slot))
             {
                 var left = deadline.AtMost(deadline.Left / 2);
-                var answer = await context.Calls.RemoveAsync(owner,
-                    new RemoveRequest(key, (int)left.TotalMilliseconds), left, cancel);
+                var request = new RemoveRequest(key, (int)left.TotalMilliseconds, context.Seen.VersionOf(key.Hash));
+                var answer = await context.Calls.RemoveAsync(owner, request, left, cancel);
                 if (!answer.Succeeded || answer.Value.Items.Length != 1)
                 {
                     asked |= answer.Error?.Code == MeshErrorCode.DeadlineExceeded;
@@ -32,12 +32,11 @@ internal static class RemoveOperation
                 }
 
                 var code = answer.Value.Items[0].Code;
-                if (code == OwnerCode.Yes)
-                {
+                // Absent comes with the removal, if there was one: ours, when the answer to an earlier call was lost.
+                if (code is OwnerCode.Yes or OwnerCode.Absent)
                     context.Seen.Note(key.Hash, answer.Value.Items[0].Record?.Version ?? default);
+                if (code == OwnerCode.Yes)
                     return true;
-                }
-
                 // After a call that ended without an answer, absent may well be our own doing.
                 if (code == OwnerCode.Absent)
                     return asked;

@@ -56,7 +56,7 @@ public sealed class CodecTests
         Back(new ReserveAnswer(ulong.MaxValue));
         Back(new SealRequest(1, ulong.MaxValue));
         Back(new PutAnswer(PutFate.Held, false, Record.Version, 3));
-        Back(new RemoveRequest(Key, 5));
+        Back(new RemoveRequest(Key, 5, new RecordVersion(1, 2, 3)));
         Back(new DropRequest([new RetractItem(Key, 1), new RetractItem(new MeshKey("x"), 2)]));
         Back(new ReadRequest(1, 1L << 45, 3, 4, 5));
         Back(new ReadAnswer(true, new byte[] { 9, 8 }));

@@ -57,6 +57,40 @@ public sealed class OwnerDecisionsTests
         Assert.Equal((OwnerCode.Kept, true), (kept.Code, kept.Record!.Removed));
     }
 
+    /// <summary>The other side of a split numbered one object higher, and its caller has read it there.</summary>
+    [Fact]
+    public void A_removal_is_above_what_its_caller_has_seen()
+    {
+        using var world = new OwnerWorld();
+        var key = world.KeyAt(0);
+        var known = world.Publish(key, OwnerWorld.Offer(1)).Record!;
+        var seen = known.Version with { Counter = known.Version.Counter + 5 };
+        var tombstone = world.Remove(key, seen);
+        Assert.Equal(OwnerCode.Yes, tombstone.Code);
+        Assert.True(tombstone.Record!.Version > seen);
+        // Also where the key has been removed, but not what the caller has seen of it.
+        seen = tombstone.Record.Version with { Counter = tombstone.Record.Version.Counter + 5 };
+        var again = world.Remove(key, seen);
+        Assert.Equal(OwnerCode.Yes, again.Code);
+        Assert.True(again.Record!.Version > seen);
+        // What was seen in a view that is not known here cannot be numbered above.
+        seen = seen with { Revision = seen.Revision + 1 };
+        Assert.Equal(OwnerCode.Unsure, world.Remove(key, seen).Code);
+    }
+
+    /// <summary>Else whoever asks again after a lost answer would take what is older for newer.</summary>
+    [Fact]
+    public void A_removal_that_was_done_before_is_told_with_its_version()
+    {
+        using var world = new OwnerWorld();
+        var key = world.KeyAt(0);
+        Assert.Null(world.Remove(key).Record);
+        world.Publish(key, OwnerWorld.Offer(1));
+        var tombstone = world.Remove(key).Record!;
+        var again = world.Remove(key);
+        Assert.Equal((OwnerCode.Absent, tombstone.Version), (again.Code, again.Record!.Version));
+    }
+
     /// <summary>
     /// An owner that was not complete sent its holder to the others, who know the old object; by now it has that too.
     /// </summary>

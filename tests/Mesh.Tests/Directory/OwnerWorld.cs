@@ -119,7 +119,8 @@ internal sealed class OwnerWorld : IDisposable
         Assert.Single(Owner.Retract(new RetractRequest(IncarnationOf(holder), [new RetractItem(key, objectId)], done))
             .Items).Code;
 
-    public OwnerAnswer Remove(MeshKey key) => Assert.Single(Owner.Remove(key, out _).Items);
+    public OwnerAnswer Remove(MeshKey key, RecordVersion seen = default) =>
+        Assert.Single(Owner.Remove(key, seen, out _).Items);
 
     public void Dispose() => Table.Dispose();
 }
