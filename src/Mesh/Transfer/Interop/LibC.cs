@@ -28,11 +28,13 @@ internal static unsafe partial class LibC
     public const int MSG_PEEK = 0x2;
     public const int MSG_CTRUNC = 0x8;
     public const int MSG_DONTWAIT = 0x40;
+    public const int MSG_WAITALL = 0x100;
     public const int MSG_NOSIGNAL = 0x4000;
     public const int MSG_CMSG_CLOEXEC = 0x40000000;
 
     public const short POLLIN = 0x1;
     public const short POLLHUP = 0x10;
+    public const short POLLRDHUP = 0x2000;
 
     public const int EFD_CLOEXEC = 0x80000;
 
@@ -117,6 +119,20 @@ internal static unsafe partial class LibC
     /// <summary>https://man7.org/linux/man-pages/man2/recvmsg.2.html: bytes, 0 at the end, or -1.</summary>
     [LibraryImport("libc", SetLastError = true)]
     public static partial nint recvmsg(int sockfd, msghdr* msg, int flags);
+
+    /// <summary>
+    /// https://man7.org/linux/man-pages/man2/process_vm_readv.2.html: bytes, fewer where a range ends early, or -1.
+    /// </summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint process_vm_readv(int pid, iovec* local_iov, nuint liovcnt, iovec* remote_iov,
+        nuint riovcnt, nuint flags);
+
+    /// <summary>
+    /// https://man7.org/linux/man-pages/man2/process_vm_writev.2.html: bytes, fewer where a range ends early, or -1.
+    /// </summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint process_vm_writev(int pid, iovec* local_iov, nuint liovcnt, iovec* remote_iov,
+        nuint riovcnt, nuint flags);
 
     /// <summary>https://man7.org/linux/man-pages/man2/shutdown.2.html: 0, or -1.</summary>
     [LibraryImport("libc", SetLastError = true)]
