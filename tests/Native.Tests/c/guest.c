@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How the library behaves in a process that is not its own. Arguments: MODE NODE [COUNT].
+ * fork, fork-first, signals, threads, closing, killed, cycles, stores, embedded: see main.
+ */
+#include "check.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <store_c.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *node;
+static char options[256];
+
+static mooncake_mesh_t *opened(void) {
+  mooncake_mesh_t *mesh = NULL;
+  EXPECT(mooncake_mesh_open(options, &mesh), 0);
+  return mesh;
+}
+
+static mooncake_store_t store_opened(void) {
+  mooncake_store_t store = mooncake_store_create();
+  EXPECT(mooncake_store_setup(store, "localhost", "P2PHANDSHAKE", 0, 4096, "auto", "", node), 0);
+  return store;
+}
+
+static int status_of(pid_t child) {
+  int status = 0;
+  CHECK(waitpid(child, &status, 0) == child);
+  return status;
+}
+
+/* After a use the child is turned back, by everything; the parent goes on. */
+static void forked(void) {
+  mooncake_mesh_t *mesh = opened();
+  mooncake_store_t store = store_opened();
+  EXPECT(mooncake_mesh_put(mesh, "fork", 4, "v", 1, NULL), 0);
+  for (int i = 0; i < 20; i++) {
+    pid_t child = fork();
+    if (child == 0) {
+      failures = 0;
+      char name[64];
+      mooncake_mesh_t *other = NULL;
+      EXPECT(mooncake_mesh_put(mesh, "fork", 4, "v", 1, NULL), MOONCAKE_MESH_FORKED);
+      SAYS("forked child");
+      EXPECT(mooncake_mesh_exists(mesh, "fork", 4), MOONCAKE_MESH_FORKED);
+      EXPECT(mooncake_mesh_open(options, &other), MOONCAKE_MESH_FORKED);
+      EXPECT(mooncake_mesh_close(mesh), MOONCAKE_MESH_FORKED);
+      EXPECT(mooncake_mesh_health(mesh), MOONCAKE_MESH_FORKED);
+      EXPECT(mooncake_mesh_api_version(), MOONCAKE_MESH_FORKED);
+      CHECK(mooncake_store_create() == NULL);
+      EXPECT(mooncake_store_health_check(store), 1);
+      EXPECT(mooncake_store_is_exist(store, "fork"), MOONCAKE_MESH_FORKED);
+      EXPECT(mooncake_store_get_hostname(store, name, sizeof name), MOONCAKE_MESH_FORKED);
+      mooncake_store_destroy(store);
+      exit(failures == 0 ? 0 : 1);
+    }
+    EXPECT(status_of(child), 0);
+    EXPECT(mooncake_mesh_exists(mesh, "fork", 4), 1);
+  }
+  /* A child that becomes another program is nobody's business. */
+  pid_t child = fork();
+  if (child == 0) execlp("true", "true", (char *)NULL);
+  EXPECT(status_of(child), 0);
+  EXPECT(mooncake_mesh_remove(mesh, "fork", 4), 0);
+  mooncake_store_destroy(store);
+  EXPECT(mooncake_mesh_close(mesh), 0);
+}
+
+/* A library that is only loaded is the child's to use. */
+static void forked_first(void) {
+  pid_t child = fork();
+  if (child == 0) {
+    mooncake_mesh_t *mesh = opened();
+    EXPECT(mooncake_mesh_health(mesh), 0);
+    EXPECT(mooncake_mesh_close(mesh), 0);
+    exit(failures == 0 ? 0 : 1);
+  }
+  EXPECT(status_of(child), 0);
+}
+
+static void nothing(int signal) { (void)signal; }
+
+/*
+ * What the host has set for its signals stays, and what ends a process by default still does; but SIGPIPE is ignored
+ * from the first call on, until the host sets a handler of its own.
+ */
+static void signals(void) {
+  struct sigaction before[65], after;
+  memset(before, 0, sizeof before);
+  for (int s = 1; s < 65; s++) (void)sigaction(s, NULL, &before[s]);
+  mooncake_mesh_t *mesh = opened();
+  EXPECT(mooncake_mesh_put(mesh, "signals", 7, "v", 1, NULL), 0);
+  EXPECT(mooncake_mesh_remove(mesh, "signals", 7), 0);
+  for (int s = 1; s < 65; s++) {
+    if (sigaction(s, NULL, &after) != 0 || after.sa_handler == before[s].sa_handler) continue;
+    /* The runtime's own: faults of arithmetic and memory (passed on), and one real-time signal among its threads. */
+    if (s == SIGPIPE && after.sa_handler == SIG_IGN) continue;
+    if (s != SIGFPE && s != SIGSEGV && !(s >= SIGRTMIN && s <= SIGRTMIN + 1)) {
+      fprintf(stderr, "signal %d has another handler\n", s);
+      failures++;
+    }
+  }
+  EXPECT(mooncake_mesh_close(mesh), 0);
+  signal(SIGPIPE, nothing);
+  mesh = opened();
+  EXPECT(mooncake_mesh_close(mesh), 0);
+  (void)sigaction(SIGPIPE, NULL, &after);
+  CHECK(after.sa_handler == nothing);
+}
+
+enum { THREADS = 1000, ROUNDS = 20 };
+
+static mooncake_mesh_t *shared;
+static mooncake_store_t shared_store;
+
+static void *thread_of_many(void *number) {
+  char key[64], value[256], got[256];
+  for (int i = 0; i < ROUNDS; i++) {
+    int length = snprintf(key, sizeof key, "t%zu-%d", (size_t)number, i);
+    memset(value, (int)((size_t)number + (size_t)i), sizeof value);
+    EXPECT(mooncake_mesh_put(shared, key, (size_t)length, value, sizeof value, NULL), 0);
+    EXPECT(mooncake_store_is_exist(shared_store, key), 1);
+    EXPECT(mooncake_mesh_get_into(shared, key, (size_t)length, got, sizeof got), sizeof got);
+    CHECK(memcmp(got, value, sizeof got) == 0);
+    EXPECT(mooncake_mesh_remove(shared, key, (size_t)length), 0);
+    EXPECT(mooncake_mesh_get_into(shared, key, (size_t)length, got, sizeof got), -704);
+    CHECK(strstr(mooncake_mesh_last_error(), "no object has this key") != NULL);
+  }
+  return NULL;
+}
+
+static void run_threads(void *(*body)(void *), int count) {
+  pthread_t *threads = calloc((size_t)count, sizeof *threads);
+  pthread_attr_t small;
+  pthread_attr_init(&small);
+  pthread_attr_setstacksize(&small, 256 << 10);
+  for (int i = 0; i < count; i++) CHECK(pthread_create(&threads[i], &small, body, (void *)(size_t)i) == 0);
+  for (int i = 0; i < count; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+  free(threads);
+}
+
+static void many_threads(void) {
+  strcat(options, ";put_timeout_ms=60000;get_timeout_ms=60000;timeout_ms=60000");
+  shared = opened();
+  shared_store = store_opened();
+  run_threads(thread_of_many, THREADS);
+  EXPECT(mooncake_mesh_close(shared), 0);
+  mooncake_store_destroy(shared_store);
+}
+
+/* Closed under way: calls end, later ones are told, and nobody waits. */
+static void *thread_until_closed(void *number) {
+  char key[64], got[65536];
+  int length = snprintf(key, sizeof key, "closing-%zu", (size_t)number % 8);
+  memset(got, 'c', sizeof got);
+  while (1) {
+    int64_t put = mooncake_mesh_put(shared, key, (size_t)length, got, sizeof got, NULL);
+    int64_t code = put < 0 ? put : mooncake_mesh_get_into(shared, key, (size_t)length, got, sizeof got);
+    if (code == MOONCAKE_MESH_BAD_HANDLE || code == MOONCAKE_MESH_CANCELLED) return NULL;
+    EXPECT(code, sizeof got);
+  }
+}
+
+static void *closer(void *unused) {
+  (void)unused;
+  struct timespec pause = {0, 100000000};
+  nanosleep(&pause, NULL);
+  int64_t code = mooncake_mesh_close(shared);
+  CHECK(code == 0 || code == MOONCAKE_MESH_BAD_HANDLE);
+  return NULL;
+}
+
+static void *closer_or_user(void *number) {
+  return (size_t)number % 16 == 15 ? closer(NULL) : thread_until_closed(number);
+}
+
+static void closing(void) {
+  for (int i = 0; i < 5; i++) {
+    shared = opened();
+    run_threads(closer_or_user, 64);
+    EXPECT(mooncake_mesh_health(shared), MOONCAKE_MESH_BAD_HANDLE);
+  }
+}
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* The node is killed by whoever started this, once we have said "ready". No call lasts, and the process does. */
+static void killed(void) {
+  size_t size = 8 << 20;
+  char *value = malloc(size);
+  memset(value, 'k', size);
+  strcat(options, ";transport=tcp");
+  mooncake_mesh_t *mesh = opened();
+  mooncake_mesh_put_options there = {.struct_size = sizeof there, .placement = 2, .preferred_node = node};
+  EXPECT(mooncake_mesh_put(mesh, "killed", 6, value, size, &there), 0);
+  puts("ready");
+  fflush(stdout);
+  double end = now() + 30;
+  int64_t code = (int64_t)size;
+  int failed = 0;
+  while (now() < end && failed < 3) {
+    double start = now();
+    code = mooncake_mesh_get_into(mesh, "killed", 6, value, size);
+    CHECK(now() - start < 5);
+    if (code == (int64_t)size) continue;
+    failed++;
+    CHECK(code < 0);
+    memset(value, 'x', size);
+    code = mooncake_mesh_put(mesh, "after", 5, value, 1000, NULL);
+    CHECK(code == 0 || code < 0);
+    for (size_t i = 0; i < size; i += 4096) CHECK(value[i] == 'x');
+  }
+  EXPECT(failed, 3);
+  EXPECT(mooncake_mesh_close(mesh), 0);
+  free(value);
+}
+
+struct usage {
+  long pages, descriptors, mappings;
+};
+
+static long lines_of(const char *file) {
+  FILE *stream = fopen(file, "r");
+  long lines = 0;
+  for (int c; (c = fgetc(stream)) != EOF;) lines += c == '\n';
+  fclose(stream);
+  return lines;
+}
+
+static struct usage used(void) {
+  struct usage now = {0, 0, lines_of("/proc/self/maps")};
+  FILE *statm = fopen("/proc/self/statm", "r");
+  CHECK(fscanf(statm, "%*d %ld", &now.pages) == 1);
+  fclose(statm);
+  DIR *descriptors = opendir("/proc/self/fd");
+  while (readdir(descriptors)) now.descriptors++;
+  closedir(descriptors);
+  return now;
+}
+
+static void store_cycle(void) {
+  static char memory[4096];
+  mooncake_store_t store = store_opened();
+  EXPECT(mooncake_store_register_buffer(store, memory, sizeof memory), 0);
+  EXPECT(mooncake_store_put_from(store, "cycle", memory, sizeof memory, NULL), 0);
+  EXPECT(mooncake_store_get_into(store, "cycle", memory, sizeof memory), sizeof memory);
+  EXPECT(mooncake_store_remove(store, "cycle", 0), 0);
+  EXPECT(mooncake_store_unregister_buffer(store, memory), 0);
+  mooncake_store_destroy(store);
+}
+
+static void embedded_cycle(void) {
+  mooncake_mesh_t *mesh = NULL;
+  EXPECT(mooncake_mesh_open("registry=embedded;segment_size=1MiB;timeout_ms=10000", &mesh), 0);
+  EXPECT(mooncake_mesh_put(mesh, "k", 1, "v", 1, NULL), 0);
+  EXPECT(mooncake_mesh_close(mesh), 0);
+}
+
+static void call_cycle(void) {
+  char value[4096] = {0};
+  void *data;
+  size_t size;
+  mooncake_mesh_view_t *view;
+  const void *seen;
+  EXPECT(mooncake_mesh_put(shared, "cycle", 5, value, sizeof value, NULL), 0);
+  EXPECT(mooncake_mesh_get(shared, "cycle", 5, &data, &size), sizeof value);
+  mooncake_mesh_free(data);
+  int64_t opened_view = mooncake_mesh_view_open(shared, "cycle", 5, 0, &view, &seen, &size);
+  if (opened_view >= 0) EXPECT(mooncake_mesh_view_close(view), 0);
+  EXPECT(mooncake_mesh_remove(shared, "cycle", 5), 0);
+  EXPECT(mooncake_mesh_exists(shared, "", 0), -600);
+}
+
+static void *one_cycle(void *cycle) {
+  ((void (*)(void))cycle)();
+  return NULL;
+}
+
+/* Flat: after the first third nothing of memory (16 MiB for the collector), descriptors and mappings grows. */
+static void cycles(void (*cycle)(void), int count) {
+  struct usage first = used(), last;
+  for (int i = 0; i < count; i++) {
+    /* Some on threads that end, so that what a thread has goes with it. */
+    if (i % 8 == 0) {
+      pthread_t thread;
+      CHECK(pthread_create(&thread, NULL, one_cycle, (void *)cycle) == 0);
+      CHECK(pthread_join(thread, NULL) == 0);
+    } else {
+      cycle();
+    }
+    if (i == count / 3) first = used();
+  }
+  last = used();
+  fprintf(stderr, "figure: %d cycles: pages %ld to %ld, descriptors %ld to %ld, mappings %ld to %ld\n", count,
+          first.pages, last.pages, first.descriptors, last.descriptors, first.mappings, last.mappings);
+  CHECK(last.pages <= first.pages + 4096);
+  CHECK(last.descriptors <= first.descriptors + 8);
+  CHECK(last.mappings <= first.mappings + 64);
+}
+
+int main(int argc, char **argv) {
+  if (argc < 3) return 2;
+  const char *mode = argv[1];
+  node = argv[2];
+  int count = argc > 3 ? atoi(argv[3]) : 100;
+  snprintf(options, sizeof options, "nodes=%s", node);
+  if (strcmp(mode, "fork") == 0) forked();
+  if (strcmp(mode, "fork-first") == 0) forked_first();
+  if (strcmp(mode, "signals") == 0) signals();
+  if (strcmp(mode, "threads") == 0) many_threads();
+  if (strcmp(mode, "closing") == 0) closing();
+  if (strcmp(mode, "killed") == 0) killed();
+  if (strcmp(mode, "stores") == 0) cycles(store_cycle, count);
+  if (strcmp(mode, "embedded") == 0) cycles(embedded_cycle, count);
+  if (strcmp(mode, "calls") == 0) {
+    shared = opened();
+    cycles(call_cycle, count);
+    EXPECT(mooncake_mesh_close(shared), 0);
+  }
+  return ended();
+}
