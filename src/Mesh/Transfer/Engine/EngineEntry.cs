@@ -20,4 +20,13 @@ internal struct EngineEntry
 
     /// <summary>How it ended.</summary>
     public EntryStatus Status;
+
+    /// <summary>Bytes of several together.</summary>
+    public static long BytesOf(ReadOnlySpan<EngineEntry> entries)
+    {
+        long bytes = 0;
+        foreach (ref readonly var entry in entries)
+            bytes += entry.Length;
+        return bytes;
+    }
 }

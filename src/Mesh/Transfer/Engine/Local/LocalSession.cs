@@ -287,6 +287,7 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
         var remote = stackalloc iovec[MostParts];
         Span<int> numbers = stackalloc int[MostParts];
         int parts = 0;
+        bool stream = EngineEntry.BytesOf(entries) >= NativeCopy.Streaming;
         for (int i = 0; i < entries.Length; i++)
         {
             ref var entry = ref entries[i];
@@ -298,7 +299,11 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
 
             if (MappingOf(found) is { } mapped)
             {
-                CopyShared(opcode, ref entry, (nint)mapped.Pointer + (nint)(entry.Remote - found.Address));
+                nint there = (nint)mapped.Pointer + (nint)(entry.Remote - found.Address);
+                bool read = opcode == TransferOpcode.Read;
+                NativeCopy.Copy((byte*)(read ? there : entry.Local), (byte*)(read ? entry.Local : there), entry.Length,
+                    stream);
+                entry.Status = EntryStatus.Done;
                 continue;
             }
 
@@ -320,14 +325,6 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
 
         if (parts > 0)
             CopyByKernel(opcode, local, remote, entries, numbers[..parts]);
-    }
-
-    private static void CopyShared(TransferOpcode opcode, ref EngineEntry entry, nint there)
-    {
-        bool read = opcode == TransferOpcode.Read;
-        var (from, to) = read ? (there, entry.Local) : (entry.Local, there);
-        NativeCopy.Copy((byte*)from, (byte*)to, entry.Length, entry.Length >= NativeCopy.Streaming);
-        entry.Status = EntryStatus.Done;
     }
 
     private void CopyByKernel(TransferOpcode opcode, iovec* local, iovec* remote, Span<EngineEntry> entries,

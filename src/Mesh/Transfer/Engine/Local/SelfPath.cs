@@ -18,6 +18,7 @@ internal sealed unsafe class SelfPath(RegisteredMemory memory) : ICopyPath
     /// <inheritdoc/>
     public void Copy(TransferOpcode opcode, Span<EngineEntry> entries)
     {
+        bool stream = EngineEntry.BytesOf(entries) >= NativeCopy.Streaming;
         foreach (ref var entry in entries)
         {
             // One's own memory needs not be open to others.
@@ -32,7 +33,7 @@ internal sealed unsafe class SelfPath(RegisteredMemory memory) : ICopyPath
             byte* to = (byte*)(read ? entry.Local : (nint)entry.Remote);
             bool apart = from + entry.Length <= to || to + entry.Length <= from;
             // The fast copies of large pieces do not mind their order; ranges that overlap do.
-            NativeCopy.Copy(from, to, entry.Length, apart && entry.Length >= NativeCopy.Streaming);
+            NativeCopy.Copy(from, to, entry.Length, apart && stream);
             region.Leave();
             entry.Status = EntryStatus.Done;
         }

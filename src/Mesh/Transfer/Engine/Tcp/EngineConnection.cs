@@ -27,12 +27,9 @@ internal sealed unsafe class EngineConnection(BlockingSocket socket, TimeProvide
     public bool Move(TransferOpcode opcode, Span<EngineEntry> entries, LoadMeter meter)
     {
         long start = time.GetTimestamp();
-        long bytes = 0;
+        long bytes = EngineEntry.BytesOf(entries);
         foreach (ref var entry in entries)
-        {
             entry.Status = EntryStatus.Unreachable;
-            bytes += entry.Length;
-        }
 
         bool whole = opcode == TransferOpcode.Write ? Write(entries, bytes) : Read(entries, bytes);
         if (whole)
