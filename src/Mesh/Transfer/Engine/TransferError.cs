@@ -100,6 +100,16 @@ public readonly struct TransferResult<T>
     /// <summary>Wraps a value.</summary>
     public static implicit operator TransferResult<T>(T value) => new(value, null);
 
+    /// <summary>Wraps a value, also of an interface.</summary>
+    internal static TransferResult<T> From(T value) => new(value, null);
+
     /// <summary>Wraps a failure.</summary>
     public static implicit operator TransferResult<T>(TransferError error) => new(default, error);
+}
+
+/// <summary>Makes results of interfaces, which no conversion of their own can make.</summary>
+internal static class TransferResults
+{
+    /// <summary>Wraps a value.</summary>
+    public static TransferResult<T> Of<T>(T value) => TransferResult<T>.From(value);
 }

@@ -15,6 +15,7 @@ internal static unsafe partial class LibC
     public const int F_GETFL = 3;
     public const int F_SETFL = 4;
     public const int O_RDONLY = 0;
+    public const int O_RDWR = 2;
     public const int O_NONBLOCK = 0x800;
     public const int O_CLOEXEC = 0x80000;
 
@@ -95,6 +96,10 @@ internal static unsafe partial class LibC
     /// <summary>https://man7.org/linux/man-pages/man2/getrlimit.2.html: 0, or -1.</summary>
     [LibraryImport("libc", SetLastError = true)]
     public static partial int getrlimit(int resource, rlimit* rlim);
+
+    /// <summary>https://man7.org/linux/man-pages/man2/getpid.2.html: never fails; not kept over a fork.</summary>
+    [LibraryImport("libc")]
+    public static partial int getpid();
 
     /// <summary>https://man7.org/linux/man-pages/man2/geteuid.2.html: never fails.</summary>
     [LibraryImport("libc")]

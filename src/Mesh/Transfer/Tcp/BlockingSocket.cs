@@ -176,6 +176,23 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
         }
     }
 
+    /// <summary>
+    /// Waits until there is something to receive, be it the end, or until another descriptor is readable; a limit
+    /// below zero is none.
+    /// </summary>
+    public bool WaitForInputOr(int other, int milliseconds)
+    {
+        var polls = stackalloc pollfd[2];
+        polls[0] = new pollfd { fd = _fd, events = LibC.POLLIN | LibC.POLLRDHUP };
+        polls[1] = new pollfd { fd = other, events = LibC.POLLIN };
+        while (true)
+        {
+            int ready = LibC.poll(polls, 2, milliseconds);
+            if (ready >= 0 || Marshal.GetLastPInvokeError() != LibC.EINTR)
+                return ready != 0;
+        }
+    }
+
     /// <summary>Sets how long the other side may give no byte; <see cref="NoProgress"/> at first.</summary>
     /// <returns>False when the kernel refuses.</returns>
     public bool TrySetPatience(TimeSpan limit)
