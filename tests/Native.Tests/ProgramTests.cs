@@ -14,18 +14,26 @@ public sealed class ProgramTests(NativeMesh mesh, ITestOutputHelper output)
     [Theory]
     [InlineData("store.c", "mooncake_store")]
     [InlineData("mesh.c", "mooncake_mesh")]
+    [InlineData("engine.c", "transfer_engine")]
     public void Every_function_does_what_its_header_says(string source, string link) =>
         MustPass(mesh.Clib.Build(source, link), mesh.Nodes[0], mesh.Etcd);
 
     [Theory]
     [InlineData("store.c")]
     [InlineData("mesh.c")]
+    [InlineData("engine.c")]
     public void A_host_built_with_sanitizers_finds_nothing(string source) =>
         MustPass(mesh.Clib.Build(source, "mooncake_mesh", "-fsanitize=address,undefined"), mesh.Nodes[1], mesh.Etcd);
 
     [Fact]
     public void A_program_in_cpp_links_and_runs() =>
         MustPass(mesh.Clib.Build("plus.cc", "transfer_engine"), mesh.Nodes[0]);
+
+    /// <summary>Larger by hand: MOONCAKE_MESH_NATIVE_LARGEST=1073741824.</summary>
+    [Fact]
+    public void Two_processes_move_bytes_both_ways_and_outlive_the_death_of_one() =>
+        MustPass(mesh.Clib.Build("peers.c", "transfer_engine"),
+            Environment.GetEnvironmentVariable("MOONCAKE_MESH_NATIVE_LARGEST") ?? $"{32 << 20}");
 
     [Fact]
     public void A_copy_of_the_library_refuses_beside_one_in_use_and_closing_unloads_nothing()
@@ -79,6 +87,14 @@ public sealed class ProgramTests(NativeMesh mesh, ITestOutputHelper output)
         Assert.True(program.WaitForExit(Limit), "no end");
         Assert.True(ready == "ready" && program.ExitCode == 0 && rest == "ok\n",
             $"{ready} {rest} {program.ExitCode} {await errors}");
+    }
+
+    [Fact]
+    public async Task A_call_that_waits_for_a_node_that_stands_still_comes_back_to_the_host()
+    {
+        var still = await mesh.StartNodeAsync("still", "64MiB");
+        MustPass(mesh.Clib.Build("guest.c"), "stopped", still.Endpoint, $"{still.Process.Id}");
+        still.Kill();
     }
 
     private static void MustPass(string program, params string[] arguments)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How the library behaves in a process that is not its own. Arguments: MODE NODE [COUNT].
- * fork, fork-first, signals, threads, closing, killed, cycles, stores, embedded: see main.
+ * fork, fork-first, signals, threads, closing, killed, stopped (COUNT: the node's process), stores, embedded, calls.
  */
 #include "check.h"
 
@@ -224,6 +224,47 @@ static void killed(void) {
   free(value);
 }
 
+static int asked;
+
+static int on_the_fourth(void *context) { return ++*(int *)context >= 4; }
+
+/* The node that has the object stands still: a call that waits for it comes back to the host, and ends when told to. */
+static void stopped(int pid) {
+  size_t size = 1 << 20;
+  char *value = malloc(size);
+  memset(value, 's', size);
+  strcat(options, ";transport=tcp;get_timeout_ms=30000");
+  mooncake_mesh_t *mesh = opened();
+  strcat(options, ";slice_ms=100");
+  mooncake_mesh_t *sliced = opened();
+  mooncake_mesh_put_options there = {.struct_size = sizeof there, .placement = 2, .preferred_node = node};
+  EXPECT(mooncake_mesh_put(mesh, "stopped", 7, value, size, &there), 0);
+  CHECK(kill(pid, SIGSTOP) == 0);
+  double start = now();
+  EXPECT(mooncake_mesh_get_into(sliced, "stopped", 7, value, size), MOONCAKE_MESH_PENDING);
+  EXPECT(mooncake_mesh_wait(200), MOONCAKE_MESH_PENDING);
+  CHECK(now() - start > 0.25 && now() - start < 5);
+  EXPECT(mooncake_mesh_cancel(), MOONCAKE_MESH_CANCELLED);
+  CHECK(now() - start < 8);
+  memset(value, 'x', size);
+  EXPECT(mooncake_mesh_set_interrupt(on_the_fourth, &asked), 0);
+  start = now();
+  EXPECT(mooncake_mesh_get_into(mesh, "stopped", 7, value, size), MOONCAKE_MESH_CANCELLED);
+  CHECK(now() - start < 8);
+  EXPECT(asked, 4);
+  EXPECT(mooncake_mesh_set_interrupt(NULL, NULL), 0);
+  /* A pending call whose handle is closed ends, and its thread hears of it. */
+  EXPECT(mooncake_mesh_get_into(sliced, "stopped", 7, value, size), MOONCAKE_MESH_PENDING);
+  start = now();
+  EXPECT(mooncake_mesh_close(sliced), 0);
+  CHECK(now() - start < 8);
+  EXPECT(mooncake_mesh_wait(1000), MOONCAKE_MESH_CANCELLED);
+  CHECK(kill(pid, SIGCONT) == 0);
+  for (size_t i = 0; i < size; i++) CHECK(value[i] == 'x');
+  EXPECT(mooncake_mesh_close(mesh), 0);
+  free(value);
+}
+
 struct usage {
   long pages, descriptors, mappings;
 };
@@ -319,6 +360,7 @@ int main(int argc, char **argv) {
   if (strcmp(mode, "threads") == 0) many_threads();
   if (strcmp(mode, "closing") == 0) closing();
   if (strcmp(mode, "killed") == 0) killed();
+  if (strcmp(mode, "stopped") == 0) stopped(count);
   if (strcmp(mode, "stores") == 0) cycles(store_cycle, count);
   if (strcmp(mode, "embedded") == 0) cycles(embedded_cycle, count);
   if (strcmp(mode, "calls") == 0) {

@@ -103,7 +103,8 @@ internal static unsafe class EngineBatchExports
             : 0;
     });
 
-    private static ReadOnlySpan<TransferRequest> Requests(TransferRequest* requests, nuint count) =>
+    /// <summary>The requests that C passes.</summary>
+    public static ReadOnlySpan<TransferRequest> Requests(TransferRequest* requests, nuint count) =>
         new(requests, Given.Count(count, sizeof(TransferRequest), (nint)requests));
 
     private static TransferNotify Notify(notify_msg notify) =>

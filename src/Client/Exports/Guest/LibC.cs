@@ -10,12 +10,32 @@ internal static unsafe partial class LibC
 {
     public const int RTLD_LAZY = 1;
     public const int RTLD_NOLOAD = 4;
+    public const int PROT_READ = 1;
+    public const int PROT_WRITE = 2;
+    public const int MAP_PRIVATE = 2;
+    public const int MAP_ANONYMOUS = 32;
+    public const int MADV_WIPEONFORK = 18;
 
     /// <summary>The process, asked anew each time: what .NET remembers is the parent's after a fork.</summary>
     [LibraryImport("libc")]
     [SuppressGCTransition]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     public static partial int getpid();
+
+    /// <summary>The address, or -1.</summary>
+    [LibraryImport("libc")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial void* mmap(void* address, nuint length, int protection, int flags, int fd, long offset);
+
+    /// <summary>0, or -1.</summary>
+    [LibraryImport("libc")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int munmap(void* address, nuint length);
+
+    /// <summary>0, or -1: the kernel does not know the advice.</summary>
+    [LibraryImport("libc")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    public static partial int madvise(void* address, nuint length, int advice);
 
     /// <summary>Memory that the host may free by our function; null: there is none.</summary>
     [LibraryImport("libc")]

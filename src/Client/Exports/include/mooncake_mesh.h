@@ -221,6 +221,33 @@ int64_t mooncake_mesh_match_prefix(mooncake_mesh_t *mesh, const void *const *key
 int64_t mooncake_mesh_locate_batch(mooncake_mesh_t *mesh, const void *const *keys, const size_t *key_sizes,
                                    size_t count, char **json, size_t *size);
 
+/* ---- transfer engines, beyond transfer_engine_c.h, whose numbers these functions return -------------------------- */
+
+struct transfer_request;
+
+/* Memory of the engine, zeroed and registered; peers on this host map it, so that transfers with them are copies. */
+int64_t mooncake_mesh_engine_allocate(void *engine, size_t length, void **memory);
+int64_t mooncake_mesh_engine_free(void *engine, void *memory, size_t length);
+
+/* Where the first registered memory of an open segment begins, as an address in its process. */
+int64_t mooncake_mesh_engine_first_buffer(void *engine, int32_t segment, uint64_t *address);
+
+/* Which RDMA devices serve which memory, as JSON in new memory; devices: NAME,... or NULL for all. */
+int64_t mooncake_mesh_engine_topology(void *engine, const char *devices, char **json, size_t *size);
+
+/* Whether an engine answers to this name. */
+int64_t mooncake_mesh_engine_probe(void *engine, const char *name);
+
+/*
+ * Starts requests and waits so long for all of them: 0 and the worst STATUS_, or MOONCAKE_MESH_PENDING and the batch,
+ * which is waited for by mooncake_mesh_engine_wait and then freed by freeBatchID.
+ */
+int64_t mooncake_mesh_engine_transfer(void *engine, struct transfer_request *requests, size_t count, int milliseconds,
+                                      int *status, uint64_t *batch);
+
+/* 0: every task of the batch is done; the worst STATUS_ of them. bytes may be NULL. */
+int64_t mooncake_mesh_engine_wait(void *engine, uint64_t batch, int milliseconds, int *status, uint64_t *bytes);
+
 /* Whether this copy of the library is in use: how two copies in one process find each other. */
 int mooncake_mesh_library_in_use(void);
 
