@@ -137,19 +137,22 @@ public sealed class TransferEngine : IDisposable
 
     /// <summary>
     /// Opens a segment and learns which process it is: opened again, after the peer was started anew, it leads to the
-    /// new one, under the same id.
+    /// new one, under the same id. While the process of an open segment is seen to live this asks nobody.
     /// </summary>
     /// <param name="name">host:port, or with etcd the announced name; this engine's own name is 0.</param>
     /// <returns>The id, from 1; InvalidArgument; Dns; Socket; RejectHandshake; Metadata; Endpoint.</returns>
     public TransferResult<int> OpenSegment(string name)
     {
         ArgumentNullException.ThrowIfNull(name);
-        return _core.Unusable() is { } unusable ? unusable : _core.Open(name);
+        return _core.Unusable() is { } unusable ? unusable : _core.Open(name, ask: false);
     }
 
-    /// <summary>As <see cref="OpenSegment"/>, but without what was learnt of the name before.</summary>
-    public TransferResult<int> OpenSegmentNoCache(string name) =>
-        OpenSegment(name);
+    /// <summary>As <see cref="OpenSegment"/>, but asks the peer in any case.</summary>
+    public TransferResult<int> OpenSegmentNoCache(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        return _core.Unusable() is { } unusable ? unusable : _core.Open(name, ask: true);
+    }
 
     /// <summary>
     /// Closes a segment that was opened as often. Its connections end when nobody has it open; later requests are

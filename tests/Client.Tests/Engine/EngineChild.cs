@@ -107,6 +107,8 @@ internal sealed partial class EngineChild : IDisposable
         "managed" => Text(engine.AllocateManaged(ulong.Parse(words[1], CultureInfo.InvariantCulture))),
         "plain" => Plain(engine, Number(words[1]), remote: true),
         "private" => Plain(engine, Number(words[1]), remote: false),
+        "raw" => Text(new NativeBytes(Number(words[1])).Address),
+        "churn" => Churn(engine, (nint)Number(words[1]), Number(words[2]), (int)Number(words[3])),
         "fill" => Fill((nint)Number(words[1]), Number(words[2]), (int)Number(words[3])),
         "differs" => Text(NativeBytes.Difference((nint)Number(words[1]), Number(words[2]), (int)Number(words[3]))),
         "unregister" => engine.Unregister((nint)Number(words[1]))?.Code.ToString() ?? "None",
@@ -128,6 +130,31 @@ internal sealed partial class EngineChild : IDisposable
     {
         NativeBytes.Fill(address, length, seed);
         return "filled";
+    }
+
+    /// <summary>
+    /// Registers memory and takes it back, over and over: in between peers may write it, after it nobody does.
+    /// </summary>
+    private static string Churn(TransferEngine engine, nint address, long length, int rounds)
+    {
+        int written = 0;
+        for (int round = 0; round < rounds; round++)
+        {
+            NativeBytes.Fill(address, length, round);
+            if (engine.Register(address, (ulong)length) is { } error)
+                return error.ToString();
+            // A while of either kind, so that copies begin in each.
+            Thread.SpinWait(20_000);
+            if (engine.Unregister(address) is { } busy)
+                return busy.ToString();
+            written += NativeBytes.Difference(address, length, round) < 0 ? 0 : 1;
+            NativeBytes.Fill(address, length, round);
+            Thread.SpinWait(20_000);
+            if (NativeBytes.Difference(address, length, round) is var at and >= 0)
+                return $"byte {at} was written after the memory was taken back, in round {round}";
+        }
+
+        return written > 0 ? "kept" : "untouched";
     }
 
     /// <summary>"move OPCODE SEGMENT SOURCE TARGET LENGTH COUNT": a batch of neighbouring ranges.</summary>

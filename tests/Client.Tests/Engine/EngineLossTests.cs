@@ -120,6 +120,23 @@ public sealed class EngineLossTests : EngineTests
     }
 
     [Theory]
+    [InlineData(TransferTransports.Tcp)]
+    [InlineData(TransferTransports.All)]
+    public async Task Memory_that_the_peer_has_taken_back_is_not_written(TransferTransports transports)
+    {
+        const int Length = 256 << 10;
+        Use(Open(transports));
+        using var child = await EngineChild.StartAsync();
+        int segment = Engine.OpenSegment(child.Address).Value;
+        ulong there = await child.MemoryAsync("raw", Length);
+        var here = Memory(Length, seed: 123_456);
+        var churned = child.AskAsync($"churn {there} {Length} 500");
+        while (!churned.IsCompleted)
+            Move(TransferOpcode.Write, here.Address, segment, there, Length);
+        Assert.Equal("kept", await churned);
+    }
+
+    [Theory]
     [InlineData(TransferTransports.Tcp, "plain")]
     [InlineData(TransferTransports.All, "plain")]
     [InlineData(TransferTransports.Shm | TransferTransports.Tcp, "managed")]

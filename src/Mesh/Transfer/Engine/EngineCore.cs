@@ -11,7 +11,6 @@ using Mooncake.Mesh.Transfer.Engine.Local;
 using Mooncake.Mesh.Transfer.Engine.Memory;
 using Mooncake.Mesh.Transfer.Engine.Names;
 using Mooncake.Mesh.Transfer.Engine.Tcp;
-using Mooncake.Mesh.Transfer.Interop;
 
 namespace Mooncake.Mesh.Transfer.Engine;
 
@@ -25,7 +24,6 @@ internal sealed class EngineCore : IDisposable
     private readonly ActiveWorks _works = new();
     private readonly NotifyQueue _notifies = new();
     private readonly ServedSessions _sessions = new();
-    private readonly int _process = LibC.getpid();
     private readonly EngineSettings _settings;
     private readonly RegisteredMemory _registered;
     private readonly PeerServer _listening;
@@ -108,6 +106,12 @@ internal sealed class EngineCore : IDisposable
     public static TransferResult<EngineCore> Start(EngineSettings settings, MeshRuntime runtime,
         IMeshRegistry? registry)
     {
+        if (ForkMark.IsForked)
+        {
+            registry?.DisposeAsync().AsTask().GetAwaiter().GetResult();
+            return new TransferError(TransferErrorCode.Context, "this process is a fork of one that had an engine");
+        }
+
         var board = EngineBoard.Create(runtime.Random);
         TransferResult<IPeerListener> listener = board.Succeeded
             ? EngineListener.Listen(settings, runtime)
@@ -132,8 +136,9 @@ internal sealed class EngineCore : IDisposable
     {
         if (Volatile.Read(ref _closed) != 0)
             return new TransferError(TransferErrorCode.Context, "the engine is closed");
-        return LibC.getpid() == _process ? null : new TransferError(TransferErrorCode.Context,
-            "the engine was made before this process forked: it works in the parent alone");
+        return ForkMark.IsForked
+            ? new TransferError(TransferErrorCode.Context, "this process is a fork: engines work in its parent alone")
+            : null;
     }
 
     /// <summary>Allows a transport.</summary>
@@ -144,8 +149,8 @@ internal sealed class EngineCore : IDisposable
         (Interlocked.And(ref _transports, ~(int)transport) & (int)transport) != 0;
 
     /// <summary>Opens a segment; 0 is this engine's own.</summary>
-    public TransferResult<int> Open(string name) =>
-        name == Name || name == Address ? 0 : _segments.Open(name);
+    public TransferResult<int> Open(string name, bool ask) =>
+        name == Name || name == Address ? 0 : _segments.Open(name, ask);
 
     /// <summary>Closes a segment once.</summary>
     public TransferError? Close(int id) => id == 0 ? null : _segments.Close(id);
@@ -253,9 +258,8 @@ internal sealed class EngineCore : IDisposable
     {
         if (Interlocked.Exchange(ref _closed, 1) != 0)
             return;
-        if (LibC.getpid() != _process)
-            return;
-        CloseAsync().GetAwaiter().GetResult();
+        if (!ForkMark.IsForked)
+            CloseAsync().GetAwaiter().GetResult();
     }
 
     private async Task CloseAsync()

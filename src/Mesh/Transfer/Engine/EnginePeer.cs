@@ -20,21 +20,26 @@ internal sealed class EnginePeer
     private readonly JobQueue<EngineJob> _queue;
     private readonly EngineDialer _dialer;
     private readonly TimeProvider _time;
+    private readonly Lock _gate = new();
+    private BlockingSocket? _sign;
     private volatile int _failure = (int)EntryStatus.Unreachable;
+    private volatile bool _doubtful;
 
     /// <param name="address">Its host:port.</param>
     /// <param name="incarnation">Which process it is.</param>
     /// <param name="session">How it is copied with, or null.</param>
+    /// <param name="sign">Else: a connection that stays open as the sign that it lives; owned from now on.</param>
     /// <param name="parts">What peers share.</param>
-    public EnginePeer(string address, ulong incarnation, LocalSession? session, PeerParts parts)
+    public EnginePeer(string address, ulong incarnation, LocalSession? session, BlockingSocket? sign, PeerParts parts)
     {
+        _sign = sign;
         Address = address;
         Incarnation = incarnation;
         Session = session;
         _dialer = parts.Dialer;
         _time = parts.Time;
         _queue = new JobQueue<EngineJob>("mesh-engine", new JobQueueBounds(parts.Connections, MostWaiting,
-            TcpTransport.IdleLimit), parts.Time, () => new EngineWorker(Dial));
+            TcpTransport.IdleLimit), parts.Time, () => new EngineWorker(Dial, () => _doubtful = true));
         OverTcp = new WorkOwner(parts.Time, parts.Tcp, () => (EntryStatus)_failure, parts.Over);
         var copies = session is { HasCma: true } ? parts.Cma : parts.Shm;
         ByCopies = new WorkOwner(parts.Time, copies, static () => EntryStatus.Unreachable, parts.Over);
@@ -59,8 +64,32 @@ internal sealed class EnginePeer
     /// <summary>Owner of what is copied.</summary>
     public WorkOwner ByCopies { get; }
 
-    /// <summary>Whether it is as it was when it was opened, as far as can be seen without asking.</summary>
+    /// <summary>Whether its session, where it has one, is of use.</summary>
     public bool IsSound => Session is null or { IsAlive: true };
+
+    /// <summary>Whether it is seen, without asking, to be the living process that it was.</summary>
+    public bool IsSurelyThere
+    {
+        get
+        {
+            lock (_gate)
+                return !_doubtful && (Session?.IsAlive ?? _sign?.IsQuiet() ?? false);
+        }
+    }
+
+    /// <summary>It has been asked and is there: a new sign of it; owned from now on.</summary>
+    public void Confirm(BlockingSocket sign)
+    {
+        lock (_gate)
+        {
+            // A session is the sign by itself.
+            var old = Session is null ? _sign : sign;
+            if (Session is null)
+                _sign = sign;
+            _doubtful = false;
+            old?.Dispose();
+        }
+    }
 
     /// <summary>Gives it a job; one that it cannot take ends at once.</summary>
     public void Add(EngineJob job)
@@ -73,13 +102,24 @@ internal sealed class EnginePeer
     public void Retire()
     {
         _queue.Retire();
-        Session?.Dispose();
+        EndSigns();
     }
 
     /// <summary>Cuts what is under way, and waits for the threads.</summary>
     public async ValueTask CloseAsync()
     {
         await _queue.DisposeAsync();
+        EndSigns();
+    }
+
+    private void EndSigns()
+    {
+        lock (_gate)
+        {
+            _sign?.Dispose();
+            _sign = null;
+        }
+
         Session?.Dispose();
     }
 
@@ -88,6 +128,7 @@ internal sealed class EnginePeer
         var dialled = _dialer.Dial(Address, Incarnation, closing);
         if (dialled.Succeeded)
             return new EngineConnection(dialled.Value.Socket, _time);
+        _doubtful = true;
         _failure = (int)(dialled.Error!.Code == TransferErrorCode.Endpoint
             ? EntryStatus.OtherLife
             : EntryStatus.Unreachable);

@@ -28,14 +28,17 @@ internal sealed class EngineSegments(IEngineNames names, EngineBoard board, stri
     private bool _closed;
 
     /// <summary>Opens a segment, or learns anew which process an open one is.</summary>
-    public TransferResult<int> Open(string name)
+    /// <param name="name">Its name.</param>
+    /// <param name="ask">Whether to ask also where an open segment's process is seen to live.</param>
+    public TransferResult<int> Open(string name, bool ask)
     {
         var segment = SegmentOf(name);
         if (segment is null)
             return new TransferError(TransferErrorCode.TooManyRequests, $"{Most} segments are open, the limit");
         lock (segment.Gate)
         {
-            if (Learn(segment) is { } error)
+            bool known = !ask && segment is { Opened: > 0, Peer.IsSurelyThere: true };
+            if (!known && Learn(segment) is { } error)
             {
                 Forget(segment);
                 return error;
@@ -205,7 +208,7 @@ internal sealed class EngineSegments(IEngineNames names, EngineBoard board, stri
         if (segment.Peer is { IsSound: true } same && same.Incarnation == dialled.Hello.Incarnation
             && same.Address == address)
         {
-            dialled.Socket.Dispose();
+            same.Confirm(dialled.Socket);
             return null;
         }
 
@@ -214,15 +217,15 @@ internal sealed class EngineSegments(IEngineNames names, EngineBoard board, stri
         var session = here && (allowed & (TransferTransports.Cma | TransferTransports.Shm)) != 0
             ? LocalSession.TryOpen(dialled.Socket, board, allowed)
             : null;
-        if (session is null)
-            dialled.Socket.Dispose();
         if (session is null && !allowed.HasFlag(TransferTransports.Tcp))
         {
+            dialled.Socket.Dispose();
             return new TransferError(TransferErrorCode.Endpoint,
                 $"'{segment.Name}' is reached by none of the transports that are allowed: {allowed}");
         }
 
-        var peer = new EnginePeer(address, dialled.Hello.Incarnation, session, parts);
+        var peer = new EnginePeer(address, dialled.Hello.Incarnation, session,
+            session is null ? dialled.Socket : null, parts);
         EnginePeer? before;
         lock (_gate)
         {

@@ -30,6 +30,7 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
     private readonly int _firstCell;
     private readonly bool _shm;
     private ulong _sequence;
+    private long _aliveAt = -1;
     private int _cells;
     private bool _closed;
 
@@ -74,6 +75,24 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
     /// <summary>Whether the other process lives and is connected.</summary>
     public bool IsAlive => !_socket.WaitForInputOr(_peer.PidDescriptor, 0);
 
+    /// <summary>
+    /// The same, asked once in a millisecond: in so short a time no process number comes round again, and a system call
+    /// costs a good part of a small copy.
+    /// </summary>
+    private bool WasAliveNow
+    {
+        get
+        {
+            long now = Environment.TickCount64;
+            if (Volatile.Read(ref _aliveAt) == now)
+                return true;
+            if (!IsAlive)
+                return false;
+            Volatile.Write(ref _aliveAt, now);
+            return true;
+        }
+    }
+
     /// <summary>Whether it may be used now.</summary>
     public bool IsAllowed(TransferTransports transports) => transports.HasFlag(HasCma
         ? TransferTransports.Cma
@@ -110,7 +129,7 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
             return;
         try
         {
-            if (IsAlive)
+            if (WasAliveNow)
                 CopyAll(opcode, entries);
         }
         finally

@@ -14,7 +14,7 @@ namespace Mooncake.Mesh.Transfer.Engine.Tcp;
 internal sealed class EngineServer(ServedParts parts, MeshRuntime runtime) : IAsyncDisposable
 {
     /// <summary>Most connections of peers at one time; each has a thread.</summary>
-    public const int MostConnections = 1024;
+    public const int MostConnections = 4096;
 
     private const int StackBytes = 256 * 1024;
 

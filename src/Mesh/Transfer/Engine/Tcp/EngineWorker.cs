@@ -7,7 +7,9 @@ namespace Mooncake.Mesh.Transfer.Engine.Tcp;
 
 /// <summary>One connection to a peer and the thread that works with it.</summary>
 /// <param name="dial">Opens a connection to the process that is meant; null: it cannot be reached.</param>
-internal sealed class EngineWorker(Func<CancellationToken, EngineConnection?> dial) : IJobWorker<EngineJob>
+/// <param name="broken">Told of each connection that broke at work.</param>
+internal sealed class EngineWorker(Func<CancellationToken, EngineConnection?> dial, Action broken)
+    : IJobWorker<EngineJob>
 {
     private readonly Lock _gate = new();
     private readonly EngineEntry[] _entries = new EngineEntry[EngineRequest.MostEntries];
@@ -40,8 +42,10 @@ internal sealed class EngineWorker(Func<CancellationToken, EngineConnection?> di
     public bool TryRun(EngineJob job, bool lastTry)
     {
         var connection = _connection!;
-        if (job.TryBegin(connection.Socket) && !job.Run(connection, _entries))
-            Close();
+        if (!job.TryBegin(connection.Socket) || job.Run(connection, _entries))
+            return true;
+        Close();
+        broken();
         return true;
     }
 
