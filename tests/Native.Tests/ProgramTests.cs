@@ -8,8 +8,15 @@ public sealed class ProgramTests(NativeMesh mesh, ITestOutputHelper output)
 {
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(3);
 
-    /// <summary>The runtime keeps what it has to the end, in memory that the sanitizer does not look through.</summary>
-    private static readonly Dictionary<string, string> Sanitizer = new() { ["ASAN_OPTIONS"] = "detect_leaks=0" };
+    private static readonly Dictionary<string, string> Settings = new()
+    {
+        // The runtime keeps what it has to the end, in memory that the sanitizer does not look through.
+        ["ASAN_OPTIONS"] = "detect_leaks=0",
+        // Deadlines that a busy machine does not reach.
+        ["MOONCAKE_MESH_TIMEOUT_MS"] = "60000",
+        ["MOONCAKE_MESH_GET_TIMEOUT_MS"] = "60000",
+        ["MOONCAKE_MESH_PUT_TIMEOUT_MS"] = "60000",
+    };
 
     [Theory]
     [InlineData("store.c", "mooncake_store")]
@@ -51,6 +58,7 @@ public sealed class ProgramTests(NativeMesh mesh, ITestOutputHelper output)
     [InlineData("threads")]
     [InlineData("closing")]
     [InlineData("writers")]
+    [InlineData("engine-threads")]
     public void The_library_is_a_good_guest(string mode) =>
         MustPass(mesh.Clib.Build("guest.c"), mode, mesh.Nodes[0]);
 
@@ -65,7 +73,7 @@ public sealed class ProgramTests(NativeMesh mesh, ITestOutputHelper output)
         int cycles = int.TryParse(Environment.GetEnvironmentVariable("MOONCAKE_MESH_NATIVE_CYCLES"), out int many)
             ? many
             : 300;
-        var ended = Command.Run(TimeSpan.FromHours(2), mesh.Clib.Build("guest.c"), mode, mesh.Nodes[0],
+        var ended = Command.Run(TimeSpan.FromHours(2), Settings, mesh.Clib.Build("guest.c"), mode, mesh.Nodes[0],
             $"{cycles * times}");
         output.WriteLine(ended.Output);
         Assert.True(ended.Code == 0, ended.Output);
@@ -101,7 +109,7 @@ public sealed class ProgramTests(NativeMesh mesh, ITestOutputHelper output)
 
     private static void MustPass(string program, params string[] arguments)
     {
-        var ended = Command.Run(Limit, Sanitizer, program, arguments);
+        var ended = Command.Run(Limit, Settings, program, arguments);
         Assert.True(ended.Code == 0, $"exit code {ended.Code}\n{ended.Output}");
         // Nothing of ours may reach a host's standard output.
         Assert.Equal("ok\n", ended.Standard);

@@ -2,7 +2,7 @@
 /*
  * How the library behaves in a process that is not its own. Arguments: MODE NODE [COUNT].
  * fork, fork-first, signals, threads, closing, killed, stopped (COUNT: the node's process), writers, stores,
- * embedded, engines, calls.
+ * embedded, engines, engine-threads, calls.
  */
 #include "check.h"
 
@@ -40,6 +40,8 @@ static int status_of(pid_t child) {
 static void forked(void) {
   mooncake_mesh_t *mesh = opened();
   mooncake_store_t store = store_opened();
+  transfer_engine_t engine = createTransferEngine("P2PHANDSHAKE", "127.0.0.1", "", 0, 1);
+  CHECK(engine != NULL);
   EXPECT(mooncake_mesh_put(mesh, "fork", 4, "v", 1, NULL), 0);
   for (int i = 0; i < 20; i++) {
     pid_t child = fork();
@@ -59,6 +61,11 @@ static void forked(void) {
       EXPECT(mooncake_store_is_exist(store, "fork"), MOONCAKE_MESH_FORKED);
       EXPECT(mooncake_store_get_hostname(store, name, sizeof name), MOONCAKE_MESH_FORKED);
       mooncake_store_destroy(store);
+      CHECK(createTransferEngine("P2PHANDSHAKE", "127.0.0.1", "", 0, 1) == NULL);
+      EXPECT(getLocalIpAndPort(engine, name, sizeof name), -202);
+      EXPECT(openSegment(engine, "127.0.0.1:1"), -202);
+      CHECK(allocateBatchID(engine, 1) == INVALID_BATCH);
+      destroyTransferEngine(engine);
       exit(failures == 0 ? 0 : 1);
     }
     EXPECT(status_of(child), 0);
@@ -69,6 +76,8 @@ static void forked(void) {
   if (child == 0) execlp("true", "true", (char *)NULL);
   EXPECT(status_of(child), 0);
   EXPECT(mooncake_mesh_remove(mesh, "fork", 4), 0);
+  EXPECT(discoverTopology(engine), 0);
+  destroyTransferEngine(engine);
   mooncake_store_destroy(store);
   EXPECT(mooncake_mesh_close(mesh), 0);
 }
@@ -372,6 +381,52 @@ static void engine_cycle(void) {
   destroyTransferEngine(engine);
 }
 
+static transfer_engine_t shared_engine;
+static segment_id_t shared_peer;
+static char shared_memory[1000 * 4096], shared_peer_memory[1000 * 4096];
+static int until_destroyed;
+
+/* Each moves a page of its own there and back. */
+static void *thread_of_engine(void *number) {
+  size_t place = (size_t)number * 4096;
+  uint64_t there = (uint64_t)(uintptr_t)(shared_peer_memory + place), batch;
+  struct transfer_request request = {OPCODE_WRITE, shared_memory + place, shared_peer, there, 4096};
+  int status;
+  for (int i = 0; i < 10 || until_destroyed; i++) {
+    memset(shared_memory + place, (int)((size_t)number + (size_t)i), 4096);
+    request.opcode = i % 2 == 0 ? OPCODE_WRITE : OPCODE_READ;
+    int64_t code = mooncake_mesh_engine_transfer(shared_engine, &request, 1, 60000, &status, &batch);
+    if (until_destroyed && (code == -1 || code == -202 || (code == 0 && status != STATUS_COMPLETED))) return NULL;
+    EXPECT(code, 0);
+    EXPECT(status, STATUS_COMPLETED);
+    CHECK(memcmp(shared_memory + place, shared_peer_memory + place, 4096) == 0);
+  }
+  return NULL;
+}
+
+static void *destroyer_or_user(void *number) {
+  if ((size_t)number != 31) return thread_of_engine(number);
+  struct timespec pause = {0, 100000000};
+  nanosleep(&pause, NULL);
+  destroyTransferEngine(shared_engine);
+  return NULL;
+}
+
+static void engine_threads(void) {
+  char name[64];
+  transfer_engine_t peer = createTransferEngine("P2PHANDSHAKE", "127.0.0.1", "", 0, 1);
+  EXPECT(registerLocalMemory(peer, shared_peer_memory, sizeof shared_peer_memory, "*", 1), 0);
+  EXPECT(getLocalIpAndPort(peer, name, sizeof name), 0);
+  for (until_destroyed = 0; until_destroyed < 2; until_destroyed++) {
+    shared_engine = createTransferEngine("P2PHANDSHAKE", "127.0.0.1", "", 0, 1);
+    EXPECT(registerLocalMemory(shared_engine, shared_memory, sizeof shared_memory, "*", 1), 0);
+    shared_peer = openSegment(shared_engine, name);
+    run_threads(until_destroyed ? destroyer_or_user : thread_of_engine, until_destroyed ? 32 : THREADS);
+    destroyTransferEngine(shared_engine);
+  }
+  destroyTransferEngine(peer);
+}
+
 static void embedded_cycle(void) {
   mooncake_mesh_t *mesh = NULL;
   EXPECT(mooncake_mesh_open("registry=embedded;segment_size=1MiB;timeout_ms=10000", &mesh), 0);
@@ -437,6 +492,7 @@ int main(int argc, char **argv) {
   if (strcmp(mode, "writers") == 0) two_writers();
   if (strcmp(mode, "stores") == 0) cycles(store_cycle, count);
   if (strcmp(mode, "embedded") == 0) cycles(embedded_cycle, count);
+  if (strcmp(mode, "engine-threads") == 0) engine_threads();
   if (strcmp(mode, "engines") == 0) {
     peer_engine = createTransferEngine("P2PHANDSHAKE", "127.0.0.1", "", 0, 1);
     EXPECT(registerLocalMemory(peer_engine, peer_memory, sizeof peer_memory, "*", 1), 0);

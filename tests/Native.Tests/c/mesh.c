@@ -51,6 +51,14 @@ static void opening(const char *node, const char *etcd) {
   EXPECT(mooncake_mesh_close(mesh), MOONCAKE_MESH_BAD_HANDLE);
   EXPECT(mooncake_mesh_close(NULL), MOONCAKE_MESH_BAD_HANDLE);
   EXPECT(mooncake_mesh_health(mesh), MOONCAKE_MESH_BAD_HANDLE);
+  /* The environment counts where nothing is said. */
+  char elsewhere[128];
+  snprintf(elsewhere, sizeof elsewhere, "nodes=%s;connect_timeout_ms=300", node);
+  setenv("MOONCAKE_MESH_CLUSTER", "elsewhere", 1);
+  EXPECT(mooncake_mesh_open(elsewhere, &mesh), -900);
+  mesh = opened("nodes=%s;cluster=default", node);
+  EXPECT(mooncake_mesh_close(mesh), 0);
+  unsetenv("MOONCAKE_MESH_CLUSTER");
   mesh = opened("etcd_endpoints=%s\nhostname = localhost\n", etcd);
   char *json = NULL;
   size_t size = 0;

@@ -292,32 +292,34 @@ static void without_local_buffer(const char *node) {
 
 /* A store that contributes memory is a node: with etcd named, and with a node asked for it. */
 static void contributing(const char *node, const char *etcd) {
-  char url[128], name[64];
+  char url[128], name[64], mine[32];
   snprintf(url, sizeof url, "etcd://%s", etcd);
   const char *metadata[] = {url, etcd, "P2PHANDSHAKE"};
   for (int i = 0; i < 3; i++) {
+    /* What a node held goes with it, and that is not known everywhere at once: each has a key of its own. */
+    snprintf(mine, sizeof mine, "mine-%d", i);
     mooncake_store_t store = mooncake_store_create();
     EXPECT(mooncake_store_setup(store, "localhost", metadata[i], 32 << 20, 4096, "tcp", "", i == 0 ? url : node), 0);
     EXPECT(mooncake_store_get_hostname(store, name, sizeof name), 0);
     EXPECT(mooncake_store_health_check(store), 0);
     const char *self[] = {name};
     mooncake_replicate_config_t here = {1, 0, 0, self, 1};
-    EXPECT(mooncake_store_put(store, "mine", "of my own", 9, &here), 0);
+    EXPECT(mooncake_store_put(store, mine, "of my own", 9, &here), 0);
     EXPECT(mooncake_store_register_buffer(store, buffer, sizeof buffer), 0);
-    EXPECT(mooncake_store_get_into(store, "mine", buffer, sizeof buffer), 9);
+    EXPECT(mooncake_store_get_into(store, mine, buffer, sizeof buffer), 9);
     mooncake_store_t other = opened(node);
     /* The others may learn a moment later that we are there. */
     int64_t got = -1;
     for (int tries = 0; tries < 100 && got < 0; tries++) {
-      got = mooncake_store_get_into(other, "mine", buffer, sizeof buffer);
+      got = mooncake_store_get_into(other, mine, buffer, sizeof buffer);
       if (got < 0) usleep(20000);
     }
     EXPECT(got, 9);
     mooncake_store_destroy(store);
     /* What it held went with it. */
-    int64_t left = mooncake_store_get_into(other, "mine", buffer, sizeof buffer);
+    int64_t left = mooncake_store_get_into(other, mine, buffer, sizeof buffer);
     CHECK(left < 0);
-    (void)mooncake_store_remove(other, "mine", 1);
+    (void)mooncake_store_remove(other, mine, 1);
     mooncake_store_destroy(other);
   }
   setenv("MOONCAKE_MASTER", node, 1);

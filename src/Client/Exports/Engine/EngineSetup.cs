@@ -19,7 +19,7 @@ internal static class EngineSetup
     /// <param name="discover">Whether every transport may be used; else none before it is installed.</param>
     public static TransferEngineOptions Options(string metadata, string localName, string host, int port, bool discover)
     {
-        var common = new OpenOptions().WithEnvironment(Environment.GetEnvironmentVariable);
+        var common = OpenOptions.FromEnvironment(Environment.GetEnvironmentVariable);
         ClusterSecret? secret = null;
         if (common.SecretFile is not null)
         {

@@ -35,8 +35,8 @@ internal static unsafe class MeshLifeExports
     {
         Given.Out(mesh, "the place of the handle");
         *mesh = 0;
-        var parsed = OpenSetting.Parse(Given.Text(options, "the options"), new OpenOptions())
-            .WithEnvironment(Environment.GetEnvironmentVariable);
+        var parsed = OpenSetting.Parse(Given.Text(options, "the options"),
+            OpenOptions.FromEnvironment(Environment.GetEnvironmentVariable));
         if (parsed.Fault() is { } fault)
             throw fault;
         if (OtherLibrary.Claim() is { } other)

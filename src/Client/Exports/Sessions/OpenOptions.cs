@@ -88,9 +88,9 @@ internal sealed record OpenOptions
     /// <summary>Whether values may be put from memory that is not registered (store_c.h).</summary>
     public bool HasLocalBuffer { get; init; } = true;
 
-    /// <summary>The options, with what the environment says where nothing was said.</summary>
-    public OpenOptions WithEnvironment(Func<string, string?> variable) => OpenSetting.FromEnvironment
-        .Aggregate(this, (options, setting) => variable(setting.Variable) is { Length: > 0 } value
+    /// <summary>What the environment says, which what is said otherwise goes over.</summary>
+    public static OpenOptions FromEnvironment(Func<string, string?> variable) => OpenSetting.FromEnvironment
+        .Aggregate(new OpenOptions(), (options, setting) => variable(setting.Variable) is { Length: > 0 } value
             ? setting.Applied(options, value)
             : options);
 

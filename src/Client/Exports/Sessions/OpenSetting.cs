@@ -36,9 +36,9 @@ internal sealed record OpenSetting(string Name, Func<OpenOptions, string, OpenOp
         new("listen", (o, v) => o with { Listen = v }),
         new("lease_ttl_ms", (o, v) => o with { LeaseTtl = Time(v) }),
         new("connect_timeout_ms", (o, v) => o with { ConnectLimit = Time(v) }),
-        new("timeout_ms", (o, v) => o with { Deadline = Time(v) }),
-        new("get_timeout_ms", (o, v) => o with { GetLimit = Time(v) }),
-        new("put_timeout_ms", (o, v) => o with { PutLimit = Time(v) }),
+        new("timeout_ms", (o, v) => o with { Deadline = Time(v) }, Environment: true),
+        new("get_timeout_ms", (o, v) => o with { GetLimit = Time(v) }, Environment: true),
+        new("put_timeout_ms", (o, v) => o with { PutLimit = Time(v) }, Environment: true),
         new("verify", (o, v) => o with { Verify = Truth(v) }),
         new("slice_ms", (o, v) => o with { SliceMilliseconds = (int)Time(v, least: 0).TotalMilliseconds }),
     ];

@@ -47,16 +47,18 @@ internal sealed record StoreSetup
             nodes = OpenSetting.Names(MasterServer.Replace(';', ','));
         if (etcd.Length == 0)
             etcd = EtcdOf(MetadataServer);
-        var options = new OpenOptions
+        var common = OpenOptions.FromEnvironment(environment);
+        string[] devices = OpenSetting.Names(DeviceName);
+        var options = common with
         {
             Hostname = LocalHostname.Length > 0 ? LocalHostname : "localhost",
             Nodes = nodes,
             EtcdEndpoints = etcd,
             Transport = ProtocolOf(Protocol),
-            RdmaDevices = OpenSetting.Names(DeviceName),
+            RdmaDevices = devices.Length > 0 ? devices : common.RdmaDevices,
             SegmentSize = (long)GlobalSegmentSize,
             HasLocalBuffer = LocalBufferSize > 0,
-        }.WithEnvironment(environment);
+        };
         return options.Fault() is null ? options : throw Given.Wrong(
             $"master_server_addr is '{MasterServer}' and metadata_server '{MetadataServer}'; one of them must name the "
             + "mesh: HOST:PORT of a node, or etcd://HOST:PORT");

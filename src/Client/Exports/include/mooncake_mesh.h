@@ -83,7 +83,8 @@ typedef struct mooncake_mesh_view mooncake_mesh_view_t;
  * slice_ms           how long a call blocks before it is pending; 0: to its end (0)
  *
  * The environment variables MOONCAKE_MESH_CLUSTER, _SECRET_FILE, _INSECURE, _ETCD_USER, _ETCD_PASSWORD_FILE, _ETCD_CA,
- * _ETCD_CERT, _ETCD_KEY, _RDMA_DEVICES and _RAILS take the place of options of these names.
+ * _ETCD_CERT, _ETCD_KEY, _RDMA_DEVICES, _RAILS, _TIMEOUT_MS, _GET_TIMEOUT_MS and _PUT_TIMEOUT_MS count where an option
+ * was not given.
  */
 int64_t mooncake_mesh_open(const char *options, mooncake_mesh_t **mesh);
 
