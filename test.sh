@@ -13,7 +13,7 @@ case $mode in
 esac
 
 unit="House Mesh.Tests Verbs.Tests Cuda.Tests Client.Tests Node.Tests"
-whole="Simulation Cluster"
+whole="Simulation Cluster Native.Tests"
 limit=900 # seconds, for one project
 passed=0 failed=0
 
@@ -66,11 +66,14 @@ in_vm() { # program, its arguments: with RDMA devices, without which the tests f
 
 need_dotnet
 need_gcc
-[ "$mode" = quick ] || { need_etcd; need_vm; }
+[ "$mode" = quick ] || { need_etcd; need_vm; need_gxx; }
 need_verbs_headers
 part build dotnet build Mooncake.Mesh.sln -c Release -v q -nologo || { echo "0 passed, 1 failed"; exit 1; }
 for project in $unit; do tests "$project"; done
 if [ "$mode" = all ]; then
+  # Compiled ahead, which takes minutes: once, and not by each test that needs it.
+  export MOONCAKE_MESH_CLIB=$PWD/artifacts/clib
+  part "C library" packaging/clib/build.sh "$MOONCAKE_MESH_CLIB" || failed=$((failed + 1))
   for project in $whole; do tests "$project"; done
   judge "Verbs in a VM" in_vm "$(program_of tests/Verbs.Tests)" -class '*DeviceTests'
 fi

@@ -59,6 +59,11 @@ need_gcc() {
   command -v gcc >/dev/null || install_packages "gcc is needed" gcc libc6-dev
 }
 
+# g++, with the libraries of its sanitizers, builds programs that use the C library.
+need_gxx() {
+  command -v g++ >/dev/null || install_packages "g++ is needed" g++ libc6-dev
+}
+
 # What tests/SoftRoce makes its virtual machine of.
 VM_PACKAGES=(qemu-system-x86 busybox-static cpio kmod binutils xz-utils iproute2
   ibverbs-providers ibverbs-utils perftest)

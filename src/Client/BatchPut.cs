@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
-using Mooncake.Mesh.Flow;
-
 namespace Mooncake.Mesh.Client;
 
 /// <summary>
@@ -13,13 +11,14 @@ internal static class BatchPut
 {
     private const int AtOnce = 32;
 
-    public static async Task<MeshResult<PutOutcome>[]> RunAsync(MeshOperations operations,
-        IReadOnlyList<MeshKey> keys, IReadOnlyList<ReadOnlyMemory<byte>> values, PutOptions? options,
-        CancellationToken cancel)
+    /// <param name="keys">The keys, of which some may be illegal.</param>
+    /// <param name="replace">Whether the values replace those that are there.</param>
+    /// <param name="put">Puts the value of a position.</param>
+    public static async Task<MeshResult<PutOutcome>[]> RunAsync(IReadOnlyList<MeshKey> keys, bool replace,
+        Func<int, Task<MeshResult<PutOutcome>>> put)
     {
         var results = new MeshResult<PutOutcome>[keys.Count];
         using var gate = new SemaphoreSlim(AtOnce);
-        bool replace = options is { Replace: true };
         var winners = new Dictionary<MeshKey, int>();
         var puts = new List<Task>(keys.Count);
         var repeats = new List<int>();
@@ -49,7 +48,7 @@ internal static class BatchPut
             await gate.WaitAsync(CancellationToken.None);
             try
             {
-                results[index] = await operations.PutAsync(keys[index], values[index], options, cancel);
+                results[index] = await put(index);
             }
             finally
             {

@@ -20,7 +20,6 @@ public sealed class MeshClient : IAsyncDisposable
 
     private readonly MeshOperations _operations;
     private readonly ClientPeer? _peer;
-
     private readonly TimeSpan _limit;
 
     private MeshClient(MeshOperations operations, ClientPeer? peer, TimeSpan limit)
@@ -29,6 +28,8 @@ public sealed class MeshClient : IAsyncDisposable
         _peer = peer;
         _limit = limit;
     }
+
+    internal MeshOperations Operations => _operations;
 
     /// <summary>Ids of the nodes in the present view.</summary>
     public IReadOnlyList<string> Nodes => [.. _operations.Context.View.Members.Select(m => m.NodeId)];
@@ -51,10 +52,10 @@ public sealed class MeshClient : IAsyncDisposable
     }
 
     /// <summary>A client of the node embedded in this process; the node stays the caller's.</summary>
-    public static MeshClient For(MeshNode node)
+    public static MeshClient For(MeshNode node, TimeSpan? deadline = null)
     {
         ArgumentNullException.ThrowIfNull(node);
-        return new MeshClient(node.Operations, null, new MeshClientOptions().Deadline);
+        return new MeshClient(node.Operations, null, deadline ?? new MeshClientOptions().Deadline);
     }
 
     /// <summary>Connects, or throws.</summary>
@@ -148,7 +149,8 @@ public sealed class MeshClient : IAsyncDisposable
         IReadOnlyList<ReadOnlyMemory<byte>> values, PutOptions? options = null, CancellationToken cancel = default)
     {
         CheckLengths(keys.Count, values.Count, nameof(values));
-        return await BatchPut.RunAsync(_operations, keys, values, options, cancel);
+        return await BatchPut.RunAsync(keys, options is { Replace: true },
+            i => _operations.PutAsync(keys[i], values[i], options, cancel));
     }
 
     /// <summary>Gets an object as a new array.</summary>
@@ -365,9 +367,7 @@ public sealed class MeshClient : IAsyncDisposable
         return results;
     }
 
-    /// <summary>
-    /// Status, as JSON, of the node with this id or endpoint, or of the first one that answers.
-    /// </summary>
+    /// <summary>Status, as JSON, of the node with this id or endpoint, or of the first one that answers.</summary>
     public async Task<MeshResult<byte[]>> TryStatusAsync(string? node = null, CancellationToken cancel = default)
     {
         MeshError? last = null;

@@ -67,7 +67,8 @@ internal static class Addresses
         return new IPEndPoint(address, listening.Value.Port).ToString();
     }
 
-    private static IPAddress? Routable()
+    /// <summary>An address of this host that other hosts may reach; null: there is none.</summary>
+    public static IPAddress? Routable()
     {
         IPAddress? v6 = null;
         foreach (var nic in NetworkInterface.GetAllNetworkInterfaces())

@@ -36,6 +36,11 @@ public sealed record MeshNodeOptions
     /// <summary>Memory to contribute; none: the node owns slots and holds nothing.</summary>
     public IReadOnlyList<SegmentOptions> Segments { get; init; } = [];
 
+    /// <summary>
+    /// etcd endpoints that status tells those who join by this node's address; empty: none that others can reach.
+    /// </summary>
+    public string Registry { get; init; } = "";
+
     /// <summary>Share of the ring, 0 to 1,048,576.</summary>
     public int Weight { get; init; } = 100;
 

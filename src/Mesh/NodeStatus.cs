@@ -35,6 +35,9 @@ public sealed record NodeStatus
     /// <summary>Why it is degraded or not ready, or empty.</summary>
     public required string Reason { get; init; }
 
+    /// <summary>etcd endpoints at which the members register; empty: none that others can reach.</summary>
+    public string Registry { get; init; } = "";
+
     /// <summary>How peers and clients show that they belong here: "secret" or "none".</summary>
     public string Authentication { get; init; } = "none";
 

@@ -156,8 +156,10 @@ internal sealed class NodeTransports : IAsyncDisposable
     {
         if (hello.Lane == Lane.Shm)
             _shmServer!.Take(connection);
-        else
+        else if (hello.Lane == Lane.Data)
             _tcpServer!.Take(connection);
+        else
+            connection.Abort();
     }
 }
 

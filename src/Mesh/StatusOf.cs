@@ -30,6 +30,7 @@ internal static class StatusOf
             Reason = membership.Degraded ? membership.Reason
                 : node.Degraded ? "neither registry nor peers confirm the view"
                 : node.NotReadyReason ?? "",
+            Registry = options.Registry,
             Authentication = options.Secret is null ? "none" : "secret",
             View = new ViewStatus(view.Id.ToString(), [.. view.Members.Select(m => new MemberStatus(m.NodeId,
                 m.Endpoints.Count > 0 ? m.Endpoints[0] : "", m.Ring.Weight, m.Ring.Leaving,

@@ -8,3 +8,4 @@ using System.Runtime.CompilerServices;
 [assembly: InternalsVisibleTo("Mooncake.Mesh.Bench")]
 [assembly: InternalsVisibleTo("Mooncake.Mesh.Node.Tests")]
 [assembly: InternalsVisibleTo("mooncake-mesh")]
+[assembly: InternalsVisibleTo("libmooncake_mesh")]

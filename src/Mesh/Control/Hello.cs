@@ -26,6 +26,9 @@ internal enum Lane
     /// How cards come to read each other's memory; the queue pairs that were connected over it end with it.
     /// </summary>
     Verbs = 4,
+
+    /// <summary>Between transfer engines: frames of the engine, by blocking threads.</summary>
+    Engine = 5,
 }
 
 /// <summary>First frame in each direction.</summary>

@@ -20,7 +20,7 @@ internal sealed class PeerServer : IAsyncDisposable
 
     private readonly Func<Hello, Hello> _self;
     private readonly Handshake _handshake;
-    private readonly IPeerHandler _handler;
+    private readonly IPeerHandler? _handler;
     private readonly Action<IPeerConnection, Hello>? _dataLane;
     private readonly MeshRuntime _runtime;
     private readonly ILogger _log;
@@ -33,7 +33,12 @@ internal sealed class PeerServer : IAsyncDisposable
     private long _refused;
     private long _stuck;
 
-    public PeerServer(Func<Hello, Hello> self, Handshake handshake, IPeerHandler handler,
+    /// <param name="self">Our hello, in answer to another.</param>
+    /// <param name="handshake">Opens connections.</param>
+    /// <param name="handler">Answers the calls of channels; null: every lane is a bulk lane.</param>
+    /// <param name="dataLane">Takes over the connections of bulk lanes.</param>
+    /// <param name="runtime">Clock, scheduler and log.</param>
+    public PeerServer(Func<Hello, Hello> self, Handshake handshake, IPeerHandler? handler,
         Action<IPeerConnection, Hello>? dataLane, MeshRuntime runtime)
     {
         _self = self;
@@ -195,7 +200,7 @@ internal sealed class PeerServer : IAsyncDisposable
                 return;
             }
 
-            if (hello.Value.Lane is Lane.Data or Lane.Shm)
+            if (_handler is null || hello.Value.Lane is Lane.Data or Lane.Shm or Lane.Engine)
             {
                 if (_dataLane is null)
                     Refuse(connection, "there is no bulk lane here");

@@ -46,6 +46,9 @@ public sealed unsafe class MemoryBlock : IDisposable
     /// <summary>Length in bytes.</summary>
     public long Length { get; }
 
+    /// <summary>Number of its file in this process; -1: it is a peer's, or closed.</summary>
+    internal int Descriptor => _fd;
+
     /// <summary>Whether the memory is made of huge pages.</summary>
     public bool HugePages { get; }
 

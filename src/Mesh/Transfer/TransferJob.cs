@@ -108,7 +108,8 @@ internal abstract class TransferJob
         Finish(TransferOutcome.Unreachable);
     }
 
-    private void Stop()
+    /// <summary>Ends the job when it waits, and breaks it when it runs: its worker then ends it soon.</summary>
+    public void Stop()
     {
         lock (_gate)
         {

@@ -27,6 +27,9 @@ internal static class BenchPeers
                 case "raw":
                     RawPeer.Serve(terminal.WriteLine);
                     return ExitCode.Ok;
+                case EngineBench.Role:
+                    await EngineBench.ServeAsync(Console.In, terminal.WriteLine);
+                    return ExitCode.Ok;
                 case RailPeers.ServerRole when words.Length is 1 or 2:
                     await RailPeers.ServeAsync(words[0], words.ElementAtOrDefault(1), Console.In, terminal.WriteLine);
                     return ExitCode.Ok;

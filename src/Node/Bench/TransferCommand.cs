@@ -5,14 +5,14 @@ using Mooncake.Mesh.Node.Cli;
 
 namespace Mooncake.Mesh.Node.Bench;
 
-/// <summary>"bench transfer": gets and puts of a mesh, or with --transport rdma the cards alone.</summary>
+/// <summary>"bench transfer": gets and puts of a mesh; or batches of the engine; or the cards alone.</summary>
 internal static class TransferCommand
 {
     internal static Command Create(Terminal terminal)
     {
         Option<string> transport = new("--transport")
         {
-            Description = "mesh: gets and puts, views; rdma: requests to another process by its cards alone",
+            Description = "mesh: gets and puts, views; engine: batches of the transfer engine; rdma: the cards alone",
             HelpName = "NAME",
             DefaultValueFactory = _ => "mesh",
         };
@@ -36,12 +36,13 @@ internal static class TransferCommand
             (report, options, parsed) => parsed.GetValue(transport) switch
             {
                 "mesh" => TransferBench.RunAsync(report, options),
+                "engine" => EngineBench.RunAsync(report),
                 "rdma" when parsed.GetValue(operation) is "read" or "write" or "both" => RdmaBench.RunAsync(report,
                     new RdmaBenchOptions(parsed.GetValue(devices)!, parsed.GetValue(targets)!, block.Read(parsed),
                         parsed.GetValue(batch), parsed.GetValue(threads), parsed.GetValue(operation)!,
                         parsed.GetValue(iterations), parsed.GetValue(perftest)), options.Cancel),
                 "rdma" => throw Wrong("operation", parsed.GetValue(operation), "read, write and both"),
-                var other => throw Wrong("transport", other, "mesh and rdma"),
+                var other => throw Wrong("transport", other, "mesh, engine and rdma"),
             });
         foreach (Option option in (Option[])[transport, devices, targets, block, batch, threads, iterations, operation,
             perftest])

@@ -118,6 +118,7 @@ internal sealed record ServeOptions
             : (ClientWrites)(-1),
         ClientReservedBytes = ClientReservedBytes,
         ClientViewBytes = ClientViewBytes,
+        Registry = Etcd.Endpoints,
         Weight = Weight,
         Labels = Labels,
         LeaseTtl = LeaseTtl,

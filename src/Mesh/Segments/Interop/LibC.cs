@@ -24,10 +24,13 @@ internal static unsafe partial class LibC
     public const int PROT_READ = 0x1;
     public const int PROT_WRITE = 0x2;
     public const int MAP_SHARED = 0x1;
+    public const int MAP_PRIVATE = 0x2;
+    public const int MAP_ANONYMOUS = 0x20;
     public const int MAP_POPULATE = 0x8000;
     public const nint MAP_FAILED = -1;
 
     public const int MADV_DONTFORK = 10;
+    public const int MADV_WIPEONFORK = 18;
     public const int MADV_POPULATE_WRITE = 23;
 
     public const int MPOL_PREFERRED = 1;

@@ -15,6 +15,7 @@ internal static unsafe partial class LibC
     public const int F_GETFL = 3;
     public const int F_SETFL = 4;
     public const int O_RDONLY = 0;
+    public const int O_RDWR = 2;
     public const int O_NONBLOCK = 0x800;
     public const int O_CLOEXEC = 0x80000;
 
@@ -28,11 +29,13 @@ internal static unsafe partial class LibC
     public const int MSG_PEEK = 0x2;
     public const int MSG_CTRUNC = 0x8;
     public const int MSG_DONTWAIT = 0x40;
+    public const int MSG_WAITALL = 0x100;
     public const int MSG_NOSIGNAL = 0x4000;
     public const int MSG_CMSG_CLOEXEC = 0x40000000;
 
     public const short POLLIN = 0x1;
     public const short POLLHUP = 0x10;
+    public const short POLLRDHUP = 0x2000;
 
     public const int EFD_CLOEXEC = 0x80000;
 
@@ -102,6 +105,10 @@ internal static unsafe partial class LibC
     [LibraryImport("libc", SetLastError = true)]
     public static partial int getrlimit(int resource, rlimit* rlim);
 
+    /// <summary>https://man7.org/linux/man-pages/man2/getpid.2.html: never fails; not kept over a fork.</summary>
+    [LibraryImport("libc")]
+    public static partial int getpid();
+
     /// <summary>https://man7.org/linux/man-pages/man2/geteuid.2.html: never fails.</summary>
     [LibraryImport("libc")]
     public static partial uint geteuid();
@@ -125,6 +132,20 @@ internal static unsafe partial class LibC
     /// <summary>https://man7.org/linux/man-pages/man2/recvmsg.2.html: bytes, 0 at the end, or -1.</summary>
     [LibraryImport("libc", SetLastError = true)]
     public static partial nint recvmsg(int sockfd, msghdr* msg, int flags);
+
+    /// <summary>
+    /// https://man7.org/linux/man-pages/man2/process_vm_readv.2.html: bytes, fewer where a range ends early, or -1.
+    /// </summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint process_vm_readv(int pid, iovec* local_iov, nuint liovcnt, iovec* remote_iov,
+        nuint riovcnt, nuint flags);
+
+    /// <summary>
+    /// https://man7.org/linux/man-pages/man2/process_vm_writev.2.html: bytes, fewer where a range ends early, or -1.
+    /// </summary>
+    [LibraryImport("libc", SetLastError = true)]
+    public static partial nint process_vm_writev(int pid, iovec* local_iov, nuint liovcnt, iovec* remote_iov,
+        nuint riovcnt, nuint flags);
 
     /// <summary>https://man7.org/linux/man-pages/man2/shutdown.2.html: 0, or -1.</summary>
     [LibraryImport("libc", SetLastError = true)]

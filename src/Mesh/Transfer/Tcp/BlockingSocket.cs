@@ -118,6 +118,52 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
         return received;
     }
 
+    /// <summary>Sends several ranges in one go; <paramref name="parts"/> is used up.</summary>
+    /// <returns>As <see cref="TrySend(byte*, long)"/>.</returns>
+    public bool TrySend(Span<iovec> parts, long length)
+    {
+        long end = EndOf(length);
+        fixed (iovec* first = parts)
+        {
+            var message = new msghdr { msg_iov = first, msg_iovlen = (nuint)parts.Length };
+            while (length > 0 && Environment.TickCount64 < end)
+            {
+                nint sent = LibC.sendmsg(_fd, &message, LibC.MSG_NOSIGNAL);
+                if (sent < 0 && Marshal.GetLastPInvokeError() == LibC.EINTR)
+                    continue;
+                if (sent <= 0)
+                    return false;
+                length -= sent;
+                Skip(ref message, sent);
+            }
+        }
+
+        return length == 0;
+    }
+
+    /// <summary>Fills several ranges in one go; <paramref name="parts"/> is used up.</summary>
+    /// <returns>Whether all came, before the connection broke, was stopped, or made no progress.</returns>
+    public bool TryReceive(Span<iovec> parts, long length)
+    {
+        long end = EndOf(length);
+        fixed (iovec* first = parts)
+        {
+            var message = new msghdr { msg_iov = first, msg_iovlen = (nuint)parts.Length };
+            while (length > 0 && Environment.TickCount64 < end)
+            {
+                nint got = LibC.recvmsg(_fd, &message, LibC.MSG_WAITALL);
+                if (got < 0 && Marshal.GetLastPInvokeError() == LibC.EINTR)
+                    continue;
+                if (got <= 0)
+                    return false;
+                length -= got;
+                Skip(ref message, got);
+            }
+        }
+
+        return length == 0;
+    }
+
     /// <summary>Waits until there is something to receive, be it the end.</summary>
     public bool WaitForInput(TimeSpan limit)
     {
@@ -127,6 +173,23 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
             int ready = LibC.poll(&poll, 1, (int)limit.TotalMilliseconds);
             if (ready >= 0 || Marshal.GetLastPInvokeError() != LibC.EINTR)
                 return ready > 0;
+        }
+    }
+
+    /// <summary>
+    /// Waits until there is something to receive, be it the end, or until another descriptor is readable; a limit
+    /// below zero is none.
+    /// </summary>
+    public bool WaitForInputOr(int other, int milliseconds)
+    {
+        var polls = stackalloc pollfd[2];
+        polls[0] = new pollfd { fd = _fd, events = LibC.POLLIN | LibC.POLLRDHUP };
+        polls[1] = new pollfd { fd = other, events = LibC.POLLIN };
+        while (true)
+        {
+            int ready = LibC.poll(polls, 2, milliseconds);
+            if (ready >= 0 || Marshal.GetLastPInvokeError() != LibC.EINTR)
+                return ready != 0;
         }
     }
 
@@ -202,6 +265,22 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
         }
 
         return received;
+    }
+
+    /// <summary>What is left of a message of which so much has been moved.</summary>
+    private static void Skip(ref msghdr message, nint moved)
+    {
+        while (message.msg_iovlen > 0 && (nuint)moved >= message.msg_iov->iov_len)
+        {
+            moved -= (nint)message.msg_iov->iov_len;
+            message.msg_iov++;
+            message.msg_iovlen--;
+        }
+
+        if (message.msg_iovlen == 0)
+            return;
+        message.msg_iov->iov_base = (byte*)message.msg_iov->iov_base + moved;
+        message.msg_iov->iov_len -= (nuint)moved;
     }
 
     private static long EndOf(long length) =>

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using System.Buffers;
+using Mooncake.Mesh.Transfer.Engine.Local;
+using Mooncake.Mesh.Transfer.Engine.Memory;
+
+namespace Mooncake.Mesh.Transfer.Engine.Batches;
+
+/// <summary>
+/// Requests of one batch that go the same way. Threads take pieces of them, each through a <see cref="WorkTicket"/>,
+/// until none is left; when the last of these has ended, what nobody took has failed. Thread-safe.
+/// </summary>
+internal sealed class EngineWork
+{
+    /// <summary>Longest piece of a request, and most bytes that are taken together.</summary>
+    public const long MostRunBytes = 4 << 20;
+
+    /// <summary>Fewest bytes that are taken together, where there are as many.</summary>
+    public const long LeastRunBytes = 256 << 10;
+
+    private static readonly TimerCallback OnDeadline = static work => ((EngineWork)work!).Stop(EntryStatus.Late);
+
+    private readonly Lock _gate = new();
+    private readonly EngineBatch _batch;
+    private readonly WorkOwner _owner;
+    private readonly List<WorkTicket> _tickets = new(2);
+    private readonly TransferRequest[] _requests;
+    private readonly RegisteredRegion[] _regions;
+    private readonly int[] _tasks;
+    private ITimer? _timer;
+    private long _runBytes = MostRunBytes;
+    private int _count;
+    private int _next;
+    private long _offset;
+    private int _openTickets;
+    private EntryStatus _stopped;
+
+    /// <param name="batch">The batch.</param>
+    /// <param name="path">Who copies; null: it goes over sockets.</param>
+    /// <param name="owner">Whose work it is.</param>
+    /// <param name="most">Most requests.</param>
+    public EngineWork(EngineBatch batch, ICopyPath? path, WorkOwner owner, int most)
+    {
+        _batch = batch;
+        _owner = owner;
+        Path = path;
+        _requests = ArrayPool<TransferRequest>.Shared.Rent(most);
+        _regions = ArrayPool<RegisteredRegion>.Shared.Rent(most);
+        _tasks = ArrayPool<int>.Shared.Rent(most);
+    }
+
+    /// <summary>Who copies; null: it goes over sockets.</summary>
+    public ICopyPath? Path { get; }
+
+    /// <summary>What counts the bytes.</summary>
+    public LoadMeter Meter => _owner.Meter;
+
+    /// <summary>Bytes of all requests.</summary>
+    public long Bytes { get; private set; }
+
+    /// <summary>Adds a request that is not empty; before any ticket is made.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="task">Its number in the batch.</param>
+    /// <param name="region">The registered memory that its source is in, entered; left at the end.</param>
+    public void Add(in TransferRequest request, int task, RegisteredRegion region)
+    {
+        _requests[_count] = request;
+        _tasks[_count] = task;
+        _regions[_count++] = region;
+        Bytes += (long)request.Length;
+    }
+
+    /// <summary>Whether a range's registration is used by it.</summary>
+    public bool Uses(RegisteredRegion region) => Array.IndexOf(_regions, region, 0, _count) >= 0;
+
+    /// <summary>Does all of it on this thread, by copies.</summary>
+    public void RunHere(Span<EngineEntry> entries)
+    {
+        Meter.Begin(Bytes);
+        long start = _owner.Time.GetTimestamp();
+        int count;
+        while ((count = Take(entries, out var opcode)) > 0)
+        {
+            Path!.Copy(opcode, entries[..count]);
+            Account(entries[..count]);
+        }
+
+        Meter.Measure(Bytes, _owner.Time.GetElapsedTime(start));
+        EndAll();
+    }
+
+    /// <summary>Does nothing of it.</summary>
+    public void GiveUp(EntryStatus why)
+    {
+        Meter.Begin(Bytes);
+        _stopped = why;
+        EndAll();
+    }
+
+    /// <summary>Makes the tickets by which so many threads at most do it, and starts the clock.</summary>
+    public WorkTicket[] Start(int threads, TimeSpan limit)
+    {
+        _runBytes = Math.Clamp(Bytes / (2 * threads), LeastRunBytes, MostRunBytes);
+        long runs = Math.Max((Bytes + _runBytes - 1) / _runBytes, _count / EngineRequest.MostEntries);
+        var tickets = new WorkTicket[(int)Math.Clamp(runs, 1, threads)];
+        for (int i = 0; i < tickets.Length; i++)
+            tickets[i] = new WorkTicket(this);
+        lock (_gate)
+        {
+            _openTickets = tickets.Length;
+            _tickets.AddRange(tickets);
+        }
+
+        Meter.Begin(Bytes);
+        _timer = _owner.Time.CreateTimer(OnDeadline, this, limit, Timeout.InfiniteTimeSpan);
+        return tickets;
+    }
+
+    /// <summary>Takes the next pieces; 0: there are none left, or it has been stopped.</summary>
+    public int Take(Span<EngineEntry> entries, out TransferOpcode opcode)
+    {
+        int taken = 0;
+        long room = _runBytes;
+        opcode = default;
+        lock (_gate)
+        {
+            while (_stopped == 0 && _next < _count && taken < entries.Length && room > 0)
+            {
+                ref readonly var request = ref _requests[_next];
+                long left = (long)request.Length - _offset;
+                if (_batch.HasFailed(_tasks[_next]))
+                {
+                    End(_tasks[_next], left, EntryStatus.Unreachable);
+                    Advance();
+                    continue;
+                }
+
+                if (taken > 0 && request.Opcode != opcode)
+                    break;
+                opcode = request.Opcode;
+                long length = Math.Min(left, room);
+                entries[taken++] = new EngineEntry
+                {
+                    Task = _tasks[_next],
+                    Local = request.Source + (nint)_offset,
+                    Remote = request.TargetOffset + (ulong)_offset,
+                    Length = length,
+                    Status = EntryStatus.Unreachable,
+                };
+                _batch.Started(_tasks[_next]);
+                room -= length;
+                _offset += length;
+                if (_offset == (long)request.Length)
+                    Advance();
+            }
+        }
+
+        return taken;
+    }
+
+    /// <summary>Pieces that were taken have ended: nothing touches their memory any more.</summary>
+    public void Account(ReadOnlySpan<EngineEntry> entries)
+    {
+        foreach (ref readonly var entry in entries)
+        {
+            // A connection that broke because of the stop says nothing about the peer.
+            var status = entry.Status == EntryStatus.Unreachable ? WhyUnreachable() : entry.Status;
+            End(entry.Task, entry.Length, status);
+        }
+    }
+
+    /// <summary>Takes nothing more, and breaks what is under way.</summary>
+    public void Stop(EntryStatus why)
+    {
+        WorkTicket[] tickets;
+        lock (_gate)
+        {
+            if (_stopped != 0)
+                return;
+            _stopped = why;
+            tickets = [.. _tickets];
+        }
+
+        foreach (var ticket in tickets)
+            ticket.Stop();
+    }
+
+    /// <summary>A ticket has ended; called once for each.</summary>
+    public void TicketEnded()
+    {
+        lock (_gate)
+        {
+            if (--_openTickets > 0)
+                return;
+        }
+
+        _timer?.Dispose();
+        EndAll();
+    }
+
+    private void End(int task, long bytes, EntryStatus status)
+    {
+        // First: whoever sees the end of the last task sees that nothing is on its way.
+        Meter.End(bytes);
+        _batch.Ended(task, bytes, status);
+    }
+
+    private void Advance()
+    {
+        _next++;
+        _offset = 0;
+    }
+
+    private EntryStatus WhyUnreachable()
+    {
+        lock (_gate)
+            return _stopped != 0 ? _stopped : _owner.Failure();
+    }
+
+    /// <summary>What nobody took has failed, and the sources are let go.</summary>
+    private void EndAll()
+    {
+        var why = WhyUnreachable();
+        for (; _next < _count; Advance())
+            End(_tasks[_next], (long)_requests[_next].Length - _offset, why);
+        for (int i = 0; i < _count; i++)
+            _regions[i].Leave();
+        _owner.Over(this);
+        ArrayPool<RegisteredRegion>.Shared.Return(_regions, clearArray: true);
+        ArrayPool<TransferRequest>.Shared.Return(_requests);
+        ArrayPool<int>.Shared.Return(_tasks);
+    }
+}
+
+/// <summary>Whose work it is.</summary>
+/// <param name="Time">Clock.</param>
+/// <param name="Meter">What counts the bytes.</param>
+/// <param name="Failure">Why the target cannot be reached, once it could not be.</param>
+/// <param name="Over">Called at the end of each work.</param>
+internal sealed record WorkOwner(TimeProvider Time, LoadMeter Meter, Func<EntryStatus> Failure,
+    Action<EngineWork> Over);

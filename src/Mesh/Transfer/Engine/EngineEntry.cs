@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+namespace Mooncake.Mesh.Transfer.Engine;
+
+/// <summary>A piece of a request on its way.</summary>
+internal struct EngineEntry
+{
+    /// <summary>Number of the task in its batch.</summary>
+    public int Task;
+
+    /// <summary>First byte here.</summary>
+    public nint Local;
+
+    /// <summary>First byte in the target's process.</summary>
+    public ulong Remote;
+
+    /// <summary>Length in bytes, from 1.</summary>
+    public long Length;
+
+    /// <summary>How it ended.</summary>
+    public EntryStatus Status;
+
+    /// <summary>Bytes of several together.</summary>
+    public static long BytesOf(ReadOnlySpan<EngineEntry> entries)
+    {
+        long bytes = 0;
+        foreach (ref readonly var entry in entries)
+            bytes += entry.Length;
+        return bytes;
+    }
+}

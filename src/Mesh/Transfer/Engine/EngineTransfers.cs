@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using System.Buffers;
+using Mooncake.Mesh.Transfer.Engine.Batches;
+using Mooncake.Mesh.Transfer.Engine.Local;
+using Mooncake.Mesh.Transfer.Engine.Memory;
+using Mooncake.Mesh.Transfer.Engine.Tcp;
+using Mooncake.Mesh.Transfer.Tcp;
+
+namespace Mooncake.Mesh.Transfer.Engine;
+
+/// <summary>Where the requests of an engine go.</summary>
+/// <param name="Memory">What is registered here.</param>
+/// <param name="Segments">The open segments.</param>
+/// <param name="Works">The works under way.</param>
+/// <param name="Self">Owner of copies within the process.</param>
+/// <param name="Time">Clock.</param>
+/// <param name="Limit">How long a transfer may take.</param>
+internal sealed record TransferParts(RegisteredMemory Memory, EngineSegments Segments, ActiveWorks Works,
+    WorkOwner Self, TimeProvider Time, TimeSpan Limit);
+
+/// <summary>
+/// Batches, and how their requests get on their way: each by the best transport that reaches both ends, small copies at
+/// once on the caller's thread. Thread-safe.
+/// </summary>
+internal sealed class EngineTransfers : IAsyncDisposable
+{
+    /// <summary>Most batches at one time.</summary>
+    public const int MostBatches = 65_536;
+
+    /// <summary>Most requests of a batch.</summary>
+    public const int MostRequests = 65_536;
+
+    /// <summary>
+    /// Copies of so many bytes together, at most, are made on the caller's thread: to wake another one takes as long as
+    /// a good part of them. Benchmark: "mooncake-mesh bench transfer --transport engine".
+    /// </summary>
+    public const long CopiedHere = 4 << 20;
+
+    private readonly Lock _gate = new();
+    private readonly Dictionary<ulong, EngineBatch> _batches = [];
+    private readonly JobQueue<EngineJob> _copies;
+    private readonly TransferParts _parts;
+    private readonly SelfPath _self;
+    private readonly int _copiers = Math.Clamp(Environment.ProcessorCount / 2, 1, 4);
+    private ulong _lastBatch;
+
+    /// <param name="parts">Where requests go.</param>
+    /// <param name="transports">What is allowed now.</param>
+    public EngineTransfers(TransferParts parts, Func<TransferTransports> transports)
+    {
+        _parts = parts;
+        Transports = transports;
+        _self = new SelfPath(parts.Memory);
+        _copies = new JobQueue<EngineJob>("mesh-copy", new JobQueueBounds(_copiers * 2, EnginePeer.MostWaiting,
+            TcpTransport.IdleLimit), parts.Time, static () => new EngineCopier());
+    }
+
+    /// <summary>What is allowed now.</summary>
+    public Func<TransferTransports> Transports { get; }
+
+    /// <summary>Makes a batch.</summary>
+    public TransferResult<ulong> Allocate(int size)
+    {
+        if (size is < 1 or > MostRequests)
+        {
+            return new TransferError(TransferErrorCode.InvalidArgument,
+                $"a batch of {size} requests: 1 to {MostRequests} are legal");
+        }
+
+        lock (_gate)
+        {
+            if (_batches.Count >= MostBatches)
+                return new TransferError(TransferErrorCode.TooManyRequests, $"{MostBatches} batches, the limit");
+            _batches.Add(++_lastBatch, new EngineBatch(_lastBatch, size));
+            return _lastBatch;
+        }
+    }
+
+    /// <summary>The batch of a number, or null.</summary>
+    public EngineBatch? Find(ulong id)
+    {
+        lock (_gate)
+            return _batches.GetValueOrDefault(id);
+    }
+
+    /// <summary>Forgets a batch.</summary>
+    public TransferError? Free(ulong id)
+    {
+        lock (_gate)
+        {
+            if (!_batches.TryGetValue(id, out var batch))
+                return NoBatch(id);
+            if (batch.Status().State == TransferState.Pending)
+                return new TransferError(TransferErrorCode.BatchBusy, $"a task of batch {id} is not over");
+            _batches.Remove(id);
+            return null;
+        }
+    }
+
+    /// <summary>Starts requests.</summary>
+    public TransferError? Submit(ulong id, ReadOnlySpan<TransferRequest> requests, TransferNotify? notify)
+    {
+        if (Find(id) is not { } batch)
+            return NoBatch(id);
+        if (requests.IsEmpty)
+        {
+            return notify is null ? null : new TransferError(TransferErrorCode.InvalidArgument,
+                "there are no requests to notify of");
+        }
+
+        if (notify is not null && NotifyQueue.Check(notify) is { } wrong)
+            return wrong;
+        var regions = ArrayPool<RegisteredRegion?>.Shared.Rent(requests.Length);
+        int entered = 0;
+        TransferError? error = null;
+        for (; entered < requests.Length && error is null; entered++)
+            error = Enter(requests[entered], out regions[entered]);
+        int target = requests[0].TargetId;
+        int first = error is null
+            ? batch.Begin(requests, notify is null ? null : new BatchNotify(notify, (b, n) => Notify(target, b, n)))
+            : -1;
+        if (first < 0)
+        {
+            for (int i = 0; i < entered; i++)
+                regions[i]?.Leave();
+        }
+        else
+        {
+            Launch(batch, first, requests, regions);
+        }
+
+        ArrayPool<RegisteredRegion?>.Shared.Return(regions, clearArray: true);
+        return first >= 0 ? null : error ?? new TransferError(TransferErrorCode.TooManyRequests,
+            $"batch {id} has no room for {requests.Length} more requests");
+    }
+
+    /// <summary>Sends a message and waits.</summary>
+    public async Task<EntryStatus> NotifyAsync(EnginePeer peer, TransferNotify message)
+    {
+        var status = EntryStatus.Unreachable;
+        var job = new NotifyJob(message, ended => status = ended);
+        peer.Add(job);
+        await job.EndAsync(_parts.Limit, _parts.Time, CancellationToken.None);
+        return status;
+    }
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync() => _copies.DisposeAsync();
+
+    private static TransferError NoBatch(ulong id) =>
+        new(TransferErrorCode.InvalidArgument, $"there is no batch {id}");
+
+    /// <summary>Checks a request, and enters the memory that its source is in; none for an empty one.</summary>
+    private TransferError? Enter(in TransferRequest request, out RegisteredRegion? region)
+    {
+        region = null;
+        if (request.Opcode is not (TransferOpcode.Read or TransferOpcode.Write))
+        {
+            return new TransferError(TransferErrorCode.InvalidArgument,
+                $"opcode {(int)request.Opcode}: 0 and 1 are legal");
+        }
+
+        if (request.TargetId != 0 && _parts.Segments.Find(request.TargetId) is null)
+            return new TransferError(TransferErrorCode.InvalidArgument, $"segment {request.TargetId} is not open");
+        if (request.Length == 0)
+            return null;
+        if (request.Length > long.MaxValue || request.TargetOffset > ulong.MaxValue - request.Length)
+        {
+            return new TransferError(TransferErrorCode.InvalidArgument,
+                $"{request.Length} bytes at 0x{request.TargetOffset:x} of the target go past the end of its addresses");
+        }
+
+        if (RegisteredMemory.Check((ulong)request.Source, request.Length) is { } invalid)
+            return invalid;
+        region = _parts.Memory.Enter((ulong)request.Source, request.Length);
+        return region is not null ? null : new TransferError(TransferErrorCode.AddressNotRegistered,
+            $"source of {request.Length} bytes at 0x{request.Source:x} is not registered as one range");
+    }
+
+    /// <summary>Gives requests that go the same way to one work, and these to those who do them.</summary>
+    private void Launch(EngineBatch batch, int first, ReadOnlySpan<TransferRequest> requests,
+        RegisteredRegion?[] regions)
+    {
+        for (int i = 0; i < requests.Length; i++)
+        {
+            // What has no region is empty, or was given to a work before.
+            if (requests[i].Length == 0)
+                batch.Ended(first + i, 0, EntryStatus.Done);
+            if (regions[i] is null)
+                continue;
+            int target = requests[i].TargetId;
+            var peer = target == 0 ? null : _parts.Segments.Find(target);
+            var path = PathOf(target, peer, requests[i]);
+            var owner = target == 0 ? _parts.Self : path is not null ? peer!.ByCopies : peer?.OverTcp;
+            var work = new EngineWork(batch, path, owner ?? _parts.Self, requests.Length - i);
+            for (int j = i; j < requests.Length; j++)
+            {
+                if (regions[j] is not { } region || requests[j].TargetId != target
+                    || (j > i && !ReferenceEquals(PathOf(target, peer, requests[j]), path)))
+                    continue;
+                work.Add(requests[j], first + j, region);
+                regions[j] = null;
+            }
+
+            Start(work, peer);
+        }
+    }
+
+    private ICopyPath? PathOf(int target, EnginePeer? peer, in TransferRequest request)
+    {
+        if (target == 0)
+            return _self;
+        return peer?.Session is { } session && session.IsAllowed(Transports())
+            && session.Reaches(request.TargetOffset, request.Length) ? session : null;
+    }
+
+    private void Start(EngineWork work, EnginePeer? peer)
+    {
+        if (!_parts.Works.TryAdd(work))
+        {
+            work.GiveUp(EntryStatus.Ended);
+            return;
+        }
+
+        if (work.Path is not null && work.Bytes <= CopiedHere)
+        {
+            var entries = ArrayPool<EngineEntry>.Shared.Rent(EngineRequest.MostEntries);
+            work.RunHere(entries.AsSpan(0, EngineRequest.MostEntries));
+            ArrayPool<EngineEntry>.Shared.Return(entries);
+            return;
+        }
+
+        if (work.Path is null && (peer is null || !Transports().HasFlag(TransferTransports.Tcp)))
+        {
+            work.GiveUp(EntryStatus.NotLocal);
+            return;
+        }
+
+        foreach (var ticket in work.Start(work.Path is null ? peer!.Connections : _copiers, _parts.Limit))
+        {
+            if (work.Path is null)
+                peer!.Add(ticket);
+            else if (!_copies.TryAdd(ticket))
+                ticket.Finish(TransferOutcome.Unreachable);
+        }
+    }
+
+    private void Notify(int target, EngineBatch batch, BatchNotify notify)
+    {
+        // To oneself there is nobody to tell but the own queue.
+        if (target == 0)
+        {
+            batch.Notified(notify, SelfNotify?.Invoke(notify.Message) ?? EntryStatus.Full);
+            return;
+        }
+
+        if (_parts.Segments.Find(target) is not { } peer)
+        {
+            batch.Notified(notify, EntryStatus.Unreachable);
+            return;
+        }
+
+        var job = new NotifyJob(notify.Message, status => batch.Notified(notify, status));
+        peer.Add(job);
+        // Its deadline; the end itself is told to the batch.
+        _ = job.EndAsync(_parts.Limit, _parts.Time, CancellationToken.None);
+    }
+
+    /// <summary>Takes messages to this engine itself.</summary>
+    public Func<TransferNotify, EntryStatus>? SelfNotify { get; init; }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Mooncake.Mesh.Transfer.Engine.Memory;
+
+namespace Mooncake.Mesh.Transfer.Engine.Local;
+
+/// <summary>Copies within this process, between registered memory.</summary>
+/// <param name="memory">What is registered.</param>
+internal sealed unsafe class SelfPath(RegisteredMemory memory) : ICopyPath
+{
+    /// <inheritdoc/>
+    public string Name => "self";
+
+    /// <inheritdoc/>
+    public bool Reaches(ulong address, ulong length) => true;
+
+    /// <inheritdoc/>
+    public void Copy(TransferOpcode opcode, Span<EngineEntry> entries)
+    {
+        bool stream = EngineEntry.BytesOf(entries) >= NativeCopy.Streaming;
+        foreach (ref var entry in entries)
+        {
+            // One's own memory needs not be open to others.
+            if (memory.Enter(entry.Remote, (ulong)entry.Length) is not { } region)
+            {
+                entry.Status = EntryStatus.NotRegistered;
+                continue;
+            }
+
+            bool read = opcode == TransferOpcode.Read;
+            byte* from = (byte*)(read ? (nint)entry.Remote : entry.Local);
+            byte* to = (byte*)(read ? entry.Local : (nint)entry.Remote);
+            bool apart = from + entry.Length <= to || to + entry.Length <= from;
+            // The fast copies of large pieces do not mind their order; ranges that overlap do.
+            NativeCopy.Copy(from, to, entry.Length, apart && stream);
+            region.Leave();
+            entry.Status = EntryStatus.Done;
+        }
+    }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using System.Text;
+using Mooncake.Mesh.Transfer.Interop;
+using Mooncake.Mesh.Transfer.Tcp;
+
+namespace Mooncake.Mesh.Transfer.Engine.Tcp;
+
+/// <summary>
+/// A connection to a peer, used by one thread: many small pieces go in one frame, and bytes straight between the socket
+/// and registered memory. A write has ended when the peer says that the bytes are in its memory.
+/// </summary>
+/// <param name="socket">The connection; disposed with this.</param>
+/// <param name="time">Clock.</param>
+internal sealed unsafe class EngineConnection(BlockingSocket socket, TimeProvider time) : IDisposable
+{
+    private ulong _lastId;
+
+    /// <summary>The connection itself.</summary>
+    public BlockingSocket Socket => socket;
+
+    /// <summary>Whether it can be used: the other side has neither closed nor said anything unasked.</summary>
+    public bool IsUsable => socket.IsQuiet();
+
+    /// <summary>Moves pieces and says of each how it ended; false: the connection broke.</summary>
+    public bool Move(TransferOpcode opcode, Span<EngineEntry> entries, LoadMeter meter)
+    {
+        long start = time.GetTimestamp();
+        long bytes = EngineEntry.BytesOf(entries);
+        foreach (ref var entry in entries)
+            entry.Status = EntryStatus.Unreachable;
+
+        bool whole = opcode == TransferOpcode.Write ? Write(entries, bytes) : Read(entries, bytes);
+        if (whole)
+        {
+            meter.Measure(bytes, time.GetElapsedTime(start));
+            return true;
+        }
+
+        // Of what came after a refusal nothing is known.
+        foreach (ref var entry in entries)
+            entry.Status = entry.Status == EntryStatus.Done ? EntryStatus.Unreachable : entry.Status;
+        return false;
+    }
+
+    /// <summary>Sends a message; Unreachable: the connection broke.</summary>
+    public EntryStatus Notify(TransferNotify message)
+    {
+        byte[] name = Encoding.UTF8.GetBytes(message.Name);
+        byte[] text = Encoding.UTF8.GetBytes(message.Message);
+        byte* head = stackalloc byte[EngineRequest.HeadBytes];
+        new EngineRequest(EngineOperation.Notify, name.Length, ++_lastId, text.Length).Write(
+            new Span<byte>(head, EngineRequest.HeadBytes));
+        fixed (byte* first = name)
+        fixed (byte* second = text)
+        {
+            var parts = stackalloc iovec[3];
+            parts[0] = new iovec { iov_base = head, iov_len = EngineRequest.HeadBytes };
+            parts[1] = new iovec { iov_base = first, iov_len = (nuint)name.Length };
+            parts[2] = new iovec { iov_base = second, iov_len = (nuint)text.Length };
+            if (!socket.TrySend(new Span<iovec>(parts, 3), EngineRequest.HeadBytes + name.Length + text.Length))
+                return EntryStatus.Unreachable;
+        }
+
+        return TryAnswer(out var answer) ? answer.Status : EntryStatus.Unreachable;
+    }
+
+    /// <summary>Asks a question that has no entries; false: the connection broke.</summary>
+    public bool TryAsk(EngineOperation operation, out EngineAnswer answer)
+    {
+        byte* head = stackalloc byte[EngineRequest.HeadBytes];
+        new EngineRequest(operation, 0, ++_lastId, 0).Write(new Span<byte>(head, EngineRequest.HeadBytes));
+        answer = default;
+        return socket.TrySend(head, EngineRequest.HeadBytes) && TryAnswer(out answer);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => socket.Dispose();
+
+    private bool Write(Span<EngineEntry> entries, long bytes)
+    {
+        int table = EngineRequest.HeadBytes + (entries.Length * EngineRequest.EntryBytes);
+        byte* head = stackalloc byte[table];
+        WriteHead(EngineOperation.Write, entries, bytes, new Span<byte>(head, table));
+        var parts = stackalloc iovec[entries.Length + 1];
+        parts[0] = new iovec { iov_base = head, iov_len = (nuint)table };
+        for (int i = 0; i < entries.Length; i++)
+            parts[i + 1] = new iovec { iov_base = (void*)entries[i].Local, iov_len = (nuint)entries[i].Length };
+        return socket.TrySend(new Span<iovec>(parts, entries.Length + 1), table + bytes)
+            && TryAnswer(out var answer) && answer.Bytes == 0 && TryStatuses(answer, entries);
+    }
+
+    private bool Read(Span<EngineEntry> entries, long bytes)
+    {
+        int table = EngineRequest.HeadBytes + (entries.Length * EngineRequest.EntryBytes);
+        byte* head = stackalloc byte[table];
+        WriteHead(EngineOperation.Read, entries, bytes, new Span<byte>(head, table));
+        if (!socket.TrySend(head, table) || !TryAnswer(out var answer) || !TryStatuses(answer, entries))
+            return false;
+        var parts = stackalloc iovec[entries.Length];
+        int count = 0;
+        long wanted = 0;
+        foreach (ref readonly var entry in entries)
+        {
+            if (entry.Status != EntryStatus.Done)
+                continue;
+            parts[count++] = new iovec { iov_base = (void*)entry.Local, iov_len = (nuint)entry.Length };
+            wanted += entry.Length;
+        }
+
+        return answer.Bytes == wanted && (count == 0 || socket.TryReceive(new Span<iovec>(parts, count), wanted));
+    }
+
+    private void WriteHead(EngineOperation operation, ReadOnlySpan<EngineEntry> entries, long bytes, Span<byte> head)
+    {
+        new EngineRequest(operation, entries.Length, ++_lastId, bytes).Write(head);
+        for (int i = 0; i < entries.Length; i++)
+        {
+            EngineRequest.WriteEntry(head[(EngineRequest.HeadBytes + (i * EngineRequest.EntryBytes))..],
+                entries[i].Remote, (ulong)entries[i].Length);
+        }
+    }
+
+    private bool TryAnswer(out EngineAnswer answer)
+    {
+        byte* head = stackalloc byte[EngineAnswer.HeadBytes];
+        long got = socket.Receive(head, EngineAnswer.HeadBytes);
+        answer = EngineAnswer.Read(new ReadOnlySpan<byte>(head, EngineAnswer.HeadBytes));
+        return got == EngineAnswer.HeadBytes && answer.Id == _lastId && IsKnown(answer.Status);
+    }
+
+    private bool TryStatuses(in EngineAnswer answer, Span<EngineEntry> entries)
+    {
+        byte* statuses = stackalloc byte[EngineRequest.MostEntries];
+        if (answer.Count != entries.Length || socket.Receive(statuses, answer.Count) != answer.Count)
+            return false;
+        for (int i = 0; i < entries.Length; i++)
+        {
+            var status = (EntryStatus)statuses[i];
+            if (!IsKnown(status))
+                return false;
+            entries[i].Status = status;
+        }
+
+        return true;
+    }
+
+    private static bool IsKnown(EntryStatus status) => status is >= EntryStatus.Done and <= EntryStatus.NotLocal;
+}
