@@ -11,7 +11,7 @@ namespace Mooncake.Mesh.Tests.Transfer.Engine;
 /// <summary>A task is final when every byte of it is accounted for, and not before.</summary>
 public sealed class EngineWorkTests : IStoppable
 {
-    private const long Large = 3 * EngineWork.MostRunBytes;
+    private const long Large = 3 * EngineWork.MostFrameBytes;
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
 
     private readonly ManualTimeProvider _time = new();
