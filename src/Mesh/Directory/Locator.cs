@@ -3,6 +3,7 @@
 // On the data path.
 using MessagePack;
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh.Directory;
 
@@ -45,10 +46,9 @@ internal sealed class Locator(DirectoryTable table, OwnerService owner)
             lock (table.LockOf(slot))
             {
                 // A caller in this process reads the memory itself: no value goes along.
-                if (TryFind(roles, slot, key.Hash, key.Bytes, request.Mark, out var record))
-                    answer.Set(i, OwnerCode.Yes, request.CodesOnly ? null : record.ToRecord(roles.View.IsMember));
-                else
-                    answer.Set(i, owner.Without(roles, slot));
+                var code = Find(roles, slot, key.Hash, key.Bytes, request.Mark, out var record);
+                bool whole = code == OwnerCode.Yes && !request.CodesOnly;
+                answer.Set(i, code, whole ? record.ToRecord(roles.View.IsMember) : null);
                 answer.IsFinal &= !request.Final || owner.Without(roles, slot) == OwnerCode.Absent;
             }
         }
@@ -111,15 +111,10 @@ internal sealed class Locator(DirectoryTable table, OwnerService owner)
         int length;
         lock (table.LockOf(slot))
         {
-            if (!TryFind(roles, slot, place.Hash, key, wants.Mark, out var record))
+            var code = Find(roles, slot, place.Hash, key, wants.Mark, out var record);
+            if (code != OwnerCode.Yes || wants.CodesOnly)
             {
-                answer.Write((int)owner.Without(roles, slot));
-                return 1;
-            }
-
-            if (wants.CodesOnly)
-            {
-                answer.Write((int)OwnerCode.Yes);
+                answer.Write((int)code);
                 return 1;
             }
 
@@ -146,14 +141,24 @@ internal sealed class Locator(DirectoryTable table, OwnerService owner)
         return length;
     }
 
-    private bool TryFind(Roles roles, int slot, ulong hash, ReadOnlySpan<byte> key, bool mark, out RecordRef record)
+    /// <summary>Yes with the record, or what is said in its place; under the lock of the slot.</summary>
+    private OwnerCode Find(Roles roles, int slot, ulong hash, ReadOnlySpan<byte> key, bool mark, out RecordRef record)
     {
-        if (!table.TryFind(slot, hash, key, out record) || record.Removed || !record.IsVisible(roles.View))
-            return false;
-        if (mark)
-            record.Marked = true;
-        return true;
+        bool found = table.TryFind(slot, hash, key, out record) && !record.Removed;
+        if (found && record.IsVisible(roles.View))
+        {
+            if (mark)
+                record.Marked = true;
+            return OwnerCode.Yes;
+        }
+
+        var code = owner.Without(roles, slot);
+        // Its holders are no members: they have left, or they have come in a view that is not known here yet.
+        return found && code == OwnerCode.Absent && IsAhead(record.Version, roles.View.Id) ? OwnerCode.Unsure : code;
     }
+
+    private static bool IsAhead(in RecordVersion version, in ViewId view) =>
+        version.Epoch != view.Epoch ? version.Epoch > view.Epoch : version.Revision > view.Revision;
 
     private readonly record struct KeyPlace(ulong Hash, int Start, int Length);
 

@@ -26,6 +26,9 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
             return One(view, OwnerCode.NotOwner);
         if (!owner.Confident || request.Offer.Replicas.Length != 1)
             return One(view, OwnerCode.Unsure);
+        // A holder that is new to us: what it offers would be hidden from all who ask here, until we know of it.
+        if (!view.IsMember(request.Offer.Replicas[0].Incarnation))
+            return One(view, OwnerCode.Unsure);
         ObjectRecord? replaced = null;
         ObjectRecord accepted;
         lock (table.LockOf(slot))

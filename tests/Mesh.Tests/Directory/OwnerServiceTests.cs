@@ -94,6 +94,30 @@ public sealed class OwnerServiceTests : IDisposable
         Assert.Equal(OwnerCode.Yes, _world.Locate(key).Code);
     }
 
+    /// <summary>It has joined in a view that this owner has not adopted yet: its object would be hidden here.</summary>
+    [Fact]
+    public void What_an_unknown_holder_offers_is_not_accepted()
+    {
+        var key = _world.KeyAt(0);
+        Assert.Equal(OwnerCode.Unsure, _world.Publish(key, OwnerWorld.Offer(1, "n9"), insist: true).Code);
+        Assert.Equal(OwnerCode.Absent, _world.Locate(key).Code);
+    }
+
+    [Fact]
+    public void A_key_whose_holder_came_in_a_later_view_is_not_denied_and_one_whose_holder_left_is()
+    {
+        var later = _world.KeyAt(0);
+        var left = _world.KeyAt(0, skip: 1);
+        var id = _world.View.Id;
+        Mirror(later, new RecordVersion(id.Epoch, id.Revision + 1, 1));
+        Mirror(left, new RecordVersion(id.Epoch, id.Revision, 1));
+        Assert.Equal(OwnerCode.Unsure, _world.Locate(later).Code);
+        Assert.Equal(OwnerCode.Absent, _world.Locate(left).Code);
+
+        void Mirror(MeshKey key, RecordVersion version) => Assert.Equal(OwnerCode.Yes,
+            _world.Mirror(key, OwnerWorld.Offer(1, "n9") with { Version = version }).Code);
+    }
+
     [Fact]
     public void After_a_pause_nothing_is_denied_or_decided()
     {

@@ -290,16 +290,6 @@ static void without_local_buffer(const char *node) {
   mooncake_store_destroy(store);
 }
 
-/* While a node joins, a key may be denied for a moment. */
-static int64_t got_at_last(mooncake_store_t store, const char *key) {
-  int64_t got = -704;
-  for (int tries = 0; tries < 250 && got == -704; tries++) {
-    got = mooncake_store_get_into(store, key, buffer, sizeof buffer);
-    if (got == -704) usleep(20000);
-  }
-  return got;
-}
-
 /* A store that contributes memory is a node: with etcd named, and with a node asked for it. */
 static void contributing(const char *node, const char *etcd) {
   char url[128], name[64], mine[32];
@@ -316,9 +306,9 @@ static void contributing(const char *node, const char *etcd) {
     mooncake_replicate_config_t here = {1, 0, 0, self, 1};
     EXPECT(mooncake_store_put(store, mine, "of my own", 9, &here), 0);
     EXPECT(mooncake_store_register_buffer(store, buffer, sizeof buffer), 0);
-    EXPECT(got_at_last(store, mine), 9);
+    EXPECT(mooncake_store_get_into(store, mine, buffer, sizeof buffer), 9);
     mooncake_store_t other = opened(node);
-    EXPECT(got_at_last(other, mine), 9);
+    EXPECT(mooncake_store_get_into(other, mine, buffer, sizeof buffer), 9);
     mooncake_store_destroy(store);
     /* What it held went with it. */
     int64_t left = mooncake_store_get_into(other, mine, buffer, sizeof buffer);
