@@ -6,6 +6,19 @@ using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh.Directory;
 
+/// <summary>Whether others have been in the same ring as this node; of two answers the greater counts.</summary>
+internal enum RingSince
+{
+    /// <summary>All of them have.</summary>
+    Same,
+
+    /// <summary>One does not say.</summary>
+    Unknown,
+
+    /// <summary>One has been in another.</summary>
+    Another,
+}
+
 /// <summary>
 /// Asks every member whether it has been in another ring since a view of ours. After an outage of the registry all come
 /// back under new leases, and nobody can tell from the registry alone that no view was without him. What a node that is
@@ -21,40 +34,46 @@ internal sealed class RingWitnesses(SlotStates states, MeshCalls calls, MeshRunt
     private readonly ILogger _log = runtime.Log.CreateLogger("mesh.slots");
 
     /// <summary>
-    /// Whether all members of the view say so; false too when one does not answer, or comes to this view too late.
+    /// Whether all members of the view say so; unknown when one does not answer, or comes to this view too late.
     /// </summary>
-    public async Task<bool> SameRingSinceAsync(ViewId before, CancellationToken cancel)
+    public async Task<RingSince> RingSinceAsync(ViewId before, CancellationToken cancel)
     {
         var view = states.Current.View;
-        var asked = new List<Task<bool>>();
+        var asked = new List<Task<RingSince>>();
         foreach (var member in view.Members)
             asked.Add(AskAsync(member, view.Id, before, cancel));
-        bool same = true;
+        var found = RingSince.Same;
         foreach (var call in asked)
-            same &= await call;
-        _log.LogInformation("ring_doubted since={Before} view={View} same={Same}", before, view.Id, same);
-        return same;
+        {
+            var one = await call;
+            found = one > found ? one : found;
+        }
+
+        _log.LogInformation("ring_doubted since={Before} view={View} found={Found}", before, view.Id, found);
+        return found;
     }
 
-    private async Task<bool> AskAsync(NodeRecord member, ViewId view, ViewId before, CancellationToken cancel)
+    private async Task<RingSince> AskAsync(NodeRecord member, ViewId view, ViewId before, CancellationToken cancel)
     {
         if (calls.IsSelf(member))
-            return true;
+            return RingSince.Same;
         for (int i = 0; i < Tries && !cancel.IsCancellationRequested; i++)
         {
             var answer = await calls.PingAsync(member, new PingRequest(view), CallTimeout, cancel);
-            if (answer.Succeeded && IsAnother(answer.Value.RingSince, before))
-                return false;
+            if (answer.Succeeded && (IsAnother(answer.Value.RingSince, before) || AreApart(answer.Value.View, view)))
+                return RingSince.Another;
             // One that is behind may come through a view that we have skipped.
             if (answer.Succeeded && !view.IsNewerThan(answer.Value.View))
-                return true;
+                return RingSince.Same;
             await runtime.Delay(Pause, cancel);
         }
 
-        return false;
+        return RingSince.Unknown;
     }
 
     /// <summary>Of two views of one number neither follows on the other.</summary>
-    private static bool IsAnother(ViewId ringSince, ViewId before) => ringSince.IsNewerThan(before)
-        || (ringSince.CompareTo(before) == 0 && ringSince.Digest != before.Digest);
+    private static bool AreApart(ViewId one, ViewId other) => one.CompareTo(other) == 0 && one.Digest != other.Digest;
+
+    private static bool IsAnother(ViewId ringSince, ViewId before) =>
+        ringSince.IsNewerThan(before) || AreApart(ringSince, before);
 }

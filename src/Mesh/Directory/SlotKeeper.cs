@@ -159,7 +159,7 @@ internal sealed class SlotKeeper
             try
             {
                 if (_states.Doubt is { } doubt)
-                    _states.Settle(doubt, await _witnesses.SameRingSinceAsync(doubt.Id, _stop.Token));
+                    _states.Settle(doubt, await _witnesses.RingSinceAsync(doubt.Id, _stop.Token));
                 var need = Needed();
                 _progress.Note(need.Count);
                 if (need.Count > 0)

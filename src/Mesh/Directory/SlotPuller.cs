@@ -121,6 +121,8 @@ internal sealed class SlotPuller
         {
             if (!need.Contains(slot) || source.Owner(slot, place) is not { } node || node.NodeId == _nodeId)
                 continue;
+            if (_states.IsApart(slot))
+                continue;
             if (view.Find(node.NodeId, node.Incarnation) is null || _calls.Links.IsDown(node))
                 continue;
             if (!groups.TryGetValue(node.NodeId, out var set))

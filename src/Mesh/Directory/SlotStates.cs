@@ -49,6 +49,12 @@ internal sealed class SlotStates
         /// <summary>Doubted, and complete before: another present owner need only say that it is so still.</summary>
         Suspended = 4,
 
+        /// <summary>
+        /// Incomplete, as a member has been in another ring meanwhile and may have decided there: an owner who was not
+        /// in that one may pass for complete still, so that every holder is asked.
+        /// </summary>
+        Apart = 5,
+
         /// <summary>Was complete when the slot went to others: served read-only until they are complete.</summary>
         Lost = 2,
     }
@@ -159,25 +165,30 @@ internal sealed class SlotStates
     }
 
     /// <summary>
-    /// Settles the doubt: <paramref name="sameRing"/>: no member has been in another ring since.
+    /// Settles the doubt: whether the members have been in the same ring since.
     /// </summary>
-    public void Settle(MeshView doubt, bool sameRing)
+    public void Settle(MeshView doubt, RingSince found)
     {
         lock (_lock)
         {
             if (_doubt != doubt)
                 return;
-            if (sameRing)
+            if (found == RingSince.Same)
                 _doubt = null;
             else
-                AllIncomplete();
+                AllIncomplete(found == RingSince.Another);
         }
     }
 
-    private void AllIncomplete()
+    private void AllIncomplete(bool apart = false)
     {
         for (int slot = 0; slot < _state.Length; slot++)
-            _state[slot] = (byte)(IsDoubted(slot) ? State.Doubted : State.Incomplete);
+        {
+            bool own = _roles.PlaceOf(slot) <= 1;
+            _state[slot] = (byte)((apart && own) || IsApart(slot) ? State.Apart
+                : IsDoubted(slot) ? State.Doubted : State.Incomplete);
+        }
+
         Volatile.Write(ref _stamp, _stamp + 1);
         _doubt = null;
     }
@@ -191,6 +202,7 @@ internal sealed class SlotStates
         // Its new owners may have accepted what is not known here: it is theirs to give as soon as they change.
         State.Lost => place > 1 && jump.SameOwners(slot) ? State.Lost : State.Incomplete,
         State.Doubted or State.Suspended when place <= 1 => State.Doubted,
+        State.Apart when place <= 1 => State.Apart,
         _ => State.Incomplete,
     };
 
@@ -251,6 +263,9 @@ internal sealed class SlotStates
     /// <summary>Whether only a present owner, or all holders, can make it complete.</summary>
     public bool IsDoubted(int slot) => (State)_state[slot] is State.Doubted or State.Suspended;
 
+    /// <summary>Whether only all holders together can make it complete.</summary>
+    public bool IsApart(int slot) => _state[slot] == (byte)State.Apart;
+
     /// <summary>Whether it lacks nothing but the word of a present owner.</summary>
     public bool IsSuspended(int slot) => _state[slot] == (byte)State.Suspended;
 
@@ -260,7 +275,8 @@ internal sealed class SlotStates
         {
             if (_state[slot] == (byte)state && state is not (State.Doubted or State.Suspended))
                 return;
-            _state[slot] = (byte)state;
+            if (!IsApart(slot))
+                _state[slot] = (byte)state;
             Volatile.Write(ref _stamp, _stamp + 1);
         }
     }

@@ -119,7 +119,7 @@ public sealed class PauseGuardTests : IDisposable
         Assert.Equal(0, _world.States.Count().Complete);
         Assert.Equal(wakes + 1, _wakes);
         // The next view is ours and no later one of theirs: it says nothing of what they decided.
-        _world.States.Settle(_world.View, sameRing: false);
+        _world.States.Settle(_world.View, RingSince.Another);
         _world.Adopt(OwnerWorld.ViewOf(11, "n1", "n2", "n3"));
         Assert.Equal(0, _world.States.Count().Complete);
     }

@@ -68,7 +68,7 @@ public sealed class RingJumpTests : IDisposable
         _world.Adopt(OwnerWorld.ViewOf(21, ["n1", "n2", "n3"], new RingPast(21, 15, [])));
         Assert.Equal(before, _world.States.Doubt);
         Assert.Equal(OwnerCode.Unsure, _world.Locate(_world.KeyAt(0)).Code);
-        _world.States.Settle(before, sameRing);
+        _world.States.Settle(before, sameRing ? RingSince.Same : RingSince.Unknown);
         Assert.Null(_world.States.Doubt);
         Assert.Equal(sameRing ? complete : 0, _world.States.Count().Complete);
     }
@@ -81,7 +81,7 @@ public sealed class RingJumpTests : IDisposable
         _world.Adopt(OwnerWorld.ViewOf(21, ["n1", "n2", "n3", "n4"],
             new RingPast(21, 15, [new RingChange(21, "n4", 100)])));
         Assert.Null(_world.States.Doubt);
-        _world.States.Settle(before, true);
+        _world.States.Settle(before, RingSince.Same);
         Assert.Equal(0, _world.States.Count().Complete);
         Assert.Equal(0, _world.States.Count().Lost);
     }

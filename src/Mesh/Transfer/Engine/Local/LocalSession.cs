@@ -295,11 +295,12 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
         return low > 0 && _entries[low - 1].Offers(address, length) ? _entries[low - 1] : null;
     }
 
-    /// <summary>The memory that a range is, mapped here; the other side may show ranges longer than that memory.</summary>
-    private MemoryBlock? MappingOf(in BoardEntry entry) => entry.Block != 0
-        && _mapped.TryGetValue(entry.Block, out var mapped) && mapped is not null && entry.Length <= (ulong)mapped.Length
-            ? mapped
-            : null;
+    /// <summary>The memory that a range is, mapped here; the other side may show a range that is longer.</summary>
+    private MemoryBlock? MappingOf(in BoardEntry entry)
+    {
+        var mapped = entry.Block == 0 ? null : _mapped.GetValueOrDefault(entry.Block);
+        return mapped is not null && entry.Length <= (ulong)mapped.Length ? mapped : null;
+    }
 
     private void CopyAll(TransferOpcode opcode, Span<EngineEntry> entries)
     {
