@@ -50,6 +50,7 @@ public sealed class ProgramTests(NativeMesh mesh, ITestOutputHelper output)
     [InlineData("signals")]
     [InlineData("threads")]
     [InlineData("closing")]
+    [InlineData("writers")]
     public void The_library_is_a_good_guest(string mode) =>
         MustPass(mesh.Clib.Build("guest.c"), mode, mesh.Nodes[0]);
 
@@ -57,6 +58,7 @@ public sealed class ProgramTests(NativeMesh mesh, ITestOutputHelper output)
     [Theory]
     [InlineData("stores", 1)]
     [InlineData("embedded", 1)]
+    [InlineData("engines", 1)]
     [InlineData("calls", 20)]
     public void Nothing_grows_with_use(string mode, int times)
     {

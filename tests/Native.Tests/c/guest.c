@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How the library behaves in a process that is not its own. Arguments: MODE NODE [COUNT].
- * fork, fork-first, signals, threads, closing, killed, stopped (COUNT: the node's process), stores, embedded, calls.
+ * fork, fork-first, signals, threads, closing, killed, stopped (COUNT: the node's process), writers, stores,
+ * embedded, engines, calls.
  */
 #include "check.h"
 
@@ -11,6 +12,7 @@
 #include <store_c.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <transfer_engine_c.h>
 #include <unistd.h>
 
 static const char *node;
@@ -265,6 +267,58 @@ static void stopped(int pid) {
   free(value);
 }
 
+enum { KEYS = 60, WRITTEN = 1 << 20 };
+
+/* One of two processes that put the same keys, each its own bytes, at the same time. */
+static int writer(int go, char letter) {
+  char *value = malloc(WRITTEN), key[32], start;
+  memset(value, letter, WRITTEN);
+  strcat(options, ";put_timeout_ms=30000");
+  mooncake_mesh_t *mesh = opened();
+  CHECK(read(go, &start, 1) == 1);
+  for (int i = 0; i < KEYS; i++) {
+    int length = snprintf(key, sizeof key, "writers-%d", i);
+    EXPECT(mooncake_mesh_put(mesh, key, (size_t)length, value, WRITTEN, NULL), 0);
+  }
+  EXPECT(mooncake_mesh_close(mesh), 0);
+  free(value);
+  return failures ? 1 : 0;
+}
+
+/* What is there is whole, is one writer's, and stays so. */
+static void two_writers(void) {
+  int go[2];
+  pid_t children[2];
+  CHECK(pipe(go) == 0);
+  for (int i = 0; i < 2; i++) {
+    children[i] = fork();
+    if (children[i] == 0) exit(writer(go[0], (char)('A' + i)));
+  }
+  char *value = malloc(WRITTEN), key[32], seen[KEYS] = {0};
+  strcat(options, ";get_timeout_ms=30000;timeout_ms=30000");
+  mooncake_mesh_t *mesh = opened();
+  CHECK(write(go[1], "go", 2) == 2);
+  double end = now() + 60;
+  for (int known = 0; known < KEYS && now() < end;) {
+    for (int i = known = 0; i < KEYS; i++) {
+      int length = snprintf(key, sizeof key, "writers-%d", i);
+      if (mooncake_mesh_exists(mesh, key, (size_t)length) == 1) {
+        EXPECT(mooncake_mesh_get_into(mesh, key, (size_t)length, value, WRITTEN), WRITTEN);
+        CHECK(value[0] == 'A' || value[0] == 'B');
+        CHECK(memcmp(value, value + 1, WRITTEN - 1) == 0);
+        CHECK(seen[i] == 0 || seen[i] == value[0]);
+        seen[i] = value[0];
+      }
+      known += seen[i] != 0;
+    }
+  }
+  for (int i = 0; i < KEYS; i++) CHECK(seen[i] != 0);
+  for (int i = 0; i < 2; i++) EXPECT(status_of(children[i]), 0);
+  EXPECT(mooncake_mesh_remove_by_regex(mesh, "^writers-"), KEYS);
+  EXPECT(mooncake_mesh_close(mesh), 0);
+  free(value);
+}
+
 struct usage {
   long pages, descriptors, mappings;
 };
@@ -297,6 +351,25 @@ static void store_cycle(void) {
   EXPECT(mooncake_store_remove(store, "cycle", 0), 0);
   EXPECT(mooncake_store_unregister_buffer(store, memory), 0);
   mooncake_store_destroy(store);
+}
+
+static transfer_engine_t peer_engine;
+static char peer_name[64], peer_memory[4096];
+
+static void engine_cycle(void) {
+  static char memory[4096];
+  transfer_engine_t engine = createTransferEngine("P2PHANDSHAKE", "127.0.0.1", "", 0, 1);
+  EXPECT(registerLocalMemory(engine, memory, sizeof memory, "*", 1), 0);
+  segment_id_t peer = openSegment(engine, peer_name);
+  CHECK(peer > 0);
+  struct transfer_request request = {OPCODE_WRITE, memory, peer, (uint64_t)(uintptr_t)peer_memory, sizeof memory};
+  int status = 0;
+  uint64_t batch = 0;
+  EXPECT(mooncake_mesh_engine_transfer(engine, &request, 1, 20000, &status, &batch), 0);
+  EXPECT(status, STATUS_COMPLETED);
+  EXPECT(closeSegment(engine, peer), 0);
+  EXPECT(unregisterLocalMemory(engine, memory), 0);
+  destroyTransferEngine(engine);
 }
 
 static void embedded_cycle(void) {
@@ -361,8 +434,16 @@ int main(int argc, char **argv) {
   if (strcmp(mode, "closing") == 0) closing();
   if (strcmp(mode, "killed") == 0) killed();
   if (strcmp(mode, "stopped") == 0) stopped(count);
+  if (strcmp(mode, "writers") == 0) two_writers();
   if (strcmp(mode, "stores") == 0) cycles(store_cycle, count);
   if (strcmp(mode, "embedded") == 0) cycles(embedded_cycle, count);
+  if (strcmp(mode, "engines") == 0) {
+    peer_engine = createTransferEngine("P2PHANDSHAKE", "127.0.0.1", "", 0, 1);
+    EXPECT(registerLocalMemory(peer_engine, peer_memory, sizeof peer_memory, "*", 1), 0);
+    EXPECT(getLocalIpAndPort(peer_engine, peer_name, sizeof peer_name), 0);
+    cycles(engine_cycle, count);
+    destroyTransferEngine(peer_engine);
+  }
   if (strcmp(mode, "calls") == 0) {
     shared = opened();
     cycles(call_cycle, count);

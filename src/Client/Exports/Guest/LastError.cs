@@ -17,8 +17,22 @@ internal static unsafe class LastError
     /// <summary>Remembers a text until the thread's next failure.</summary>
     public static void Set(string text) => (_slot ??= new Slot()).Text = text;
 
+    /// <summary>The text; none where there is no memory for it.</summary>
+    public static byte* PointerOrNothing()
+    {
+        try
+        {
+            return Pointer();
+        }
+        catch (OutOfMemoryException)
+        {
+            fixed (byte* nothing = Nothing)
+                return nothing;
+        }
+    }
+
     /// <summary>The text, which ends with a NUL and stays in place until this thread's next call.</summary>
-    public static byte* Pointer()
+    private static byte* Pointer()
     {
         fixed (byte* nothing = Nothing)
             return _slot is { } slot ? slot.Native() : nothing;

@@ -28,7 +28,7 @@ internal static unsafe class MeshLifeExports
     }
 
     [UnmanagedCallersOnly(EntryPoint = "mooncake_mesh_last_error", CallConvs = [typeof(CallConvCdecl)])]
-    public static byte* Error() => LastError.Pointer();
+    public static byte* Error() => LastError.PointerOrNothing();
 
     [UnmanagedCallersOnly(EntryPoint = "mooncake_mesh_open", CallConvs = [typeof(CallConvCdecl)])]
     public static long Open(byte* options, nint* mesh) => Door.Run(() =>

@@ -119,7 +119,8 @@ int64_t mooncake_mesh_cancel(void);
 
 /*
  * For hosts that would rather be asked: check(context) is called by every thread that waits in a call, every 50 ms;
- * other than 0 gives the call up. It must not call the library. NULL: nobody is asked.
+ * other than 0 gives the call up. It must not call the library, nor leave by an exception or a jump. NULL: nobody is
+ * asked.
  */
 int64_t mooncake_mesh_set_interrupt(int (*check)(void *context), void *context);
 
@@ -183,7 +184,7 @@ int64_t mooncake_mesh_view_close(mooncake_mesh_view_t *view);
 
 /* ---- batches, of up to 1048576 positions ------------------------------------------------------------------------- */
 
-/* 0 when every position has its result, whatever it is. Of a key named twice the first value wins (replace: the last). */
+/* 0 when every position has its result. Of a key named twice the first value wins; replacing, the last. */
 int64_t mooncake_mesh_put_batch(mooncake_mesh_t *mesh, const void *const *keys, const size_t *key_sizes,
                                 const void *const *values, const size_t *sizes, size_t count,
                                 const mooncake_mesh_put_options *options, int64_t *results);
