@@ -35,7 +35,7 @@ internal sealed class PeerServer : IAsyncDisposable
 
     /// <param name="self">Our hello, in answer to another.</param>
     /// <param name="handshake">Opens connections.</param>
-    /// <param name="handler">Answers the calls of channels; null: there are none, every lane is a bulk lane.</param>
+    /// <param name="handler">Answers the calls of channels; null: every lane is a bulk lane.</param>
     /// <param name="dataLane">Takes over the connections of bulk lanes.</param>
     /// <param name="runtime">Clock, scheduler and log.</param>
     public PeerServer(Func<Hello, Hello> self, Handshake handshake, IPeerHandler? handler,

@@ -124,14 +124,16 @@ internal sealed class EngineBench : IDisposable
         using TransferEngine engine = Open(TransferTransports.Shm | TransferTransports.Tcp);
         Register(engine, _memory);
         int segment = engine.OpenSegment(_address).Value;
-        using var other = new BenchMemory(MemoryBench.Rotation);
+        // Memory of the same kind, of this process: what it is made of decides how fast any copy of it is.
+        nint own = engine.AllocateManaged((ulong)MemoryBench.Rotation).Value;
+        MemoryBench.Fill(_memory.Range with { Address = own });
         foreach (int block in Blocks)
         {
             foreach (TransferOpcode opcode in (TransferOpcode[])[TransferOpcode.Write, TransferOpcode.Read])
             {
                 report.Add(BenchRow.Of(Name("shm", opcode, block), "GB/s", await Alternating.RunAsync(
                     () => Task.FromResult(Move(engine, segment, opcode, _managed, block)),
-                    () => Task.FromResult(Copy(other, block)))));
+                    () => Task.FromResult(Copy(opcode, own, block)))));
             }
         }
     }
@@ -183,11 +185,17 @@ internal sealed class EngineBench : IDisposable
         return _memory.Range.Length / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9;
     }
 
-    private double Copy(BenchMemory other, int block)
+    private double Copy(TransferOpcode opcode, nint other, int block)
     {
+        bool read = opcode == TransferOpcode.Read;
         long start = Stopwatch.GetTimestamp();
         for (long at = 0; at < _memory.Range.Length; at += block)
-            MemoryBench.CopyPlain(_memory.Range.Address + (nint)at, other.Range.Address + (nint)at, block);
+        {
+            nint here = _memory.Range.Address + (nint)at;
+            nint there = other + (nint)at;
+            MemoryBench.CopyPlain(read ? there : here, read ? here : there, block);
+        }
+
         return _memory.Range.Length / Stopwatch.GetElapsedTime(start).TotalSeconds / 1e9;
     }
 }

@@ -104,7 +104,7 @@ internal sealed class EngineCore : IDisposable
     /// <summary>Starts an engine.</summary>
     /// <param name="settings">How.</param>
     /// <param name="runtime">Clock, scheduler, network and log.</param>
-    /// <param name="registry">Where names are announced, the engine's from now on; null: they are addresses.</param>
+    /// <param name="registry">Where names are announced, owned from now on; null: they are addresses.</param>
     public static TransferResult<EngineCore> Start(EngineSettings settings, MeshRuntime runtime,
         IMeshRegistry? registry)
     {

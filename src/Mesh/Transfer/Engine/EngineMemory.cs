@@ -90,7 +90,7 @@ internal sealed partial class EngineMemory(RegisteredMemory memory, EngineServer
                 $"{MostManaged} ranges are allocated, the limit of an engine");
         }
 
-        var block = MemoryBlock.Allocate(BlockName, (long)length, hugePages: false);
+        var block = MemoryBlock.Allocate(BlockName, (long)length, hugePages: true);
         var error = block.Succeeded
             ? Publish(block.Value, length)
             : new TransferError(TransferErrorCode.Memory, block.Error!.Message);

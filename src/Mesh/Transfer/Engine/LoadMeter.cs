@@ -19,12 +19,8 @@ internal sealed class LoadMeter(string name)
     /// <summary>Bytes are submitted.</summary>
     public void Begin(long bytes) => Interlocked.Add(ref _inFlight, bytes);
 
-    /// <summary>They have ended; in a time of zero nothing is measured.</summary>
-    public void End(long bytes, TimeSpan took)
-    {
-        Interlocked.Add(ref _inFlight, -bytes);
-        Measure(bytes, took);
-    }
+    /// <summary>They have ended.</summary>
+    public void End(long bytes) => Interlocked.Add(ref _inFlight, -bytes);
 
     /// <summary>So many bytes took so long.</summary>
     public void Measure(long bytes, TimeSpan took)

@@ -86,13 +86,14 @@ internal sealed class EngineWork
             Account(entries[..count]);
         }
 
-        Meter.End(Bytes, _owner.Time.GetElapsedTime(start));
+        Meter.Measure(Bytes, _owner.Time.GetElapsedTime(start));
         EndAll();
     }
 
     /// <summary>Does nothing of it.</summary>
     public void GiveUp(EntryStatus why)
     {
+        Meter.Begin(Bytes);
         _stopped = why;
         EndAll();
     }
@@ -130,7 +131,7 @@ internal sealed class EngineWork
                 long left = (long)request.Length - _offset;
                 if (_batch.HasFailed(_tasks[_next]))
                 {
-                    _batch.Ended(_tasks[_next], left, EntryStatus.Unreachable);
+                    End(_tasks[_next], left, EntryStatus.Unreachable);
                     Advance();
                     continue;
                 }
@@ -165,7 +166,7 @@ internal sealed class EngineWork
         {
             // A connection that broke because of the stop says nothing about the peer.
             var status = entry.Status == EntryStatus.Unreachable ? WhyUnreachable() : entry.Status;
-            _batch.Ended(entry.Task, entry.Length, status);
+            End(entry.Task, entry.Length, status);
         }
     }
 
@@ -195,8 +196,14 @@ internal sealed class EngineWork
         }
 
         _timer?.Dispose();
-        Meter.End(Bytes, TimeSpan.Zero);
         EndAll();
+    }
+
+    private void End(int task, long bytes, EntryStatus status)
+    {
+        // First: whoever sees the end of the last task sees that nothing is on its way.
+        Meter.End(bytes);
+        _batch.Ended(task, bytes, status);
     }
 
     private void Advance()
@@ -216,7 +223,7 @@ internal sealed class EngineWork
     {
         var why = WhyUnreachable();
         for (; _next < _count; Advance())
-            _batch.Ended(_tasks[_next], (long)_requests[_next].Length - _offset, why);
+            End(_tasks[_next], (long)_requests[_next].Length - _offset, why);
         for (int i = 0; i < _count; i++)
             _regions[i].Leave();
         _owner.Over(this);

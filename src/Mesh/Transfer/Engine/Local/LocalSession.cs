@@ -85,8 +85,20 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
         // Where all is reached the copy itself says what is not registered.
         if (HasCma)
             return true;
-        return WithTable((session, range) => session.Find(range.Address, range.Length) is { } found
-            && session.MappingOf(found) is not null, (Address: address, Length: length), otherwise: false);
+        for (int i = 0; i < MostTables; i++)
+        {
+            // Nothing is copied, so nothing is announced: whether it still is so the copy looks again.
+            _lock.EnterReadLock();
+            bool closed = _closed;
+            bool current = !closed && _sequence != 0 && _peer.Sequence == _sequence;
+            bool reached = current && Find(address, length) is { } found && MappingOf(found) is not null;
+            _lock.ExitReadLock();
+            if (current || closed)
+                return reached;
+            Refresh();
+        }
+
+        return false;
     }
 
     /// <inheritdoc/>
@@ -193,20 +205,6 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
     }
 
     private void ReturnCell(int cell) => Interlocked.And(ref _cells, ~(1 << cell));
-
-    private bool WithTable<T>(Func<LocalSession, T, bool> look, T argument, bool otherwise)
-    {
-        if (!TryBegin(out int cell))
-            return otherwise;
-        try
-        {
-            return look(this, argument);
-        }
-        finally
-        {
-            End(cell);
-        }
-    }
 
     /// <summary>Reads the other side's table, and maps and unmaps its memory accordingly.</summary>
     private void Refresh()
