@@ -7,6 +7,7 @@ import unittest
 
 from mesh_process import MeshProcess
 from mooncake.async_store import MooncakeDistributedStoreAsync
+from mooncake.buffer_pool import BufferPool
 from mooncake.store import (MooncakeDistributedStore, MooncakeHostMemAllocator, ReplicaStatus, ReplicateConfig,
                             SoftPinAction)
 
@@ -159,3 +160,15 @@ class StoreTests(unittest.TestCase):
         self.assertEqual(asyncio.run(store.async_put("k", b"1")), 0)
         self.assertEqual(asyncio.run(store.async_get("k")), b"1")
         store.close()
+
+    def test_a_pool(self):
+        with BufferPool(self.store, max_bytes=2 * 65536) as pool:
+            with pool.acquire(100) as lease, pool.buffer(size=65536) as other:
+                lease.buffer[:5] = b"hello"
+                self.assertEqual((self.store.put_from("k", lease.ptr, 5), other.size), (0, 65536))
+                with self.assertRaises(MemoryError):
+                    pool.acquire(1, block=False)
+                with self.assertRaises(TimeoutError):
+                    pool.acquire(1, timeout=0.01)
+            pool.acquire(2 * 65536).release()
+        self.assertEqual(self.store.get("k"), b"hello")
