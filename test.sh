@@ -66,7 +66,7 @@ in_vm() { # program, its arguments: with RDMA devices, without which the tests f
 
 need_dotnet
 need_gcc
-[ "$mode" = quick ] || { need_etcd; need_vm; need_gxx; }
+[ "$mode" = quick ] || { need_etcd; need_vm; need_gxx; need_python; }
 need_verbs_headers
 part build dotnet build Mooncake.Mesh.sln -c Release -v q -nologo || { echo "0 passed, 1 failed"; exit 1; }
 for project in $unit; do tests "$project"; done
@@ -75,6 +75,8 @@ if [ "$mode" = all ]; then
   export MOONCAKE_MESH_CLIB=$PWD/artifacts/clib
   part "C library" packaging/clib/build.sh "$MOONCAKE_MESH_CLIB" || failed=$((failed + 1))
   for project in $whole; do tests "$project"; done
+  node=src/Node/bin/Release/net10.0/mooncake-mesh
+  judge Python tests/Python/run.sh "$MOONCAKE_MESH_CLIB/lib/libmooncake_mesh.so.0" "$node"
   judge "Verbs in a VM" in_vm "$(program_of tests/Verbs.Tests)" -class '*DeviceTests'
 fi
 echo "== all: $SECONDS s"

@@ -64,6 +64,11 @@ need_gxx() {
   command -v g++ >/dev/null || install_packages "g++ is needed" g++ libc6-dev
 }
 
+# python3 with venv builds the wheels and tests them.
+need_python() {
+  python3 -c 'import ensurepip' 2>/dev/null || install_packages "python3 with venv is needed" python3-venv
+}
+
 # What tests/SoftRoce makes its virtual machine of.
 VM_PACKAGES=(qemu-system-x86 busybox-static cpio kmod binutils xz-utils iproute2
   ibverbs-providers ibverbs-utils perftest)
