@@ -105,10 +105,10 @@ internal readonly record struct HolderPage(KeyedRecord[] Records, ulong NextHash
     : IWireMessage<HolderPage>
 {
     /// <summary>
-    /// Whether what the holder stores after this is decided in <paramref name="view"/> or a later one; a peer of an
-    /// earlier version does not say.
+    /// Whether what the holder stores after this is decided in <paramref name="view"/> or in one that follows on it; a
+    /// peer of an earlier version does not say.
     /// </summary>
-    public bool IsOf(ViewId view) => View.Epoch == 0 || View.Digest == view.Digest || !view.IsNewerThan(View);
+    public bool IsOf(ViewId view) => View.Epoch == 0 || View.IsOrFollows(view);
 
     public void Write(ref MessagePackWriter writer)
     {

@@ -57,7 +57,7 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, Action w
             return;
         owner.TrustFor(TimeSpan.Zero);
         // Ours will follow on another one: nothing in it says what was decided in this.
-        if (view.CompareTo(mine) == 0)
+        if (view.IsApartFrom(mine))
         {
             states.DoubtView();
             wakeKeeper();

@@ -60,7 +60,7 @@ internal sealed class RingWitnesses(SlotStates states, MeshCalls calls, MeshRunt
         for (int i = 0; i < Tries && !cancel.IsCancellationRequested; i++)
         {
             var answer = await calls.PingAsync(member, new PingRequest(view), CallTimeout, cancel);
-            if (answer.Succeeded && (IsAnother(answer.Value.RingSince, before) || AreApart(answer.Value.View, view)))
+            if (answer.Succeeded && (IsAnother(answer.Value.RingSince, before) || answer.Value.View.IsApartFrom(view)))
                 return RingSince.Another;
             // One that is behind may come through a view that we have skipped.
             if (answer.Succeeded && !view.IsNewerThan(answer.Value.View))
@@ -71,9 +71,6 @@ internal sealed class RingWitnesses(SlotStates states, MeshCalls calls, MeshRunt
         return RingSince.Unknown;
     }
 
-    /// <summary>Of two views of one number neither follows on the other.</summary>
-    private static bool AreApart(ViewId one, ViewId other) => one.CompareTo(other) == 0 && one.Digest != other.Digest;
-
     private static bool IsAnother(ViewId ringSince, ViewId before) =>
-        ringSince.IsNewerThan(before) || AreApart(ringSince, before);
+        ringSince.IsNewerThan(before) || ringSince.IsApartFrom(before);
 }

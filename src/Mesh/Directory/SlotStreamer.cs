@@ -22,7 +22,7 @@ internal sealed class SlotStreamer(
         // Before the records: a slot that became complete after they were copied was not when they were.
         long stamp = states.Stamp;
         var complete = new SlotSet(new byte[request.Slots.Bits.Length]);
-        if (request.View.IsNewerThan(mine) && request.View.Digest != mine.Digest)
+        if (!mine.IsOrFollows(request.View))
             return new SlotPage(false, request.From, complete, [], [], request.Position, stamp);
         bool confident = isConfident();
         var page = new SlotPart();

@@ -21,6 +21,12 @@ public readonly record struct ViewId(long Epoch, long Revision, ulong Digest) : 
     /// <summary>Whether this view is the newer one.</summary>
     public bool IsNewerThan(ViewId other) => CompareTo(other) > 0;
 
+    /// <summary>Whether this view is that one or follows on it: of two with one number neither does.</summary>
+    public bool IsOrFollows(ViewId other) => Digest == other.Digest || IsNewerThan(other);
+
+    /// <summary>Whether the two have one number and other members, so that neither follows on the other.</summary>
+    public bool IsApartFrom(ViewId other) => CompareTo(other) == 0 && Digest != other.Digest;
+
     /// <inheritdoc/>
     public override string ToString() => $"{Epoch}.{Revision}.{Digest:x16}";
 }

@@ -62,6 +62,11 @@ public sealed class CodecTests
         Back(new ReadAnswer(true, new byte[] { 9, 8 }));
         Back(new HolderListRequest(new SlotSet([5]), 8, 6, [7]));
         Back(new HolderPage([new KeyedRecord(Key, Record)], 8));
+        Assert.True(new HolderPage([], 0).IsOf(View));
+        Assert.True(new HolderPage([], 0, View).IsOf(View));
+        Assert.True(new HolderPage([], 0, View with { Epoch = View.Epoch + 1, Digest = 1 }).IsOf(View));
+        Assert.False(new HolderPage([], 0, View with { Digest = 1 }).IsOf(View));
+        Assert.False(new HolderPage([], 0, View with { Epoch = View.Epoch - 1, Digest = 1 }).IsOf(View));
         Back(new AbandonRequest(4));
         Back(new PinRequest(Key, 7, ObjectPin.Soft));
         Back(new DropGroupRequest("g\u00e9"));

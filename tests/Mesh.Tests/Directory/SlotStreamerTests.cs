@@ -111,6 +111,15 @@ public sealed class SlotStreamerTests : IDisposable
     }
 
     [Fact]
+    public void A_source_in_another_view_of_the_askers_number_gives_nothing()
+    {
+        Fill(5, 10, 20);
+        var page = _world.Owner.Pull(new SlotPullRequest(OwnerWorld.ViewOf(10, "n1", "n2").Id, 0, Only(5)));
+        Assert.False(page.Ready);
+        Assert.Empty(page.Records);
+    }
+
+    [Fact]
     public void Nobody_vouches_for_a_slot_while_one_that_may_act_for_it_is_not_heard()
     {
         int slot = _world.SlotOf(_world.KeyAt(0));
