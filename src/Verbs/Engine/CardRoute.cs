@@ -24,8 +24,10 @@ internal sealed class CardRoute(RdmaEngine engine, PeerLinks links, NodeRecord p
     private static readonly TimeSpan OpenTimeout = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan AskTimeout = TimeSpan.FromSeconds(1);
 
-    /// <summary>How often the pieces of one run are tried: keys that have gone meanwhile are asked for anew.</summary>
-    private const int Tries = 3;
+    /// <summary>How often keys that have gone meanwhile are asked for anew.</summary>
+    private const int MostRefusals = 3;
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(5);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(500);
 
     private readonly KnownMemory _known = new();
     private readonly Lock _gate = new();
@@ -49,34 +51,27 @@ internal sealed class CardRoute(RdmaEngine engine, PeerLinks links, NodeRecord p
     public async Task<bool> IsOpenAsync() => await TargetAsync() is not null;
 
     /// <inheritdoc/>
-    public async Task MoveAsync(TransferOpcode opcode, EngineEntry[] entries, int count, CancellationToken stop)
+    public async Task MoveAsync(TransferOpcode opcode, EngineEntry[] entries, int count, TimeSpan patience,
+        CancellationToken stop)
     {
         for (int i = 0; i < count; i++)
             entries[i].Status = EntryStatus.Unreachable;
-        for (int i = 0; i < Tries && !stop.IsCancellationRequested; i++)
+        long start = engine.Time.GetTimestamp();
+        var pause = TimeSpan.Zero;
+        for (int refusals = 0; refusals < MostRefusals;)
         {
-            if (await TargetAsync() is not { } target)
+            var end = await TryAsync(opcode, entries, count, stop);
+            if (end == RunEnd.Over || stop.IsCancellationRequested)
                 return;
-            var requests = await RequestsAsync(target, opcode, entries, count);
-            if (requests.Length == 0)
-                return;
-            var batch = new RdmaBatch(requests, engine.Options.SliceBytes, endsWhenRefused: true);
-            var outcome = await RunAsync(target.Peer, batch, stop);
-            if (outcome == TransferOutcome.Done)
-            {
-                End(entries.AsSpan(0, count));
-                Worked();
-                return;
-            }
-
-            // Where it was not the peer's card that refused: a card of its may have come back with other keys.
-            _known.Clear();
-            if (!batch.IsRefused && i > 0)
+            refusals += end == RunEnd.Refused ? 1 : 0;
+            if (end == RunEnd.Refused)
+                continue;
+            if (pause > TimeSpan.Zero && engine.Time.GetElapsedTime(start) >= patience)
                 break;
+            pause = await PauseAsync(pause, stop);
         }
 
-        if (!stop.IsCancellationRequested)
-            Failed("no card reaches it");
+        Failed("no card reaches it");
     }
 
     /// <inheritdoc/>
@@ -94,6 +89,43 @@ internal sealed class CardRoute(RdmaEngine engine, PeerLinks links, NodeRecord p
         links.Close();
         if (target is not null)
             await engine.RemoveAsync(target.Peer);
+    }
+
+    /// <summary>Waits, each time twice as long; the first time hardly at all.</summary>
+    private async Task<TimeSpan> PauseAsync(TimeSpan before, CancellationToken stop)
+    {
+        var pause = before == TimeSpan.Zero ? FirstPause : before * 2 < LongestPause ? before * 2 : LongestPause;
+        try
+        {
+            await Task.Delay(pause, engine.Time, stop);
+        }
+        catch (OperationCanceledException)
+        {
+            // The caller looks at the token.
+        }
+
+        return pause;
+    }
+
+    /// <summary>Has the pieces moved once that have not ended.</summary>
+    private async Task<RunEnd> TryAsync(TransferOpcode opcode, EngineEntry[] entries, int count, CancellationToken stop)
+    {
+        if (await TargetAsync() is not { } target)
+            return RunEnd.Unreachable;
+        var requests = await RequestsAsync(target, opcode, entries, count);
+        if (requests.Length == 0)
+            return RunEnd.Over;
+        var batch = new RdmaBatch(requests, engine.Options.SliceBytes, endsWhenRefused: true);
+        if (await RunAsync(target.Peer, batch, stop) == TransferOutcome.Done)
+        {
+            End(entries.AsSpan(0, count));
+            Worked();
+            return RunEnd.Over;
+        }
+
+        // Also where the peer's card did not refuse: one of its cards may have come back with other keys.
+        _known.Clear();
+        return batch.IsRefused ? RunEnd.Refused : RunEnd.Unreachable;
     }
 
     private static void End(Span<EngineEntry> entries)
@@ -225,5 +257,18 @@ internal sealed class CardRoute(RdmaEngine engine, PeerLinks links, NodeRecord p
 
         if (first)
             log.LogWarning("engine_rdma_fallback peer={Peer} reason={Reason}", peer.NodeId, reason);
+    }
+
+    /// <summary>How one try ended.</summary>
+    private enum RunEnd
+    {
+        /// <summary>Nothing is left to be tried.</summary>
+        Over,
+
+        /// <summary>The peer's card refused a key.</summary>
+        Refused,
+
+        /// <summary>The peer was not reached, or the run was broken.</summary>
+        Unreachable,
     }
 }

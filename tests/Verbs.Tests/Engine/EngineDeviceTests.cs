@@ -96,6 +96,20 @@ public sealed class EngineDeviceTests
     }
 
     [Fact]
+    public void A_segment_that_is_closed_under_way_still_gets_what_was_submitted()
+    {
+        using var pair = new CardEngines(Room);
+        var (from, to) = pair.FillFor(TransferOpcode.Write, Room);
+        ulong batch = pair.Near.AllocateBatch(1).Value;
+        Assert.Null(pair.Near.Submit(batch, [pair.Request(TransferOpcode.Write, 0, Room)]));
+        Assert.Null(pair.Near.CloseSegment(pair.Target));
+        Assert.Equal(TransferState.Completed, pair.Near.Wait(batch, Long).Value.State);
+        Assert.True(from.Bytes.SequenceEqual(to.Bytes));
+        pair.OpenFar();
+        AssertMoves(pair, TransferOpcode.Read, 4096);
+    }
+
+    [Fact]
     public void A_peer_that_ends_under_way_fails_what_is_left_and_its_next_life_is_reached()
     {
         using var pair = new CardEngines(Room);

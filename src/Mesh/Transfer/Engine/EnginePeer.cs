@@ -26,6 +26,9 @@ internal sealed class EnginePeer
     private volatile int _failure = (int)EntryStatus.Unreachable;
     private volatile bool _doubtful;
 
+    /// <summary>Jobs of the cards, and one more until the peer is retired.</summary>
+    private int _overCards = 1;
+
     /// <param name="address">Its host:port.</param>
     /// <param name="incarnation">Which process it is.</param>
     /// <param name="session">How it is copied with, or null.</param>
@@ -109,6 +112,13 @@ internal sealed class EnginePeer
             job.Finish(TransferOutcome.Unreachable);
     }
 
+    /// <summary>Has cards do a job; for a peer that has <see cref="Cards"/>.</summary>
+    public void Add(CardTicket ticket)
+    {
+        Interlocked.Increment(ref _overCards);
+        _ = RunAsync(ticket);
+    }
+
     /// <summary>Takes over what cards could not do.</summary>
     public void Take(EngineWork work)
     {
@@ -116,12 +126,12 @@ internal sealed class EnginePeer
             Add(ticket);
     }
 
-    /// <summary>Takes no more jobs; what is under way over sockets is still done.</summary>
+    /// <summary>Takes no more jobs; what is under way is still done.</summary>
     public void Retire()
     {
         _queue.Retire();
         EndSigns();
-        _ = Cards?.DisposeAsync().AsTask();
+        LeaveCards();
     }
 
     /// <summary>Cuts what is under way, and waits for the threads.</summary>
@@ -131,6 +141,19 @@ internal sealed class EnginePeer
         EndSigns();
         if (Cards is not null)
             await Cards.DisposeAsync();
+    }
+
+    private async Task RunAsync(CardTicket ticket)
+    {
+        await ticket.RunAsync();
+        LeaveCards();
+    }
+
+    /// <summary>A job of the cards is over, or no more come: the last of these ends their way.</summary>
+    private void LeaveCards()
+    {
+        if (Interlocked.Decrement(ref _overCards) == 0)
+            _ = Cards?.DisposeAsync().AsTask();
     }
 
     private void EndSigns()

@@ -251,7 +251,7 @@ internal sealed class EngineTransfers : IAsyncDisposable
             Action<EngineWork>? leave = tcp ? peer!.Take : null;
             foreach (var ticket in work.Start(CardTicket.Lanes, EngineWork.MostRunBytes, _parts.Limit,
                 w => new CardTicket(w, route, leave)))
-                _ = ticket.RunAsync();
+                peer!.Add(ticket);
         }
         else if (peer is not null && tcp)
         {

@@ -192,7 +192,8 @@ public sealed class EngineWorkTests : IStoppable
 
         public Task<bool> IsOpenAsync() => Task.FromResult(true);
 
-        public Task MoveAsync(TransferOpcode opcode, EngineEntry[] entries, int count, CancellationToken stop)
+        public Task MoveAsync(TransferOpcode opcode, EngineEntry[] entries, int count, TimeSpan patience,
+            CancellationToken stop)
         {
             for (int i = 0; i < count; i++)
                 entries[i].Status = ends[_ended++];

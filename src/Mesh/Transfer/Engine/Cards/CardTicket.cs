@@ -18,6 +18,9 @@ internal sealed class CardTicket(EngineWork work, ICardRoute route, Action<Engin
     /// <summary>Lanes of a work: while one ends and takes more, the others keep the cards busy.</summary>
     public const int Lanes = 4;
 
+    /// <summary>How long a peer that is not reached is tried again, where there is no other way.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
     private readonly CancellationTokenSource _stop = new();
 
     /// <summary>Does it, and ends the job.</summary>
@@ -29,7 +32,7 @@ internal sealed class CardTicket(EngineWork work, ICardRoute route, Action<Engin
         while (!left && TryBegin(this)
             && (count = work.Take(entries.AsSpan(0, EngineRequest.MostEntries), out var opcode)) > 0)
         {
-            await route.MoveAsync(opcode, entries, count, _stop.Token);
+            await route.MoveAsync(opcode, entries, count, leave is null ? Patience : TimeSpan.Zero, _stop.Token);
             left = leave is not null && !IsStopped && HasUnreachable(entries.AsSpan(0, count));
             if (left)
                 work.PutBackUnreachable(entries.AsSpan(0, count));

@@ -47,6 +47,7 @@ internal interface ICardRoute : IAsyncDisposable
     /// <param name="opcode">Which way.</param>
     /// <param name="entries">The pieces.</param>
     /// <param name="count">Number of them.</param>
+    /// <param name="patience">How long a peer that is not reached is tried again.</param>
     /// <param name="stop">Breaks what is on its way.</param>
-    Task MoveAsync(TransferOpcode opcode, EngineEntry[] entries, int count, CancellationToken stop);
+    Task MoveAsync(TransferOpcode opcode, EngineEntry[] entries, int count, TimeSpan patience, CancellationToken stop);
 }
