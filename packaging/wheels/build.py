@@ -55,8 +55,8 @@ def build(folder: Path, name: str, tag: str, files: dict, requires: str, summary
 
 
 def package(name: str) -> dict:
-    """The files of a package."""
-    return {f"{name}/{path.name}": path.read_bytes() for path in sorted((SOURCE / name).iterdir())
+    """The files of a package and of those in it."""
+    return {str(path.relative_to(SOURCE)): path.read_bytes() for path in sorted((SOURCE / name).rglob("*"))
             if path.suffix in (".py", ".typed")}
 
 
