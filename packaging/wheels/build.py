@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Builds both wheels: build.py LIBRARY FOLDER. The same sources and library give the same bytes."""
+"""
+Builds both wheels: build.py LIBRARY FOLDER. The same sources and libraries give the same bytes. Libraries for newer
+processors (glibc-hwcaps beside LIBRARY) go in too, and are taken where they fit.
+"""
 
 import base64
 import hashlib
@@ -67,6 +70,8 @@ def main() -> None:
     library, folder = Path(sys.argv[1]), Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
     native = {**package("mooncake_mesh"), "mooncake_mesh/libmooncake_mesh.so": library.read_bytes()}
+    for path in sorted((library.parent / "glibc-hwcaps").glob(f"*/{library.name}")):
+        native[f"mooncake_mesh/{path.parent.name}/libmooncake_mesh.so"] = path.read_bytes()
     print(build(folder, "mooncake-mesh", NATIVE_TAG, native, "", "A masterless cache for KV blocks"))
     print(build(folder, "mooncake-mesh-compat", PURE_TAG, package("mooncake"), f"mooncake-mesh=={version()}",
                 "Mooncake's Python interface, on Mooncake.Mesh"))
