@@ -11,8 +11,9 @@ from mooncake_mesh import Mesh, MeshError
 from mooncake_mesh._bindings import PENDING, finish, functions
 from mooncake_mesh._memory import key_bytes
 
-from . import _setup
+from . import _environment, _setup
 from ._codes import INVALID_PARAMS, NO_SPACE, NOT_FOUND
+from ._hash_seed import watch
 from ._registered import RegisteredMemory, address
 from .config import ReplicateConfig, code_of, options_of
 from .pool_memory import PoolMemory
@@ -101,7 +102,7 @@ class Session:
         self.close()
         local_buffer = given.pop("local_buffer_size")
         try:
-            options = _setup.options(local_buffer_size=local_buffer, **given)
+            options = _environment.apply(_setup.options(local_buffer_size=local_buffer, **given))
             mesh = Mesh(**options)
         except _setup.Refused as refused:
             _setup.log.error("setup: %s", refused)
@@ -207,6 +208,20 @@ class Session:
         code = self._result(function, (c.c_char_p * count)(*encoded), (c.c_size_t * count)(*map(len, encoded)),
                             *arrays, count, *([] if options == () else [options]), results)
         return list(results) if code >= 0 else [code] * count
+
+    def _looked(self, keys: Sequence[str], codes: Sequence[int]) -> None:
+        """Has the watch over PYTHONHASHSEED know of lookups; only while it is active."""
+        watch.looked(keys, codes, self._objects)
+
+    def _objects(self) -> int:
+        """How many objects the nearest node has; 0 where it does not say."""
+        data, size = c.c_void_p(), c.c_size_t()
+        if self._result(self._native.status, None, c.byref(data), c.byref(size)) < 0:
+            return 0
+        try:
+            return json.loads(c.string_at(data, size.value)).get("memory", {}).get("objects", 0)
+        finally:
+            self._native.free(data)
 
     def _locate(self, keys: Sequence[str]) -> List[Dict[str, Any]]:
         encoded = [store_key(key) for key in keys]

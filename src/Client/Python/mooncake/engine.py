@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from mooncake_mesh._bindings import take
 
 from ._engine_native import NotifyMessage, Request, native
+from ._environment import forces_tcp
 from ._registered import address, addresses
 
 _PENDING, _COMPLETED, _SLICE_MS = -2000, 4, 100
@@ -53,6 +54,8 @@ class TransferEngine:
         """0, or a code. protocol: tcp or rdma; auto is all there is."""
         if self._engine:
             return _INVALID
+        if forces_tcp():
+            protocol = "tcp"
         every = protocol in ("auto", "")
         engine = self._native.createTransferEngine(
             metadata_server.encode(), local_hostname.encode(), b"", 0, int(every))
