@@ -8,7 +8,7 @@ import json
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mooncake_mesh import Mesh, MeshError
-from mooncake_mesh._bindings import PENDING, finish, functions
+from mooncake_mesh._bindings import functions, run
 from mooncake_mesh._memory import key_bytes
 
 from . import _environment, _setup
@@ -173,8 +173,7 @@ class Session:
         handle = self._handle
         if handle is None:
             return INVALID_PARAMS
-        code = function(handle, *arguments)
-        return finish(self._native) if code == PENDING else code
+        return run(self._native, function, handle, *arguments)
 
     def _put_options(self, config: Any, count: int, replace: bool) -> "Tuple[int, Any, Any]":
         """A code, the native options or None for the plain ones, and what must outlive the call."""
