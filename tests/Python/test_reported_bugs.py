@@ -110,13 +110,16 @@ class FarPastCapacityTests(unittest.TestCase):
         self.assertEqual(codes, {0})
         self.assertLessEqual(answers, {0, 1})
         self.assertLess(slowest, 5)
-        present = store.batch_is_exist(keys)
+        before = store.batch_is_exist(keys)
         sizes = [store.get_into(key, memory, MIB) for key in keys]
-        self.assertEqual(sizes, [MIB if one else -704 for one in present])
+        present = store.batch_is_exist(keys)
+        # The background still makes a little room: what was there before may be gone, and nothing comes back.
+        for was, size, is_ in zip(before, sizes, present):
+            self.assertIn((was, size, is_), ((0, -704, 0), (1, MIB, 1), (1, MIB, 0), (1, -704, 0)))
         self.assertEqual(present[-self.RECENT:], [1] * self.RECENT)
         self.assertEqual(store.get(keys[-1])[:4], (self.PUTS - 1).to_bytes(4, "little"))
         with mooncake_mesh.open(nodes=mesh.node) as client:
             used = client.status()["memory"]
         self.assertLessEqual(used["live"], used["capacity"])
-        self.assertEqual(used["objects"], sum(present))
+        self.assertLessEqual(used["objects"], sum(present))
         self.assertLess(sum(present), self.PUTS)
