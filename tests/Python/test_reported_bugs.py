@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scenarios from bug reports of similar systems: two writers of one key, and a mesh that is filled far past its size."""
+"""From bug reports of similar systems: two writers of one key, and a mesh that is filled far past its size."""
 
 import hashlib
 import threading

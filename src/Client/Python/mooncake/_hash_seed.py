@@ -12,8 +12,8 @@ ENOUGH = 1000
 _MOST_OWN = 65536
 
 WARNING = (
-    "%d keys were looked for and none of them was found, although other processes have put %d objects here: if keys are "
-    "made by Python's hash(), set PYTHONHASHSEED to the same number in all of them")
+    "%d keys were looked for and none of them was found, although other processes have put %d objects here: if keys "
+    "are made by Python's hash(), set PYTHONHASHSEED to the same number in all of them")
 
 
 class HashSeedWatch:
@@ -43,8 +43,19 @@ class HashSeedWatch:
             self.active = False
             return
         self._lookups += len(keys)
-        if self._lookups < self._next:
+        if self._lookups >= self._next:
+            self._judge(objects)
+
+    def looked_for(self, key: str, code: int, objects: Callable[[], int]) -> None:
+        """The same for one."""
+        if code > 0 and hash(key) not in self._own:
+            self.active = False
             return
+        self._lookups += 1
+        if self._lookups >= self._next:
+            self._judge(objects)
+
+    def _judge(self, objects: Callable[[], int]) -> None:
         self._next = 2 * self._lookups
         others = objects() - self._puts
         if others >= ENOUGH:

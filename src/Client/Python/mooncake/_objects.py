@@ -71,7 +71,7 @@ class ObjectCalls(Session):
         data, size = c.c_void_p(), c.c_size_t()
         code = self._result(self._native.get, name, len(name), c.byref(data), c.byref(size))
         if watch.active:
-            self._looked([key], [1 if code >= 0 else 0])
+            watch.looked_for(key, 1 if code >= 0 else 0, self._objects)
         return take(self._native, data, size.value) if code >= 0 else b""
 
     def get_batch(self, keys: Sequence[str]) -> List[bytes]:
@@ -84,7 +84,7 @@ class ObjectCalls(Session):
         data, size = c.c_void_p(), c.c_size_t()
         code = self._result(self._native.get, name, len(name), c.byref(data), c.byref(size))
         if watch.active:
-            self._looked([key], [1 if code >= 0 else 0])
+            watch.looked_for(key, 1 if code >= 0 else 0, self._objects)
         return BufferHandle(data.value or 0, size.value) if code >= 0 else None
 
     def batch_get_buffer(self, keys: Sequence[str]) -> List[Optional[BufferHandle]]:
@@ -96,7 +96,7 @@ class ObjectCalls(Session):
         name = store_key(key)
         code = self._result(self._native.exists, name, len(name))
         if watch.active:
-            self._looked([key], [code])
+            watch.looked_for(key, code, self._objects)
         return code
 
     isExist = is_exist
@@ -105,7 +105,7 @@ class ObjectCalls(Session):
         """The same for several."""
         codes = self._batch(self._native.exists_batch, keys)
         if watch.active:
-            self._looked(keys, codes)
+            watch.looked(keys, codes, self._objects)
         return codes
 
     def get_size(self, key: str) -> int:

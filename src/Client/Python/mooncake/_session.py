@@ -8,12 +8,11 @@ import json
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mooncake_mesh import Mesh, MeshError
-from mooncake_mesh._bindings import functions, run
+from mooncake_mesh._bindings import PENDING, WAIT_MS, functions
 from mooncake_mesh._memory import key_bytes
 
 from . import _environment, _setup
 from ._codes import INVALID_PARAMS, NO_SPACE, NOT_FOUND
-from ._hash_seed import watch
 from ._registered import RegisteredMemory, address
 from .config import ReplicateConfig, code_of, options_of
 from .pool_memory import PoolMemory
@@ -173,7 +172,16 @@ class Session:
         handle = self._handle
         if handle is None:
             return INVALID_PARAMS
-        return run(self._native, function, handle, *arguments)
+        # As run() of the bindings; written out, as every call comes by here.
+        native = self._native
+        try:
+            code = function(handle, *arguments)
+            while code == PENDING:
+                code = native.wait(WAIT_MS)
+            return code
+        except BaseException:
+            native.cancel()
+            raise
 
     def _put_options(self, config: Any, count: int, replace: bool) -> "Tuple[int, Any, Any]":
         """A code, the native options or None for the plain ones, and what must outlive the call."""
@@ -207,10 +215,6 @@ class Session:
         code = self._result(function, (c.c_char_p * count)(*encoded), (c.c_size_t * count)(*map(len, encoded)),
                             *arrays, count, *([] if options == () else [options]), results)
         return list(results) if code >= 0 else [code] * count
-
-    def _looked(self, keys: Sequence[str], codes: Sequence[int]) -> None:
-        """Has the watch over PYTHONHASHSEED know of lookups; only while it is active."""
-        watch.looked(keys, codes, self._objects)
 
     def _objects(self) -> int:
         """How many objects the nearest node has; 0 where it does not say."""

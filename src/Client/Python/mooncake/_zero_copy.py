@@ -71,7 +71,7 @@ class ZeroCopyCalls(ObjectCalls):
             return INVALID_PARAMS
         code = self._result(self._native.get_into, name, len(name), start, length)
         if watch.active:
-            self._looked([key], [code])
+            watch.looked_for(key, code, self._objects)
         return code
 
     def batch_get_into(self, keys: Sequence[str], buffer_ptrs: Sequence[int], sizes: Sequence[int]) -> List[int]:
@@ -86,7 +86,7 @@ class ZeroCopyCalls(ObjectCalls):
             return [INVALID_PARAMS] * len(keys)
         codes = self._parts(self._native.get_parts_batch, keys, all_buffer_ptrs, all_sizes, ())
         if watch.active:
-            self._looked(keys, codes)
+            watch.looked(keys, codes, self._objects)
         return codes
 
     def _parts(self, function: Any, keys: Sequence[str], pieces: Sequence[Sequence[int]],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Mooncake has and a mesh has not: tables of embeddings, NVMe over fabrics. The names are there, and answer -1012."""
+"""What Mooncake has and a mesh has not, tables of embeddings and NVMe over fabrics: names that answer -1012."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ class TensorWrites(RangeCalls):
 
     def _many(self, make: Callable[..., Job], *columns: Optional[Iterable[Any]], config: Any = None,
               replace: bool = False, **rest: Any) -> List[int]:
-        """One job a row; columns of different lengths refuse the whole call, and a column of None is None throughout."""
+        """One job a row; columns of different lengths refuse the whole call, and None is a column of None."""
         first = list(columns[0] or ())
         filled = [first] + [[None] * len(first) if one is None else list(one) for one in columns[1:]]
         if any(len(column) != len(first) for column in filled):
