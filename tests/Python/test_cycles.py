@@ -15,8 +15,9 @@ from mooncake.store import MooncakeDistributedStore, MooncakeHostMemAllocator, R
 
 CYCLES = int(os.environ.get("MOONCAKE_MESH_TEST_CYCLES", "100000"))
 BATCH, SIZE = 100, 1024
-# Collectors keep what they have had; what leaks 100 bytes a cycle has four times this after 100,000.
-GROWTH = 16 << 20
+# Collectors keep what they have had, and connections are made when they are needed first. What leaks 200 bytes a cycle,
+# or a descriptor a batch, has left this behind long before 100,000.
+GROWTH, MORE = 16 << 20, 16
 
 
 def memory_of(pid):
@@ -69,7 +70,7 @@ class CycleTests(unittest.TestCase):
             self.cycle(number)
         memory_after, descriptors_after = self.figures()
         for before, after in zip(descriptors, descriptors_after):
-            self.assertLessEqual(after, before + 2)
+            self.assertLessEqual(after, before + MORE)
         for before, after in zip(memory, memory_after):
             self.assertLess(after, before + GROWTH)
         with mooncake_mesh.open(nodes=self.mesh.node) as mesh:
@@ -88,4 +89,4 @@ class CycleTests(unittest.TestCase):
         before = descriptors_of(os.getpid())
         for _ in range(40):
             turn()
-        self.assertLessEqual(descriptors_of(os.getpid()), before + 2)
+        self.assertLess(descriptors_of(os.getpid()), before + MORE)
