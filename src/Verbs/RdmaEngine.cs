@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Transfer.Engine;
 using Mooncake.Mesh.Transfer.Rails;
 using Mooncake.Mesh.Transfer.Topology;
 using Mooncake.Mesh.Verbs.Cards;
@@ -230,6 +231,25 @@ internal sealed class RdmaEngine : IAsyncDisposable
         }
 
         return counts;
+    }
+
+    /// <summary>What each card carries now, to all peers.</summary>
+    public IReadOnlyList<RailLoad> Loads()
+    {
+        var loads = new RailLoad[Rails.Count];
+        for (int i = 0; i < loads.Length; i++)
+            loads[i] = new RailLoad(Rails[i].Device, 0, 0);
+        foreach (var peer in Peers())
+        {
+            var rails = peer.Counts;
+            for (int i = 0; i < loads.Length; i++)
+            {
+                loads[i] = new RailLoad(loads[i].Device, loads[i].InflightBytes + (ulong)rails[i].InFlight,
+                    loads[i].BytesPerSecond + rails[i].Bandwidth);
+            }
+        }
+
+        return loads;
     }
 
     private static void Add(CardStatus[] counts, RdmaPeer peer)

@@ -83,6 +83,7 @@ internal static class WireCorpus
         Of<VerbsPairRequest, VerbsPairAnswer>(new VerbsPairRequest(1, 0, 63, End)),
         Of<VerbsPullRequest, VerbsPullAnswer>(new VerbsPullRequest(1, 2, new RemoteRegion(4096, 10, 4), 5,
             2, [7, 8, 9], 500)),
+        Of<VerbsKeysRequest, VerbsKeysAnswer>(new VerbsKeysRequest(1ul << 63, 1)),
     ];
 
     /// <summary>The samples of everything else: answers, refusals, and what opens a connection.</summary>
@@ -129,6 +130,7 @@ internal static class WireCorpus
         Of(MessageType.Answer, new VerbsOpenAnswer(["card0"], [new RemoteRegion(1ul << 63, 1L << 40, 1L << 31)])),
         Of(MessageType.Answer, new VerbsPairAnswer(End, [uint.MaxValue])),
         Of(MessageType.Answer, new VerbsPullAnswer(PullCode.Unreachable, [(0, 1), (2, 3)])),
+        Of(MessageType.Answer, new VerbsKeysAnswer(KeysCode.Reached, new RemoteRegion(4096, 10, 4), [1, 2, 3])),
     ];
 
     /// <summary>Whether an exception is the one way in which bytes are refused.</summary>

@@ -4,14 +4,16 @@ using Mooncake.Mesh.Transfer.Engine;
 using Mooncake.Mesh.Transfer.Tcp;
 using Mooncake.Mesh.Transfer.Topology;
 using Mooncake.Mesh.Verbs;
+using Mooncake.Mesh.Verbs.Engine;
 
 namespace Mooncake.Mesh.Client.Engine;
 
 /// <summary>
 /// Moves bytes between registered memory of this process and of others: by shared memory, by process_vm_readv and
-/// process_vm_writev, or by tcp, as the two sides can. Every call may come from any thread, at any time; none blocks
-/// longer than the time-outs of <see cref="TransferEngineOptions"/>. Once a task's state is final, nothing of the
-/// caller's memory is read or written for it. The model, names and numbers are those of Mooncake's Transfer Engine.
+/// process_vm_writev, by RDMA over all cards at once, or by tcp, as the two sides can. Every call may come from any
+/// thread, at any time; none blocks longer than the time-outs of <see cref="TransferEngineOptions"/>. Once a task's
+/// state is final, nothing of the caller's memory is read or written for it. The model, names and numbers are those of
+/// Mooncake's Transfer Engine.
 /// </summary>
 public sealed class TransferEngine : IDisposable
 {
@@ -34,7 +36,8 @@ public sealed class TransferEngine : IDisposable
     /// <summary>Starts an engine: it listens and, with etcd, is announced.</summary>
     /// <returns>
     /// The engine; InvalidArgument naming the option; Socket for a port that is in use; Dns; Metadata when etcd cannot
-    /// be reached or another living engine has the name; NotImplemented for other kinds of metadata.
+    /// be reached or another living engine has the name; NotImplemented for other kinds of metadata; DeviceNotFound
+    /// where cards alone are allowed and there are none.
     /// </returns>
     public static TransferResult<TransferEngine> Create(TransferEngineOptions options)
     {
@@ -46,28 +49,31 @@ public sealed class TransferEngine : IDisposable
         var registry = options.Registry(runtime);
         if (!registry.Succeeded)
             return registry.Error!;
-        var core = EngineCore.Start(settings.Value, runtime, registry.Value);
+        var core = EngineCore.Start(settings.Value, runtime, registry.Value,
+            topology => EngineCards.Open(options.Rdma with { Topology = topology ?? options.Rdma.Topology }, runtime));
         return core.Succeeded ? new TransferEngine(core.Value) : core.Error!;
     }
 
     /// <summary>
-    /// Allows a transport by its name in Mooncake: "tcp", "shm", "cma", "rdma", or "nvlink_intra" and the like.
+    /// Allows a transport by its name in Mooncake: "tcp", "shm", "cma", "rdma", or "nvlink_intra" and the like. What is
+    /// registered by then is reached by cards too.
     /// </summary>
-    /// <returns>Null; DeviceNotFound for "rdma" without a card; NotImplemented for one that is not offered.</returns>
-    public TransferError? InstallTransport(string protocol)
+    /// <param name="protocol">The name.</param>
+    /// <param name="topology">
+    /// Of "rdma": which devices serve which memory (<see cref="RdmaOptions.Topology"/>); null: as the options say.
+    /// </param>
+    /// <returns>
+    /// Null; of "rdma" DeviceNotFound without a card, InvalidArgument for devices or a topology that cannot be, Memory
+    /// when a card refuses what is registered; NotImplemented for a transport that is not offered.
+    /// </returns>
+    public TransferError? InstallTransport(string protocol, string? topology = null)
     {
         if (_core.Unusable() is { } unusable)
             return unusable;
-        if (NamedTransport(protocol) is { } transport)
-        {
-            _core.Allow(transport);
-            return null;
-        }
-
-        return protocol == "rdma" && !LibIbverbs.IsSupported
-            ? new TransferError(TransferErrorCode.DeviceNotFound, $"no RDMA here: {LibIbverbs.NotSupportedReason}")
+        return NamedTransport(protocol) is { } transport
+            ? _core.Allow(transport, topology)
             : new TransferError(TransferErrorCode.NotImplemented,
-                $"transport '{protocol}' is not offered by the engine; tcp, cma and shm are");
+                $"transport '{protocol}' is not offered by the engine; rdma, tcp, cma and shm are");
     }
 
     /// <summary>No longer uses a transport; transfers under way by it end as they end.</summary>
@@ -88,7 +94,7 @@ public sealed class TransferEngine : IDisposable
     /// <param name="remoteAccessible">Whether peers may read and write it.</param>
     /// <returns>
     /// Null; InvalidArgument for an empty or wrapping range or no location; AddressOverlapped; TooManyRequests;
-    /// NotImplemented for memory of a GPU.
+    /// Memory when a card refuses it, most often as so much may not be locked; NotImplemented for memory of a GPU.
     /// </returns>
     public TransferError? Register(nint address, ulong length, string location = "*", bool remoteAccessible = true) =>
         _core.Unusable() ?? _core.Memory.Register((ulong)address, length, location, remoteAccessible);
@@ -333,6 +339,7 @@ public sealed class TransferEngine : IDisposable
 
     private static TransferTransports? NamedTransport(string protocol) => protocol switch
     {
+        "rdma" => TransferTransports.Rdma,
         "tcp" => TransferTransports.Tcp,
         "cma" => TransferTransports.Cma,
         "shm" => TransferTransports.Shm,

@@ -5,6 +5,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Transfer.Engine;
 using Mooncake.Mesh.Transfer.Engine.Names;
+using Mooncake.Mesh.Verbs;
 
 namespace Mooncake.Mesh.Client.Engine;
 
@@ -48,8 +49,14 @@ public sealed record TransferEngineOptions
     /// </summary>
     public string Listen { get; init; } = "";
 
-    /// <summary>By what bytes may travel; what a peer cannot do falls back to tcp, where that is among them.</summary>
+    /// <summary>
+    /// By what bytes may travel; what a peer cannot do falls back to tcp, where that is among them. Cards may be
+    /// missing, unless they are all that is allowed.
+    /// </summary>
     public TransferTransports Transports { get; init; } = TransferTransports.All;
+
+    /// <summary>Which RDMA cards are used, and how.</summary>
+    public RdmaOptions Rdma { get; init; } = new();
 
     /// <summary>Name of the mesh whose etcd prefix, and whose secret, the engines share.</summary>
     public string Cluster { get; init; } = "default";

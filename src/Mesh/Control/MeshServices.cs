@@ -46,6 +46,8 @@ internal interface IVerbsCalls
     Task<MeshResult<VerbsPairAnswer>> PairAsync(VerbsPairRequest request, PeerChannel channel);
 
     Task<MeshResult<VerbsPullAnswer>> PullAsync(VerbsPullRequest request, PeerChannel channel);
+
+    MeshResult<VerbsKeysAnswer> Keys(in VerbsKeysRequest request);
 }
 
 /// <summary>What a node answers as an owner (rank 1); synchronous for the same reason.</summary>

@@ -269,6 +269,9 @@ internal sealed class PeerChannel
 /// </summary>
 internal interface IPeerHandler
 {
+    /// <summary>Whether connections of a lane are channels of its.</summary>
+    bool Serves(Lane lane) => true;
+
     /// <summary>
     /// A request; exactly one Answer or Refuse follows. <paramref name="frame"/> is valid until return.
     /// </summary>

@@ -55,6 +55,9 @@ internal sealed class PeerHandler : IPeerHandler
     public FrameBudget Budget { get; } = new();
 
     /// <inheritdoc/>
+    public bool Serves(Lane lane) => Node is not null || (lane == Lane.Verbs && Verbs is not null);
+
+    /// <inheritdoc/>
     public void Heard(PeerChannel channel)
     {
         if (channel.Remote.NodeId.Length > 0)
@@ -256,6 +259,9 @@ internal sealed class PeerHandler : IPeerHandler
             case MessageType.VerbsPull:
                 var pull = VerbsPullRequest.Read(ref reader);
                 Begin(channel, id, () => Verbs.PullAsync(pull, channel));
+                return true;
+            case MessageType.VerbsKeys:
+                Answer(channel, id, Verbs.Keys(VerbsKeysRequest.Read(ref reader)));
                 return true;
             default:
                 return false;

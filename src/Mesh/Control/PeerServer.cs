@@ -35,8 +35,8 @@ internal sealed class PeerServer : IAsyncDisposable
 
     /// <param name="self">Our hello, in answer to another.</param>
     /// <param name="handshake">Opens connections.</param>
-    /// <param name="handler">Answers the calls of channels; null: every lane is a bulk lane.</param>
-    /// <param name="dataLane">Takes over the connections of bulk lanes.</param>
+    /// <param name="handler">Answers the calls of channels; null: there are none.</param>
+    /// <param name="dataLane">Takes over the connections of bulk lanes, and of those that nobody serves.</param>
     /// <param name="runtime">Clock, scheduler and log.</param>
     public PeerServer(Func<Hello, Hello> self, Handshake handshake, IPeerHandler? handler,
         Action<IPeerConnection, Hello>? dataLane, MeshRuntime runtime)
@@ -200,7 +200,8 @@ internal sealed class PeerServer : IAsyncDisposable
                 return;
             }
 
-            if (_handler is null || hello.Value.Lane is Lane.Data or Lane.Shm or Lane.Engine)
+            if (_handler is null || hello.Value.Lane is Lane.Data or Lane.Shm or Lane.Engine
+                || !_handler.Serves(hello.Value.Lane))
             {
                 if (_dataLane is null)
                     Refuse(connection, "there is no bulk lane here");

@@ -226,4 +226,5 @@ internal enum MessageType
     VerbsOpen = 50,
     VerbsPair = 51,
     VerbsPull = 52,
+    VerbsKeys = 53,
 }

@@ -85,6 +85,10 @@ internal sealed class RdmaServer(RdmaEngine engine, IReadOnlyList<LocalMemory> r
         }
     }
 
+    /// <inheritdoc/>
+    public MeshResult<VerbsKeysAnswer> Keys(in VerbsKeysRequest request) =>
+        new MeshError(MeshErrorCode.InvalidArgument, "verbs:keys", "a node's keys come with each queue pair");
+
     private static Task<MeshResult<VerbsPairAnswer>> Refuse(MeshErrorCode code, string message) =>
         Task.FromResult<MeshResult<VerbsPairAnswer>>(new MeshError(code, "verbs:pair", message));
 

@@ -24,7 +24,12 @@ internal readonly record struct RdmaSlice(int Request, long Offset, int Length);
 /// Requests to one peer that end together. Guarded by the lock of the peer; its task ends once, when nothing of it is
 /// on its way any more.
 /// </summary>
-internal sealed class RdmaBatch(RdmaRequest[] requests, int sliceBytes)
+/// <param name="requests">What is to be moved.</param>
+/// <param name="sliceBytes">Longest slice.</param>
+/// <param name="endsWhenRefused">
+/// Whether it ends as soon as the peer's card refuses a key: the peer's memory comes and goes, and so do its keys.
+/// </param>
+internal sealed class RdmaBatch(RdmaRequest[] requests, int sliceBytes, bool endsWhenRefused = false)
 {
     private readonly TaskCompletionSource<TransferOutcome> _ended =
         new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -102,6 +107,17 @@ internal sealed class RdmaBatch(RdmaRequest[] requests, int sliceBytes)
             PutBack(slice);
         EndIfOver();
     }
+
+    /// <summary>The peer's card has refused a key.</summary>
+    public void Refused()
+    {
+        IsRefused = true;
+        if (endsWhenRefused)
+            _stopped ??= TransferOutcome.Unreachable;
+    }
+
+    /// <summary>Whether the peer's card has refused a key.</summary>
+    public bool IsRefused { get; private set; }
 
     /// <summary>Nothing more of it is sent; it ends once nothing is on its way.</summary>
     public void Stop(TransferOutcome outcome)

@@ -261,6 +261,8 @@ internal sealed class RdmaPeer
     private void Lost(Endpoint endpoint, in Flight flight, WorkStatus status)
     {
         var batch = flight.Batch!;
+        if (status == WorkStatus.RemoteAccessError)
+            batch.Refused();
         if (endpoint.Watch is null)
             Broke(endpoint, batch, status.ToString());
         if (endpoint.IsFaulty)

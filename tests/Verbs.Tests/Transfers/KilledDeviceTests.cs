@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using System.Diagnostics;
-using System.Text.RegularExpressions;
 using Mooncake.Mesh.Flow;
 using Mooncake.Mesh.Tests.Transfer;
 using Mooncake.Mesh.Verbs.Tests.Devices;
@@ -10,7 +9,7 @@ namespace Mooncake.Mesh.Verbs.Tests.Transfers;
 
 /// <summary>Another process is killed under way: what is left of its transfers, and of its queue pairs.</summary>
 [Collection(RealDevices.Name)]
-public sealed partial class KilledDeviceTests
+public sealed class KilledDeviceTests
 {
     private const string Endpoint = "127.0.0.1:17071";
     private const byte After = 0xEE;
@@ -23,7 +22,7 @@ public sealed partial class KilledDeviceTests
     [Fact]
     public async Task A_holder_killed_under_way_ends_reads_and_puts_by_name_and_the_next_one_is_used()
     {
-        string before = await ObjectsAsync();
+        string before = await KernelObjects.CountAsync();
         var log = new LogLines();
         using var source = new GuardedMemory(Child.ValueBytes);
         using var destination = new GuardedMemory(Child.ValueBytes);
@@ -54,16 +53,16 @@ public sealed partial class KilledDeviceTests
             Assert.False(destination.Bytes.ContainsAnyExcept((byte)9));
         }
 
-        await UntilObjectsAsync(before);
+        await KernelObjects.UntilAsync(before);
     }
 
     [Fact]
     public async Task A_caller_killed_under_its_put_leaves_no_reservation_no_queue_pair_and_no_region()
     {
-        string empty = await ObjectsAsync();
+        string empty = await KernelObjects.CountAsync();
         await using (var world = await RdmaWorld.StartAsync(new LogLines()))
         {
-            string before = await ObjectsAsync();
+            string before = await KernelObjects.CountAsync();
             using (var putter = Child.Start("putter", world.Node.Endpoint))
             {
                 while (await putter.LineAsync() != "put")
@@ -75,12 +74,12 @@ public sealed partial class KilledDeviceTests
             }
 
             await EnginePair.UntilAsync(() => world.Store.Usage.Filling == 0, "nothing is reserved", Long);
-            await UntilObjectsAsync(before);
+            await KernelObjects.UntilAsync(before);
             var transport = RdmaWorld.Open(world);
             await transport.DisposeAsync();
         }
 
-        await UntilObjectsAsync(empty);
+        await KernelObjects.UntilAsync(empty);
     }
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
@@ -134,27 +133,4 @@ public sealed partial class KilledDeviceTests
             Assert.True(Stopwatch.GetElapsedTime(start) < Long, put.Error!.Message);
         }
     }
-
-    private static async Task UntilObjectsAsync(string wanted)
-    {
-        long start = Stopwatch.GetTimestamp();
-        string found;
-        while ((found = await ObjectsAsync()) != wanted)
-            Assert.True(Stopwatch.GetElapsedTime(start) < Long, $"left over: {found}; before: {wanted}");
-    }
-
-    /// <summary>Queue pairs and regions of all processes, as the kernel counts them for each device.</summary>
-    private static async Task<string> ObjectsAsync()
-    {
-        var show = new ProcessStartInfo("rdma", "resource show") { RedirectStandardOutput = true };
-        using var rdma = Process.Start(show)!;
-        string shown = await rdma.StandardOutput.ReadToEndAsync(Cancel);
-        await rdma.WaitForExitAsync(Cancel);
-        Assert.Equal(0, rdma.ExitCode);
-        return string.Join("; ", Counts().Matches(shown).Select(found =>
-            $"{found.Groups["device"]}: {found.Groups["qp"]} qp, {found.Groups["mr"]} mr"));
-    }
-
-    [GeneratedRegex(@"(?<device>rxe\d): .*?\bqp (?<qp>\d+) .*?\bmr (?<mr>\d+)")]
-    private static partial Regex Counts();
 }

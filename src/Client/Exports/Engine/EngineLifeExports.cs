@@ -53,9 +53,15 @@ internal static unsafe class EngineLifeExports
     [UnmanagedCallersOnly(EntryPoint = "installTransport", CallConvs = [typeof(CallConvCdecl)])]
     public static nint Install(nint engine, byte* protocol, void** arguments)
     {
-        // What other builds pass here describes their devices; ours are found.
-        _ = arguments;
-        long code = EngineDoor.With(engine, e => EngineDoor.Of(e.InstallTransport(Given.Text(protocol, "proto"))));
+        long code = EngineDoor.With(engine, e =>
+        {
+            string name = Given.Text(protocol, "proto");
+            // The first argument of "rdma" is the matrix of which devices serve which memory.
+            string? matrix = name == "rdma" && arguments is not null && arguments[0] is not null
+                ? Given.Text((byte*)arguments[0], "args[0]")
+                : null;
+            return EngineDoor.Of(e.InstallTransport(name, matrix));
+        });
         return code == 0 ? engine : 0;
     }
 

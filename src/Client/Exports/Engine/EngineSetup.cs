@@ -5,6 +5,7 @@ using Mooncake.Mesh.Exports.Guest;
 using Mooncake.Mesh.Exports.Sessions;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Transfer.Engine;
+using Mooncake.Mesh.Verbs;
 
 namespace Mooncake.Mesh.Exports.Engine;
 
@@ -34,6 +35,7 @@ internal static class EngineSetup
             LocalName = localName,
             Host = host,
             Port = port,
+            Rdma = new RdmaOptions { Devices = common.RdmaDevices },
             Transports = discover ? TransferTransports.All : TransferTransports.None,
             Cluster = common.Cluster,
             EtcdAccess = new EtcdRegistryOptions

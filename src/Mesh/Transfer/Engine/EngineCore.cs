@@ -7,6 +7,7 @@ using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Transfer.Engine.Batches;
+using Mooncake.Mesh.Transfer.Engine.Cards;
 using Mooncake.Mesh.Transfer.Engine.Local;
 using Mooncake.Mesh.Transfer.Engine.Memory;
 using Mooncake.Mesh.Transfer.Engine.Names;
@@ -20,6 +21,7 @@ internal sealed class EngineCore : IDisposable
     private readonly LoadMeter _tcp = new("tcp");
     private readonly LoadMeter _cma = new("cma");
     private readonly LoadMeter _shm = new("shm");
+    private readonly LoadMeter _rdma = new("rdma");
     private readonly LoadMeter _selfMeter = new("self");
     private readonly ActiveWorks _works = new();
     private readonly NotifyQueue _notifies = new();
@@ -29,13 +31,14 @@ internal sealed class EngineCore : IDisposable
     private readonly PeerServer _listening;
     private readonly EngineServer _server;
     private readonly EngineSegments _segments;
+    private readonly EngineCardPart _cards;
     private readonly IEngineNames _names;
     private readonly ILogger _log;
     private int _transports;
     private int _closed;
 
     private EngineCore(EngineSettings settings, MeshRuntime runtime, IMeshRegistry? registry, EngineBoard board,
-        IPeerListener listener)
+        IPeerListener listener, Func<string?, TransferResult<IEngineCards>> openCards)
     {
         _settings = settings;
         _log = runtime.Log.CreateLogger("mesh.engine");
@@ -56,8 +59,11 @@ internal sealed class EngineCore : IDisposable
         var dialer = new EngineDialer(hello, handshake, runtime, settings.ConnectTimeout);
         bool copied = (settings.Transports & (TransferTransports.Cma | TransferTransports.Shm)) != 0;
         _server = new EngineServer(new ServedParts(_registered, _notifies, copied ? _sessions : null), runtime);
-        _listening = new PeerServer(_ => hello, handshake, null, _server.Take, runtime);
-        Memory = new EngineMemory(_registered, _server, _sessions, _works, runtime.Time);
+        var handler = new PeerHandler(runtime);
+        _listening = new PeerServer(_ => hello, handshake, handler, _server.Take, runtime);
+        _cards = new EngineCardPart(openCards, _registered, handler, () => new PeerLinks(
+            (lane, _) => hello with { Lane = lane }, handshake, new PeerHandler(runtime), runtime, hello.BootId));
+        Memory = new EngineMemory(_registered, _server, _sessions, _works, _cards, runtime.Time);
         _names = registry is null
             ? new AddressNames()
             : new RegistryNames(registry, new EngineRecord
@@ -68,7 +74,7 @@ internal sealed class EngineCore : IDisposable
                 Version = HostIdentity.Version,
             }, runtime, settings.LeaseTtl, holder => IsThere(dialer, holder));
         _segments = new EngineSegments(_names, board, hello.BootId, new PeerParts(dialer, settings.Connections,
-            runtime.Time, _tcp, _cma, _shm, _works.Remove), () => Transports);
+            runtime.Time, _tcp, _cma, _shm, _rdma, _works.Remove, _cards.RouteTo), () => Transports);
         Transfers = new EngineTransfers(new TransferParts(_registered, _segments, _works,
             new WorkOwner(runtime.Time, _selfMeter, static () => EntryStatus.Unreachable, _works.Remove), runtime.Time,
             settings.TransferTimeout), () => Transports)
@@ -103,8 +109,9 @@ internal sealed class EngineCore : IDisposable
     /// <param name="settings">How.</param>
     /// <param name="runtime">Clock, scheduler, network and log.</param>
     /// <param name="registry">Where names are announced, owned from now on; null: they are addresses.</param>
+    /// <param name="openCards">Opens the RDMA cards, once they are wanted, by a topology where it is not null.</param>
     public static TransferResult<EngineCore> Start(EngineSettings settings, MeshRuntime runtime,
-        IMeshRegistry? registry)
+        IMeshRegistry? registry, Func<string?, TransferResult<IEngineCards>> openCards)
     {
         if (ForkMark.IsForked)
         {
@@ -124,8 +131,8 @@ internal sealed class EngineCore : IDisposable
             return listener.Error!;
         }
 
-        var core = new EngineCore(settings, runtime, registry, board.Value, listener.Value);
-        if (core._names.Announce() is not { } error)
+        var core = new EngineCore(settings, runtime, registry, board.Value, listener.Value, openCards);
+        if ((core.OpenWanted() ?? core._names.Announce()) is not { } error)
             return core;
         core.Dispose();
         return error;
@@ -142,7 +149,16 @@ internal sealed class EngineCore : IDisposable
     }
 
     /// <summary>Allows a transport.</summary>
-    public void Allow(TransferTransports transport) => Interlocked.Or(ref _transports, (int)transport);
+    /// <param name="transport">Which.</param>
+    /// <param name="topology">Of cards: which serve which memory; null: as the options say.</param>
+    /// <returns>Null; of cards, why they cannot be used.</returns>
+    public TransferError? Allow(TransferTransports transport, string? topology)
+    {
+        if (transport.HasFlag(TransferTransports.Rdma) && _cards.Open(topology) is { } error)
+            return error;
+        Interlocked.Or(ref _transports, (int)transport);
+        return null;
+    }
 
     /// <summary>Forbids a transport; false: it was not allowed.</summary>
     public bool Forbid(TransferTransports transport) =>
@@ -210,7 +226,7 @@ internal sealed class EngineCore : IDisposable
     public IReadOnlyList<TransferNotify> TakeNotifies() => _notifies.Take();
 
     /// <summary>What each transport carries.</summary>
-    public IReadOnlyList<RailLoad> Loads() => [_tcp.Load, _cma.Load, _shm.Load];
+    public IReadOnlyList<RailLoad> Loads() => [_tcp.Load, _cma.Load, _shm.Load, .. _cards.Loads];
 
     /// <summary>The open segments, for people.</summary>
     public string ShowLinks()
@@ -220,7 +236,7 @@ internal sealed class EngineCore : IDisposable
         foreach (var (id, name, peer) in _segments.List())
         {
             text.Append(CultureInfo.InvariantCulture,
-                $"{id} {name} at {peer.Address} by {peer.Session?.Name ?? "tcp"}\n");
+                $"{id} {name} at {peer.Address} by {WayTo(peer)}\n");
         }
 
         return text.ToString();
@@ -242,7 +258,7 @@ internal sealed class EngineCore : IDisposable
                 json.WriteNumber("id", id);
                 json.WriteString("name", name);
                 json.WriteString("address", peer.Address);
-                json.WriteString("transport", peer.Session?.Name ?? "tcp");
+                json.WriteString("transport", WayTo(peer));
                 json.WriteEndObject();
             }
 
@@ -262,6 +278,20 @@ internal sealed class EngineCore : IDisposable
             CloseAsync().GetAwaiter().GetResult();
     }
 
+    private string WayTo(EnginePeer peer) => peer.Session?.Name
+        ?? (peer.Cards is { IsHopeful: true } && Transports.HasFlag(TransferTransports.Rdma) ? "rdma" : "tcp");
+
+    /// <summary>Opens the cards that were asked for; where there are other ways, they may be missing.</summary>
+    private TransferError? OpenWanted()
+    {
+        if (!Transports.HasFlag(TransferTransports.Rdma) || _cards.Open(null) is not { } error)
+            return null;
+        if (Transports == TransferTransports.Rdma || error.Code != TransferErrorCode.DeviceNotFound)
+            return error;
+        _log.LogInformation("engine_without_cards reason={Reason}", error.Message);
+        return null;
+    }
+
     private async Task CloseAsync()
     {
         await _listening.DisposeAsync();
@@ -269,6 +299,7 @@ internal sealed class EngineCore : IDisposable
         await _segments.CloseAsync();
         await Transfers.DisposeAsync();
         await Task.Run(Memory.EndAll);
+        await _cards.DisposeAsync();
         await _server.DisposeAsync();
         await _names.DisposeAsync();
         _registered.Dispose();

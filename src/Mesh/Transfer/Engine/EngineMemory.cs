@@ -3,6 +3,7 @@
 using System.Text.RegularExpressions;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer.Engine.Batches;
+using Mooncake.Mesh.Transfer.Engine.Cards;
 using Mooncake.Mesh.Transfer.Engine.Local;
 using Mooncake.Mesh.Transfer.Engine.Memory;
 using Mooncake.Mesh.Transfer.Engine.Tcp;
@@ -17,9 +18,10 @@ namespace Mooncake.Mesh.Transfer.Engine;
 /// <param name="server">Serves the transfers of peers.</param>
 /// <param name="sessions">Processes of this host that copy by themselves.</param>
 /// <param name="works">This engine's own transfers.</param>
+/// <param name="cards">The cards.</param>
 /// <param name="time">Clock.</param>
 internal sealed partial class EngineMemory(RegisteredMemory memory, EngineServer server, ServedSessions sessions,
-    ActiveWorks works, TimeProvider time)
+    ActiveWorks works, EngineCardPart cards, TimeProvider time)
 {
     /// <summary>Most ranges of the engine's own allocator.</summary>
     public const int MostManaged = 4096;
@@ -43,7 +45,7 @@ internal sealed partial class EngineMemory(RegisteredMemory memory, EngineServer
         }
 
         return Location().IsMatch(location)
-            ? memory.Add(address, length, location, isRemote, block: null)
+            ? Add(address, length, location, isRemote, block: null)
             : new TransferError(TransferErrorCode.InvalidArgument,
                 $"location '{location}': cpu:N, cuda:N and * are legal");
     }
@@ -133,9 +135,19 @@ internal sealed partial class EngineMemory(RegisteredMemory memory, EngineServer
         }
     }
 
+    private TransferError? Add(ulong address, ulong length, string location, bool isRemote, MemoryBlock? block)
+    {
+        if (memory.Add(address, length, location, isRemote, block) is { } error)
+            return error;
+        if (memory.At(address) is not { } region || cards.Register(region) is not { } refused)
+            return null;
+        End(region);
+        return refused;
+    }
+
     private TransferError? Publish(MemoryBlock block, ulong length)
     {
-        var error = memory.Add((ulong)AddressOf(block), length, "*", isRemote: true, block);
+        var error = Add((ulong)AddressOf(block), length, "*", isRemote: true, block);
         if (error is not null)
             block.Dispose();
         return error;
@@ -157,6 +169,7 @@ internal sealed partial class EngineMemory(RegisteredMemory memory, EngineServer
             }
         }
 
+        EngineCardPart.Release(region);
         return memory.Remove(region) ? null : NotRegistered(region.Address);
     }
 

@@ -2,6 +2,7 @@
 
 // On the data path.
 using Mooncake.Mesh.Transfer.Engine.Batches;
+using Mooncake.Mesh.Transfer.Engine.Cards;
 using Mooncake.Mesh.Transfer.Engine.Local;
 using Mooncake.Mesh.Transfer.Engine.Tcp;
 using Mooncake.Mesh.Transfer.Tcp;
@@ -29,13 +30,16 @@ internal sealed class EnginePeer
     /// <param name="incarnation">Which process it is.</param>
     /// <param name="session">How it is copied with, or null.</param>
     /// <param name="sign">Else: a connection that stays open as the sign that it lives; owned from now on.</param>
+    /// <param name="cards">The cards' way to it, owned from now on; null: there is none.</param>
     /// <param name="parts">What peers share.</param>
-    public EnginePeer(string address, ulong incarnation, LocalSession? session, BlockingSocket? sign, PeerParts parts)
+    public EnginePeer(string address, ulong incarnation, LocalSession? session, BlockingSocket? sign,
+        ICardRoute? cards, PeerParts parts)
     {
         _sign = sign;
         Address = address;
         Incarnation = incarnation;
         Session = session;
+        Cards = cards;
         _dialer = parts.Dialer;
         _time = parts.Time;
         _queue = new JobQueue<EngineJob>("mesh-engine", new JobQueueBounds(parts.Connections, MostWaiting,
@@ -43,6 +47,7 @@ internal sealed class EnginePeer
         OverTcp = new WorkOwner(parts.Time, parts.Tcp, () => (EntryStatus)_failure, parts.Over);
         var copies = session is { HasCma: true } ? parts.Cma : parts.Shm;
         ByCopies = new WorkOwner(parts.Time, copies, static () => EntryStatus.Unreachable, parts.Over);
+        OverCards = new WorkOwner(parts.Time, parts.Rdma, static () => EntryStatus.Unreachable, parts.Over);
         Connections = parts.Connections;
     }
 
@@ -55,11 +60,17 @@ internal sealed class EnginePeer
     /// <summary>How it is copied with; null: it is on another host, or the two may not.</summary>
     public LocalSession? Session { get; }
 
+    /// <summary>The cards' way to it; null: one of the two has no cards in use.</summary>
+    public ICardRoute? Cards { get; }
+
     /// <summary>Most connections.</summary>
     public int Connections { get; }
 
     /// <summary>Owner of what goes over its connections.</summary>
     public WorkOwner OverTcp { get; }
+
+    /// <summary>Owner of what cards move.</summary>
+    public WorkOwner OverCards { get; }
 
     /// <summary>Owner of what is copied.</summary>
     public WorkOwner ByCopies { get; }
@@ -98,11 +109,19 @@ internal sealed class EnginePeer
             job.Finish(TransferOutcome.Unreachable);
     }
 
-    /// <summary>Takes no more jobs; what is under way is still done.</summary>
+    /// <summary>Takes over what cards could not do.</summary>
+    public void Take(EngineWork work)
+    {
+        if (work.OneMore() is { } ticket)
+            Add(ticket);
+    }
+
+    /// <summary>Takes no more jobs; what is under way over sockets is still done.</summary>
     public void Retire()
     {
         _queue.Retire();
         EndSigns();
+        _ = Cards?.DisposeAsync().AsTask();
     }
 
     /// <summary>Cuts what is under way, and waits for the threads.</summary>
@@ -110,6 +129,8 @@ internal sealed class EnginePeer
     {
         await _queue.DisposeAsync();
         EndSigns();
+        if (Cards is not null)
+            await Cards.DisposeAsync();
     }
 
     private void EndSigns()
@@ -143,6 +164,8 @@ internal sealed class EnginePeer
 /// <param name="Tcp">Counts what goes over sockets.</param>
 /// <param name="Cma">Counts what the kernel copies.</param>
 /// <param name="Shm">Counts what goes by shared memory.</param>
+/// <param name="Rdma">Counts what goes over cards.</param>
 /// <param name="Over">Told of each work that is over.</param>
+/// <param name="RouteTo">The cards' way to a process at an address, or null.</param>
 internal sealed record PeerParts(EngineDialer Dialer, int Connections, TimeProvider Time, LoadMeter Tcp, LoadMeter Cma,
-    LoadMeter Shm, Action<EngineWork> Over);
+    LoadMeter Shm, LoadMeter Rdma, Action<EngineWork> Over, Func<string, ulong, ICardRoute?> RouteTo);

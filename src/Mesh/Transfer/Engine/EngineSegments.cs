@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using Mooncake.Mesh.Transfer.Engine.Cards;
 using Mooncake.Mesh.Transfer.Engine.Local;
 using Mooncake.Mesh.Transfer.Engine.Memory;
 using Mooncake.Mesh.Transfer.Engine.Names;
@@ -217,15 +218,17 @@ internal sealed class EngineSegments(IEngineNames names, EngineBoard board, stri
         var session = here && (allowed & (TransferTransports.Cma | TransferTransports.Shm)) != 0
             ? LocalSession.TryOpen(dialled.Socket, board, allowed)
             : null;
-        if (session is null && !allowed.HasFlag(TransferTransports.Tcp))
+        var cards = parts.RouteTo(address, dialled.Hello.Incarnation);
+        if (session is null && !allowed.HasFlag(TransferTransports.Tcp) && !IsReachedBy(cards, allowed))
         {
+            _ = cards?.DisposeAsync().AsTask();
             dialled.Socket.Dispose();
             return new TransferError(TransferErrorCode.Endpoint,
                 $"'{segment.Name}' is reached by none of the transports that are allowed: {allowed}");
         }
 
         var peer = new EnginePeer(address, dialled.Hello.Incarnation, session,
-            session is null ? dialled.Socket : null, parts);
+            session is null ? dialled.Socket : null, cards, parts);
         EnginePeer? before;
         lock (_gate)
         {
@@ -236,6 +239,9 @@ internal sealed class EngineSegments(IEngineNames names, EngineBoard board, stri
         before?.Retire();
         return null;
     }
+
+    private static bool IsReachedBy(ICardRoute? cards, TransferTransports allowed) => cards is not null
+        && allowed.HasFlag(TransferTransports.Rdma) && cards.IsOpenAsync().GetAwaiter().GetResult();
 
     private sealed class Segment(int id, string name)
     {

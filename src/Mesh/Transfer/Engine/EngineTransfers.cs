@@ -3,6 +3,7 @@
 // On the data path.
 using System.Buffers;
 using Mooncake.Mesh.Transfer.Engine.Batches;
+using Mooncake.Mesh.Transfer.Engine.Cards;
 using Mooncake.Mesh.Transfer.Engine.Local;
 using Mooncake.Mesh.Transfer.Engine.Memory;
 using Mooncake.Mesh.Transfer.Engine.Tcp;
@@ -193,7 +194,8 @@ internal sealed class EngineTransfers : IAsyncDisposable
             int target = requests[i].TargetId;
             var peer = target == 0 ? null : _parts.Segments.Find(target);
             var path = PathOf(target, peer, requests[i]);
-            var owner = target == 0 ? _parts.Self : path is not null ? peer!.ByCopies : peer?.OverTcp;
+            var owner = target == 0 ? _parts.Self : path is not null ? peer!.ByCopies
+                : CardsTo(peer, orTcp: true) is not null ? peer!.OverCards : peer?.OverTcp;
             var work = new EngineWork(batch, path, owner ?? _parts.Self, requests.Length - i);
             for (int j = i; j < requests.Length; j++)
             {
@@ -232,20 +234,40 @@ internal sealed class EngineTransfers : IAsyncDisposable
             return;
         }
 
-        if (work.Path is null && (peer is null || !Transports().HasFlag(TransferTransports.Tcp)))
+        if (work.Path is not null)
         {
-            work.GiveUp(EntryStatus.NotLocal);
+            foreach (var ticket in work.Start(_copiers, EngineWork.MostRunBytes, _parts.Limit, WorkTicket.Of))
+            {
+                if (!_copies.TryAdd(ticket))
+                    ticket.Finish(TransferOutcome.Unreachable);
+            }
+
             return;
         }
 
-        foreach (var ticket in work.Start(work.Path is null ? peer!.Connections : _copiers, _parts.Limit))
+        bool tcp = Transports().HasFlag(TransferTransports.Tcp);
+        if (CardsTo(peer, tcp) is { } route)
         {
-            if (work.Path is null)
-                peer!.Add(ticket);
-            else if (!_copies.TryAdd(ticket))
-                ticket.Finish(TransferOutcome.Unreachable);
+            Action<EngineWork>? leave = tcp ? peer!.Take : null;
+            foreach (var ticket in work.Start(CardTicket.Lanes, EngineWork.MostRunBytes, _parts.Limit,
+                w => new CardTicket(w, route, leave)))
+                _ = ticket.RunAsync();
+        }
+        else if (peer is not null && tcp)
+        {
+            foreach (var ticket in work.Start(peer.Connections, EngineWork.MostFrameBytes, _parts.Limit, WorkTicket.Of))
+                peer.Add(ticket);
+        }
+        else
+        {
+            work.GiveUp(EntryStatus.NotLocal);
         }
     }
+
+    /// <summary>The cards' way, where it is allowed and works, or there is no other.</summary>
+    private ICardRoute? CardsTo(EnginePeer? peer, bool orTcp) =>
+        peer?.Cards is { } route && Transports().HasFlag(TransferTransports.Rdma) && (route.IsHopeful || !orTcp)
+            ? route : null;
 
     private void Notify(int target, EngineBatch batch, BatchNotify notify)
     {

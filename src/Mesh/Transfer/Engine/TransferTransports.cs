@@ -18,6 +18,9 @@ public enum TransferTransports
     /// <summary>Shared memory of the engine's allocator, between processes of this host.</summary>
     Shm = 4,
 
-    /// <summary>All of these.</summary>
-    All = Tcp | Cma | Shm,
+    /// <summary>RDMA cards, one-sided, all of them at once.</summary>
+    Rdma = 8,
+
+    /// <summary>All of these; cards where there are any.</summary>
+    All = Tcp | Cma | Shm | Rdma,
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Transfer.Engine;
 using Mooncake.Mesh.Transfer.Engine.Batches;
+using Mooncake.Mesh.Transfer.Engine.Cards;
 using Mooncake.Mesh.Transfer.Engine.Local;
 using Mooncake.Mesh.Transfer.Engine.Memory;
 using Mooncake.Mesh.Transfer.Engine.Tcp;
@@ -20,7 +22,9 @@ public sealed class EngineMemoryTests
         var sessions = new ServedSessions();
         var runtime = new MeshRuntime { Network = new SocketNetwork() };
         await using var server = new EngineServer(new ServedParts(registered, new NotifyQueue(), sessions), runtime);
-        var memory = new EngineMemory(registered, server, sessions, new ActiveWorks(), TimeProvider.System);
+        await using var cards = new EngineCardPart(static _ => throw new NotSupportedException(), registered,
+            new PeerHandler(runtime), static () => throw new NotSupportedException());
+        var memory = new EngineMemory(registered, server, sessions, new ActiveWorks(), cards, TimeProvider.System);
         int cells = copier.TakeCells();
         var board = PeerBoard.TryOpen(BoardOffer.Of(copier, cells))!;
         Assert.True(sessions.TryEnter(board));

@@ -4,6 +4,7 @@ using Mooncake.Mesh.Tests.Support;
 using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Transfer.Engine;
 using Mooncake.Mesh.Transfer.Engine.Batches;
+using Mooncake.Mesh.Transfer.Engine.Cards;
 using Mooncake.Mesh.Transfer.Engine.Memory;
 
 namespace Mooncake.Mesh.Tests.Transfer.Engine;
@@ -27,7 +28,7 @@ public sealed class EngineWorkTests : IStoppable
     public void A_deadline_ends_a_task_only_when_its_thread_has_let_go()
     {
         var (batch, work) = Make(Large);
-        var ticket = Assert.Single(work.Start(1, Limit));
+        var ticket = Assert.Single(work.Start(1, EngineWork.MostFrameBytes, Limit, WorkTicket.Of));
         Assert.True(ticket.TryBegin(this));
         Assert.Equal(1, work.Take(_entries, out var opcode));
         Assert.Equal(TransferOpcode.Read, opcode);
@@ -52,7 +53,7 @@ public sealed class EngineWorkTests : IStoppable
     public void What_is_left_of_a_task_that_has_failed_is_not_moved_but_its_other_pieces_are_waited_for()
     {
         var (batch, work) = Make(Large, 100);
-        var tickets = work.Start(2, Limit);
+        var tickets = work.Start(2, EngineWork.MostFrameBytes, Limit, WorkTicket.Of);
         Assert.Equal(2, tickets.Length);
         var first = new EngineEntry[1];
         var second = new EngineEntry[1];
@@ -117,12 +118,46 @@ public sealed class EngineWorkTests : IStoppable
         for (int i = 0; i < requests.Length; i++)
             requests[i] = Request(8) with { Opcode = i < 300 ? TransferOpcode.Write : TransferOpcode.Read };
         var work = WorkOf(batch, requests);
-        work.Start(1, Limit);
+        work.Start(1, EngineWork.MostFrameBytes, Limit, WorkTicket.Of);
         List<int> counts = [];
         int count;
         while ((count = work.Take(_entries, out _)) > 0)
             counts.Add(count);
         Assert.Equal([256, 44, 256, 144], counts);
+    }
+
+    [Fact]
+    public async Task What_cards_cannot_do_goes_another_way_and_what_they_refuse_does_not()
+    {
+        var (batch, work) = Make(Large, 100, 200);
+        WorkTicket? other = null;
+        var route = new DoubleRoute(EntryStatus.Done, EntryStatus.NotRemote, EntryStatus.Unreachable);
+        var ticket = Assert.Single(work.Start(1, Large, Limit,
+            w => new CardTicket(w, route, left => other = left.OneMore())));
+        await ticket.RunAsync();
+        Assert.Equal(TransferState.Completed, batch.StatusOf(0).State);
+        Assert.Equal(EntryStatus.NotRemote, batch.FailureOf(1));
+        Assert.False(batch.StatusOf(2).IsFinal);
+
+        Assert.NotNull(other);
+        Assert.Equal(1, work.Take(_entries, out _));
+        Assert.Equal((2, 200), (_entries[0].Task, _entries[0].Length));
+        _entries[0].Status = EntryStatus.Done;
+        work.Account(_entries.AsSpan(0, 1));
+        other.Finish(TransferOutcome.Done);
+        Assert.Equal(new TransferStatus(TransferState.Completed, 200), batch.StatusOf(2));
+        Assert.Equal([work], _over);
+    }
+
+    [Fact]
+    public async Task Where_cards_are_the_only_way_what_they_cannot_do_has_failed()
+    {
+        var (batch, work) = Make(100);
+        var ticket = Assert.Single(work.Start(1, Large, Limit,
+            w => new CardTicket(w, new DoubleRoute(EntryStatus.Unreachable), leave: null)));
+        await ticket.RunAsync();
+        Assert.Equal(new TransferStatus(TransferState.Failed, 0), batch.StatusOf(0));
+        Assert.Equal([work], _over);
     }
 
     private static TransferRequest Request(long length) =>
@@ -146,5 +181,24 @@ public sealed class EngineWorkTests : IStoppable
         }
 
         return work;
+    }
+
+    /// <summary>Stands in for cards: each piece ends as it was said beforehand.</summary>
+    private sealed class DoubleRoute(params EntryStatus[] ends) : ICardRoute
+    {
+        private int _ended;
+
+        public bool IsHopeful => true;
+
+        public Task<bool> IsOpenAsync() => Task.FromResult(true);
+
+        public Task MoveAsync(TransferOpcode opcode, EngineEntry[] entries, int count, CancellationToken stop)
+        {
+            for (int i = 0; i < count; i++)
+                entries[i].Status = ends[_ended++];
+            return Task.CompletedTask;
+        }
+
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
     }
 }

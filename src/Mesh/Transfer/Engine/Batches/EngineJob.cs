@@ -18,6 +18,9 @@ internal abstract class EngineJob : TransferJob
 /// <summary>One thread's part in a work: it takes pieces until none is left.</summary>
 internal sealed class WorkTicket(EngineWork work) : EngineJob
 {
+    /// <summary>Makes one.</summary>
+    public static readonly Func<EngineWork, WorkTicket> Of = static work => new WorkTicket(work);
+
     /// <inheritdoc/>
     public override bool Run(EngineConnection? connection, Span<EngineEntry> entries)
     {

@@ -30,7 +30,8 @@ internal sealed class EngineWork
     private readonly Lock _gate = new();
     private readonly EngineBatch _batch;
     private readonly WorkOwner _owner;
-    private readonly List<WorkTicket> _tickets = new(2);
+    private readonly List<TransferJob> _tickets = new(2);
+    private readonly Stack<EngineEntry> _again = new();
     private readonly TransferRequest[] _requests;
     private readonly RegisteredRegion[] _regions;
     private readonly int[] _tasks;
@@ -43,7 +44,7 @@ internal sealed class EngineWork
     private EntryStatus _stopped;
 
     /// <param name="batch">The batch.</param>
-    /// <param name="path">Who copies; null: it goes over sockets.</param>
+    /// <param name="path">Who copies; null: it goes over cards or sockets.</param>
     /// <param name="owner">Whose work it is.</param>
     /// <param name="most">Most requests.</param>
     public EngineWork(EngineBatch batch, ICopyPath? path, WorkOwner owner, int most)
@@ -56,7 +57,7 @@ internal sealed class EngineWork
         _tasks = ArrayPool<int>.Shared.Rent(most);
     }
 
-    /// <summary>Who copies; null: it goes over sockets.</summary>
+    /// <summary>Who copies; null: it goes over cards or sockets.</summary>
     public ICopyPath? Path { get; }
 
     /// <summary>What counts the bytes.</summary>
@@ -104,14 +105,19 @@ internal sealed class EngineWork
         EndAll();
     }
 
-    /// <summary>Makes the tickets by which so many threads at most do it, and starts the clock.</summary>
-    public WorkTicket[] Start(int threads, TimeSpan limit)
+    /// <summary>Makes the tickets by which so many threads, or lanes, at most do it, and starts the clock.</summary>
+    /// <param name="most">Most tickets.</param>
+    /// <param name="mostRunBytes">Most bytes that are taken together.</param>
+    /// <param name="limit">How long it may take.</param>
+    /// <param name="make">Makes a ticket.</param>
+    public TTicket[] Start<TTicket>(int most, long mostRunBytes, TimeSpan limit, Func<EngineWork, TTicket> make)
+        where TTicket : TransferJob
     {
-        _runBytes = Math.Clamp(Bytes / threads, LeastRunBytes, Path is null ? MostFrameBytes : MostRunBytes);
+        _runBytes = Math.Clamp(Bytes / most, LeastRunBytes, mostRunBytes);
         long runs = Math.Max((Bytes + _runBytes - 1) / _runBytes, _count / EngineRequest.MostEntries);
-        var tickets = new WorkTicket[(int)Math.Clamp(runs, 1, threads)];
+        var tickets = new TTicket[(int)Math.Clamp(runs, 1, most)];
         for (int i = 0; i < tickets.Length; i++)
-            tickets[i] = new WorkTicket(this);
+            tickets[i] = make(this);
         lock (_gate)
         {
             _openTickets = tickets.Length;
@@ -123,6 +129,39 @@ internal sealed class EngineWork
         return tickets;
     }
 
+    /// <summary>
+    /// One more ticket, by which what was put back goes another way; called while another ticket has not ended.
+    /// </summary>
+    /// <returns>The ticket; null: it has been stopped.</returns>
+    public WorkTicket? OneMore()
+    {
+        lock (_gate)
+        {
+            if (_stopped != 0)
+                return null;
+            var ticket = new WorkTicket(this);
+            _openTickets++;
+            _tickets.Add(ticket);
+            return ticket;
+        }
+    }
+
+    /// <summary>Of pieces that were taken, those not reached are taken again; the others have ended.</summary>
+    public void PutBackUnreachable(ReadOnlySpan<EngineEntry> entries)
+    {
+        foreach (ref readonly var entry in entries)
+        {
+            if (entry.Status != EntryStatus.Unreachable)
+            {
+                End(entry.Task, entry.Length, entry.Status);
+                continue;
+            }
+
+            lock (_gate)
+                _again.Push(entry);
+        }
+    }
+
     /// <summary>Takes the next pieces; 0: there are none left, or it has been stopped.</summary>
     public int Take(Span<EngineEntry> entries, out TransferOpcode opcode)
     {
@@ -131,6 +170,8 @@ internal sealed class EngineWork
         opcode = default;
         lock (_gate)
         {
+            if (_stopped == 0 && _again.Count > 0)
+                return TakeAgain(entries, out opcode);
             while (_stopped == 0 && _next < _count && taken < entries.Length && room > 0)
             {
                 ref readonly var request = ref _requests[_next];
@@ -153,6 +194,8 @@ internal sealed class EngineWork
                     Remote = request.TargetOffset + (ulong)_offset,
                     Length = length,
                     Status = EntryStatus.Unreachable,
+                    Region = _regions[_next],
+                    Opcode = opcode,
                 };
                 _batch.Started(_tasks[_next]);
                 room -= length;
@@ -179,7 +222,7 @@ internal sealed class EngineWork
     /// <summary>Takes nothing more, and breaks what is under way.</summary>
     public void Stop(EntryStatus why)
     {
-        WorkTicket[] tickets;
+        TransferJob[] tickets;
         lock (_gate)
         {
             if (_stopped != 0)
@@ -205,6 +248,16 @@ internal sealed class EngineWork
         EndAll();
     }
 
+    /// <summary>Takes pieces that were put back, all of one way; under the gate.</summary>
+    private int TakeAgain(Span<EngineEntry> entries, out TransferOpcode opcode)
+    {
+        int taken = 0;
+        opcode = _again.Peek().Opcode;
+        while (taken < entries.Length && _again.TryPeek(out var entry) && entry.Opcode == opcode)
+            entries[taken++] = _again.Pop();
+        return taken;
+    }
+
     private void End(int task, long bytes, EntryStatus status)
     {
         // First: whoever sees the end of the last task sees that nothing is on its way.
@@ -228,6 +281,8 @@ internal sealed class EngineWork
     private void EndAll()
     {
         var why = WhyUnreachable();
+        while (_again.TryPop(out var entry))
+            End(entry.Task, entry.Length, why);
         for (; _next < _count; Advance())
             End(_tasks[_next], (long)_requests[_next].Length - _offset, why);
         for (int i = 0; i < _count; i++)

@@ -2,6 +2,7 @@
 
 // On the data path.
 using Mooncake.Mesh.Segments;
+using Mooncake.Mesh.Transfer.Engine.Cards;
 
 namespace Mooncake.Mesh.Transfer.Engine.Memory;
 
@@ -35,6 +36,9 @@ internal sealed class RegisteredRegion(ulong address, ulong length, bool isRemot
 
     /// <summary>Where it was said to be.</summary>
     public string Location { get; init; } = "*";
+
+    /// <summary>What lets the cards reach it; null: they do not.</summary>
+    public ICardMemory? Cards { get; set; }
 
     /// <summary>Whether no more transfers may use it.</summary>
     public bool IsClosed => _closed;

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+using Microsoft.Extensions.Logging;
+using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Transfer.Engine;
+using Mooncake.Mesh.Transfer.Engine.Cards;
+using Mooncake.Mesh.Verbs.Mesh;
+using Mooncake.Mesh.Verbs.Queues;
+using Mooncake.Mesh.Verbs.Transfers;
+
+namespace Mooncake.Mesh.Verbs.Engine;
+
+/// <summary>
+/// The cards' way to another engine: its queue pairs, which end with the connection they were asked for over, and the
+/// keys of its memory, each asked for when it is first wanted. Thread-safe.
+/// </summary>
+internal sealed class CardRoute(RdmaEngine engine, PeerLinks links, NodeRecord peer, ILogger log) : ICardRoute
+{
+    /// <summary>How long a peer that was not reached is not tried, where there is another way.</summary>
+    private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan OpenTimeout = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan AskTimeout = TimeSpan.FromSeconds(1);
+
+    /// <summary>How often the pieces of one run are tried: keys that have gone meanwhile are asked for anew.</summary>
+    private const int Tries = 3;
+
+    private readonly KnownMemory _known = new();
+    private readonly Lock _gate = new();
+    private Task<RdmaTarget?>? _opening;
+    private RdmaTarget? _target;
+    private bool _hasFailed;
+    private long _failedAt;
+    private bool _closed;
+
+    /// <inheritdoc/>
+    public bool IsHopeful
+    {
+        get
+        {
+            lock (_gate)
+                return !_closed && (!_hasFailed || engine.Time.GetElapsedTime(_failedAt) >= Quiet);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async Task<bool> IsOpenAsync() => await TargetAsync() is not null;
+
+    /// <inheritdoc/>
+    public async Task MoveAsync(TransferOpcode opcode, EngineEntry[] entries, int count, CancellationToken stop)
+    {
+        for (int i = 0; i < count; i++)
+            entries[i].Status = EntryStatus.Unreachable;
+        for (int i = 0; i < Tries && !stop.IsCancellationRequested; i++)
+        {
+            if (await TargetAsync() is not { } target)
+                return;
+            var requests = await RequestsAsync(target, opcode, entries, count);
+            if (requests.Length == 0)
+                return;
+            var batch = new RdmaBatch(requests, engine.Options.SliceBytes, endsWhenRefused: true);
+            var outcome = await RunAsync(target.Peer, batch, stop);
+            if (outcome == TransferOutcome.Done)
+            {
+                End(entries.AsSpan(0, count));
+                Worked();
+                return;
+            }
+
+            // Where it was not the peer's card that refused: a card of its may have come back with other keys.
+            _known.Clear();
+            if (!batch.IsRefused && i > 0)
+                break;
+        }
+
+        if (!stop.IsCancellationRequested)
+            Failed("no card reaches it");
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        RdmaTarget? target;
+        lock (_gate)
+        {
+            if (_closed)
+                return;
+            _closed = true;
+            target = _target;
+        }
+
+        links.Close();
+        if (target is not null)
+            await engine.RemoveAsync(target.Peer);
+    }
+
+    private static void End(Span<EngineEntry> entries)
+    {
+        foreach (ref var entry in entries)
+        {
+            if (entry.IsWithCards)
+                entry.Status = EntryStatus.Done;
+        }
+    }
+
+    private async Task<TransferOutcome> RunAsync(RdmaPeer over, RdmaBatch batch, CancellationToken stop)
+    {
+        var ended = over.RunAsync(batch);
+        try
+        {
+            await ended.EndsWithinAsync(Timeout.InfiniteTimeSpan, engine.Time, stop);
+        }
+        catch (OperationCanceledException)
+        {
+            // What is on its way must have ended before the caller's memory is his again.
+            return await over.GiveUpAsync(batch, TransferOutcome.Late);
+        }
+
+        return await ended;
+    }
+
+    /// <summary>
+    /// What the cards are to do. A piece that the peer refuses has that status from then on, and one without cards here
+    /// or there stays unreachable.
+    /// </summary>
+    private async Task<RdmaRequest[]> RequestsAsync(RdmaTarget target, TransferOpcode opcode, EngineEntry[] entries,
+        int count)
+    {
+        var kind = opcode == TransferOpcode.Read ? WorkKind.Read : WorkKind.Write;
+        var requests = new RdmaRequest[count];
+        int made = 0;
+        for (int i = 0; i < count; i++)
+        {
+            entries[i].IsWithCards = false;
+            if (entries[i].Status != EntryStatus.Unreachable || entries[i].Region.Cards is not CardMemory own)
+                continue;
+            var (address, length) = (entries[i].Remote, entries[i].Length);
+            if (_known.Find(address, length, out long offset) is not { } memory)
+            {
+                entries[i].Status = await AskAsync(target, address, length);
+                if (_known.Find(address, length, out offset) is not { } found)
+                    continue;
+                memory = found;
+            }
+
+            entries[i].IsWithCards = true;
+            requests[made++] = new RdmaRequest(kind, entries[i].Local, own.Memory, memory, offset, length);
+        }
+
+        Array.Resize(ref requests, made);
+        return requests;
+    }
+
+    /// <summary>Asks for the keys of a range; Unreachable: they are known now, or could not be had.</summary>
+    private async Task<EntryStatus> AskAsync(RdmaTarget target, ulong address, long length)
+    {
+        var answer = await target.Channel.CallAsync<VerbsKeysRequest, VerbsKeysAnswer>(
+            new VerbsKeysRequest(address, (ulong)length), AskTimeout, CancellationToken.None);
+        if (!answer.Succeeded)
+            return EntryStatus.Unreachable;
+        if (answer.Value.Code == KeysCode.Reached)
+            _known.Add(answer.Value.Region, answer.Value.Keys);
+        return answer.Value.Code switch
+        {
+            KeysCode.NotRegistered => EntryStatus.NotRegistered,
+            KeysCode.NotRemote => EntryStatus.NotRemote,
+            _ => EntryStatus.Unreachable,
+        };
+    }
+
+    /// <summary>The peer's cards, asked for where they are not known or the connection is over; null: no way.</summary>
+    private Task<RdmaTarget?> TargetAsync()
+    {
+        lock (_gate)
+        {
+            if (_closed)
+                return Task.FromResult<RdmaTarget?>(null);
+            if (_target is { IsOpen: true } || _opening is { IsCompleted: false })
+                return _opening!;
+            _known.Clear();
+            return _opening = Task.Run(OpenAsync);
+        }
+    }
+
+    private async Task<RdmaTarget?> OpenAsync()
+    {
+        var opened = await RdmaTarget.OpenAsync(engine, links, peer, log, OpenTimeout, CancellationToken.None);
+        if (!opened.Succeeded)
+        {
+            Failed(opened.Error!.Message);
+            return null;
+        }
+
+        bool closed;
+        lock (_gate)
+        {
+            _target = opened.Value;
+            closed = _closed;
+        }
+
+        if (closed)
+            await engine.RemoveAsync(opened.Value.Peer);
+        return closed ? null : opened.Value;
+    }
+
+    private void Worked()
+    {
+        if (!Volatile.Read(ref _hasFailed))
+            return;
+        lock (_gate)
+            _hasFailed = false;
+    }
+
+    private void Failed(string reason)
+    {
+        bool first;
+        lock (_gate)
+        {
+            first = !_hasFailed && !_closed;
+            _hasFailed = true;
+            _failedAt = engine.Time.GetTimestamp();
+        }
+
+        if (first)
+            log.LogWarning("engine_rdma_fallback peer={Peer} reason={Reason}", peer.NodeId, reason);
+    }
+}
