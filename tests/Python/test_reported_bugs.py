@@ -74,6 +74,23 @@ class TwoWritersTests(unittest.TestCase):
         self.assertEqual(live, wanted)
 
 
+class RepeatedPutTests(unittest.TestCase):
+    def test_the_first_value_stays_and_nothing_is_kept_of_the_others(self):
+        mesh = MeshProcess()
+        self.addCleanup(mesh.close)
+        store = MooncakeDistributedStore()
+        self.addCleanup(store.close)
+        self.assertEqual(store.setup("localhost", "P2PHANDSHAKE", 0, MIB, "tcp", "", mesh.node), 0)
+        with mooncake_mesh.open(nodes=mesh.node) as client:
+            first, second = b"a" * MIB, b"b" * (2 * MIB)
+            self.assertEqual(store.put("k", first), 0)
+            live = client.status()["memory"]["live"]
+            self.assertEqual({store.put("k", value) for value in [first, second] * 1000}, {0})
+            self.assertEqual((store.get("k"), client.status()["memory"]["live"]), (first, live))
+            self.assertEqual((store.upsert("k", second), store.get("k")), (0, second))
+            self.assertEqual(client.status()["memory"]["live"], live + MIB)
+
+
 class FarPastCapacityTests(unittest.TestCase):
     PUTS, RECENT = 400, 32
 
