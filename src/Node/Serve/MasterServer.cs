@@ -67,8 +67,7 @@ internal sealed class MasterServer : IAsyncDisposable
         {
             case "/health":
                 return HttpPort.TextAsync(context, StatusCodes.Status200OK, "OK");
-            case "/get_all_segments" or "/batch_query_keys" when state.NotReadyReason is { } reason
-                && !(state.Degraded && state.Node is not null):
+            case "/get_all_segments" or "/batch_query_keys" when state.NotServingReason is { } reason:
                 return HttpPort.TextAsync(context, StatusCodes.Status503ServiceUnavailable,
                     $"service plane is not active: {reason}");
             case "/get_all_segments":
