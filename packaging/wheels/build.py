@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Builds both wheels: build.py LIBRARY FOLDER. The same sources and library give the same bytes."""
+"""
+Builds both wheels: build.py LIBRARY FOLDER. The same sources and libraries give the same bytes. Libraries for newer
+processors (glibc-hwcaps beside LIBRARY) go in too, and are taken where they fit.
+"""
 
 import base64
 import hashlib
@@ -13,13 +16,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src/Client/Python"
-NATIVE_TAG = "py3-none-manylinux_2_34_x86_64"
+# By the machine in the library's ELF header.
+NATIVE_TAGS = {62: "py3-none-manylinux_2_34_x86_64", 183: "py3-none-manylinux_2_34_aarch64"}
 PURE_TAG = "py3-none-any"
 
 
 def version() -> str:
     """The repository's."""
     return re.search(r"<Version>(.*)</Version>", (ROOT / "Directory.Build.props").read_text())[1]
+
+
+def tag_of(library: bytes) -> str:
+    """The tag of a wheel with this library."""
+    machine = int.from_bytes(library[18:20], "little")
+    if library[:4] != b"\x7fELF" or machine not in NATIVE_TAGS:
+        sys.exit("LIBRARY is no library for x86-64 or arm64")
+    return NATIVE_TAGS[machine]
 
 
 def stamp() -> tuple:
@@ -55,8 +67,8 @@ def build(folder: Path, name: str, tag: str, files: dict, requires: str, summary
 
 
 def package(name: str) -> dict:
-    """The files of a package."""
-    return {f"{name}/{path.name}": path.read_bytes() for path in sorted((SOURCE / name).iterdir())
+    """The files of a package and of those in it."""
+    return {str(path.relative_to(SOURCE)): path.read_bytes() for path in sorted((SOURCE / name).rglob("*"))
             if path.suffix in (".py", ".typed")}
 
 
@@ -67,7 +79,9 @@ def main() -> None:
     library, folder = Path(sys.argv[1]), Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
     native = {**package("mooncake_mesh"), "mooncake_mesh/libmooncake_mesh.so": library.read_bytes()}
-    print(build(folder, "mooncake-mesh", NATIVE_TAG, native, "", "A masterless cache for KV blocks"))
+    for path in sorted((library.parent / "glibc-hwcaps").glob(f"*/{library.name}")):
+        native[f"mooncake_mesh/{path.parent.name}/libmooncake_mesh.so"] = path.read_bytes()
+    print(build(folder, "mooncake-mesh", tag_of(library.read_bytes()), native, "", "A masterless cache for KV blocks"))
     print(build(folder, "mooncake-mesh-compat", PURE_TAG, package("mooncake"), f"mooncake-mesh=={version()}",
                 "Mooncake's Python interface, on Mooncake.Mesh"))
 

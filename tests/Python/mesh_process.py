@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -52,6 +53,17 @@ class MeshProcess:
             except OSError:
                 time.sleep(0.01)
         raise RuntimeError("etcd does not answer")
+
+    @property
+    def node_pid(self):
+        return self._processes[1].pid
+
+    def pause(self):
+        """Stops the node as it is: nobody answers, and no connection ends."""
+        os.kill(self.node_pid, signal.SIGSTOP)
+
+    def go_on(self):
+        os.kill(self.node_pid, signal.SIGCONT)
 
     def close(self):
         for process in reversed(self._processes):

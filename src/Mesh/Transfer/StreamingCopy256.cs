@@ -45,7 +45,9 @@ internal static unsafe class StreamingCopy256
         byte* secret = XxHash3Form.Secret;
         byte* source = from + head;
         byte* target = to + head;
-        var sums = Sums.Start();
+        // Two locals, and not a struct that is passed on by reference: that would be read and written in memory.
+        var low = Vector256.Create(XxHash3Form.Start);
+        var high = Vector256.Create(XxHash3Form.Start[4..]);
         long at = 0;
 
         // The last block is left to the second loop: a store ends up to a line after the stripe it goes with.
@@ -55,82 +57,63 @@ internal static unsafe class StreamingCopy256
             for (int stripe = 0; stripe < XxHash3Form.Block / Line; stripe++, at += Line)
             {
                 Sse.Prefetch0(from + at + NativeCopy.Ahead);
-                sums.Add(from + at, secret + (8 * stripe));
+                low = Add(low, from + at, secret + (8 * stripe));
+                high = Add(high, from + at + Half, secret + (8 * stripe) + Half);
                 Avx.StoreAlignedNonTemporal(target + at, Avx.LoadVector256(source + at));
                 Avx.StoreAlignedNonTemporal(target + at + Half, Avx.LoadVector256(source + at + Half));
             }
 
-            sums.Scramble(secret + XxHash3Form.ScrambleKey);
+            low = Scramble(low, secret + XxHash3Form.ScrambleKey);
+            high = Scramble(high, secret + XxHash3Form.ScrambleKey + Half);
         }
 
         Sse.StoreFence();
         Buffer.MemoryCopy(source + at, target + at, length - head - at, length - head - at);
-        return End(ref sums, from + at, length - at, length);
+        return End(low, high, from + at, length - at, length);
     }
 
     /// <summary>Sums what is left: one whole block, and a last one of at least one byte.</summary>
-    private static ulong End(ref Sums sums, byte* from, long left, long length)
+    private static ulong End(Vector256<ulong> low, Vector256<ulong> high, byte* from, long left, long length)
     {
         byte* secret = XxHash3Form.Secret;
         int stripes = (int)((left - 1) / Line);
         for (int stripe = 0; stripe < stripes; stripe++)
         {
             int place = stripe % (XxHash3Form.Block / Line);
-            sums.Add(from + (stripe * Line), secret + (8 * place));
+            low = Add(low, from + (stripe * Line), secret + (8 * place));
+            high = Add(high, from + (stripe * Line) + Half, secret + (8 * place) + Half);
             if (place == (XxHash3Form.Block / Line) - 1)
-                sums.Scramble(secret + XxHash3Form.ScrambleKey);
+            {
+                low = Scramble(low, secret + XxHash3Form.ScrambleKey);
+                high = Scramble(high, secret + XxHash3Form.ScrambleKey + Half);
+            }
         }
 
-        sums.Add(from + left - Line, secret + XxHash3Form.LastKey);
+        low = Add(low, from + left - Line, secret + XxHash3Form.LastKey);
+        high = Add(high, from + left - Half, secret + XxHash3Form.LastKey + Half);
         ulong* words = stackalloc ulong[8];
-        Avx.Store(words, sums.Low);
-        Avx.Store(words + 4, sums.High);
+        Avx.Store(words, low);
+        Avx.Store(words + 4, high);
         return XxHash3Form.Merge(words, length);
     }
 
-    /// <summary>The eight accumulators.</summary>
-    private struct Sums
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<ulong> Add(Vector256<ulong> sum, byte* at, byte* key)
     {
-        public Vector256<ulong> Low;
-        public Vector256<ulong> High;
+        var data = Avx.LoadVector256((ulong*)at);
+        var mixed = Avx2.Xor(data, Avx.LoadVector256((ulong*)key)).AsUInt32();
+        var product = Avx2.Multiply(mixed, Avx2.Shuffle(mixed, 0b00_11_00_01));
+        var swapped = Avx2.Shuffle(data.AsUInt32(), 0b01_00_11_10).AsUInt64();
+        return Avx2.Add(Avx2.Add(sum, swapped), product);
+    }
 
-        public static Sums Start() => new()
-        {
-            Low = Vector256.Create(XxHash3Form.Start),
-            High = Vector256.Create(XxHash3Form.Start[4..]),
-        };
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Add(byte* data, byte* key)
-        {
-            Low = Add(Low, Avx.LoadVector256((ulong*)data), Avx.LoadVector256((ulong*)key));
-            High = Add(High, Avx.LoadVector256((ulong*)(data + Half)), Avx.LoadVector256((ulong*)(key + Half)));
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Scramble(byte* key)
-        {
-            Low = Scramble(Low, Avx.LoadVector256((ulong*)key));
-            High = Scramble(High, Avx.LoadVector256((ulong*)(key + Half)));
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static Vector256<ulong> Add(Vector256<ulong> sum, Vector256<ulong> data, Vector256<ulong> key)
-        {
-            var mixed = Avx2.Xor(data, key).AsUInt32();
-            var product = Avx2.Multiply(mixed, Avx2.Shuffle(mixed, 0b00_11_00_01));
-            var swapped = Avx2.Shuffle(data.AsUInt32(), 0b01_00_11_10).AsUInt64();
-            return Avx2.Add(Avx2.Add(sum, swapped), product);
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static Vector256<ulong> Scramble(Vector256<ulong> sum, Vector256<ulong> key)
-        {
-            var prime = Vector256.Create(XxHash3Form.Prime1);
-            sum = Avx2.Xor(Avx2.Xor(sum, Avx2.ShiftRightLogical(sum, 47)), key);
-            var low = Avx2.Multiply(sum.AsUInt32(), prime);
-            var high = Avx2.Multiply(Avx2.ShiftRightLogical(sum, 32).AsUInt32(), prime);
-            return Avx2.Add(low, Avx2.ShiftLeftLogical(high, 32));
-        }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<ulong> Scramble(Vector256<ulong> sum, byte* at)
+    {
+        var prime = Vector256.Create(XxHash3Form.Prime1);
+        sum = Avx2.Xor(Avx2.Xor(sum, Avx2.ShiftRightLogical(sum, 47)), Avx.LoadVector256((ulong*)at));
+        var low = Avx2.Multiply(sum.AsUInt32(), prime);
+        var high = Avx2.Multiply(Avx2.ShiftRightLogical(sum, 32).AsUInt32(), prime);
+        return Avx2.Add(low, Avx2.ShiftLeftLogical(high, 32));
     }
 }

@@ -72,15 +72,17 @@ internal static class ServeCommand
         await using EtcdRegistry registry = created.Value;
         var daemon = new MeshDaemon(options, terminal, logs, signals)
         {
-            OnReady = (admin, endpoint) =>
+            OnReady = served =>
             {
                 if (!json)
                     return;
                 terminal.WriteJson(fields =>
                 {
                     fields.WriteString("nodeId", options.NodeId);
-                    fields.WriteString("endpoint", endpoint);
-                    fields.WriteString("admin", admin);
+                    fields.WriteString("endpoint", served.Node);
+                    fields.WriteString("admin", served.Admin);
+                    if (served.Master is { } master)
+                        fields.WriteString("masterHttp", master);
                 });
             },
         };

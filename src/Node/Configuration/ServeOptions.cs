@@ -41,6 +41,9 @@ internal sealed record ServeOptions
     /// <summary>Where health, status and metrics are served, on loopback.</summary>
     public string Admin { get; set; } = "127.0.0.1:0";
 
+    /// <summary>Where routers are answered as Mooncake's master does; null: nowhere.</summary>
+    public string? MasterHttp { get; set; }
+
     /// <summary>The coordination store.</summary>
     public EtcdOptions Etcd { get; set; } = new();
 

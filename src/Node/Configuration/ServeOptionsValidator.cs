@@ -73,6 +73,12 @@ internal static class ServeOptionsValidator
             errors.Add(Wrong("advertise", $"{options.Advertise} is every address; name the one that peers use"));
         if (Endpoint("admin", options.Admin, errors) is { IsLoopback: false } admin)
             errors.Add(Wrong("admin", $"{admin} is no loopback address; the admin port has no authentication"));
+        if (options.MasterHttp is not null && Endpoint("masterHttp", options.MasterHttp, errors) is { } master
+            && !master.IsLoopback && !options.Insecure)
+        {
+            errors.Add(Wrong("masterHttp", $"{master} is no loopback address and this port asks for no secret; "
+                + "set insecure: true to allow it on a trusted network"));
+        }
     }
 
     private static void Memory(ServeOptions options, long memoryBytes, List<MeshError> errors)

@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-using System.Net;
-using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Hosting.Server;
-using Microsoft.AspNetCore.Hosting.Server.Features;
-using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Node.Cli;
-using Mooncake.Mesh.Node.Logging;
-using OpenTelemetry.Metrics;
 
 namespace Mooncake.Mesh.Node.Serve;
 
@@ -29,108 +22,48 @@ internal sealed class AdminServer : IAsyncDisposable
     /// <summary>How long a connection lies idle.</summary>
     internal static readonly TimeSpan IdleTimeout = TimeSpan.FromSeconds(30);
 
-    private readonly WebApplication _application;
+    private readonly HttpPort _port;
 
-    private AdminServer(WebApplication application, string endpoint)
-    {
-        _application = application;
-        Endpoint = endpoint;
-    }
+    private AdminServer(HttpPort port) => _port = port;
 
     /// <summary>The address with the port really in use.</summary>
-    internal string Endpoint { get; }
+    internal string Endpoint => _port.Endpoint;
 
     /// <summary>Starts to serve.</summary>
     internal static async Task<MeshResult<AdminServer>> StartAsync(
         string admin, DaemonState state, Terminal terminal, LogLevel least, CancellationToken cancel)
     {
-        MeshResult<PeerEndpoint> parsed = PeerEndpoint.Parse("admin", admin);
-        if (parsed.Error is { } error)
-            return error;
-        WebApplication application = Build(parsed.Value, state, terminal, least);
-        try
+        MeshResult<HttpPort> port = await HttpPort.StartAsync("admin", admin, limits =>
         {
-            await application.StartAsync(cancel);
-        }
-        catch (IOException e) when (e.InnerException is AddressInUseException)
-        {
-            await application.DisposeAsync();
-            return new MeshError(MeshErrorCode.System, "admin",
-                $"port {parsed.Value.Port} of setting admin ({admin}) is already in use");
-        }
-        catch (Exception e) when (e is IOException or System.Net.Sockets.SocketException)
-        {
-            await application.DisposeAsync();
-            return new MeshError(MeshErrorCode.System, "admin", $"setting admin ({admin}): {e.Message}");
-        }
-
-        string address = application.Services.GetRequiredService<IServer>().Features
-            .Get<IServerAddressesFeature>()!.Addresses.First();
-        return new AdminServer(application, address["http://".Length..]);
+            limits.MaxConcurrentConnections = MaxConnections;
+            limits.MaxRequestLineSize = MaxRequestLine;
+            limits.MaxRequestHeadersTotalSize = MaxHeaders;
+            limits.RequestHeadersTimeout = HeadersTimeout;
+            limits.KeepAliveTimeout = IdleTimeout;
+        }, [MeshMetrics.MeterName, DaemonMetrics.MeterName], context => AnswerAsync(context, state), terminal, least,
+            cancel);
+        return port.Error is { } error ? error : new AdminServer(port.Value);
     }
 
-    public ValueTask DisposeAsync() => _application.DisposeAsync();
-
-    private static WebApplication Build(PeerEndpoint admin, DaemonState state, Terminal terminal, LogLevel least)
-    {
-        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = [] });
-        Logs.Configure(builder.Logging, terminal, least);
-        IPAddress address = IPAddress.TryParse(admin.Host, out IPAddress? ip) ? ip : IPAddress.Loopback;
-        builder.WebHost.ConfigureKestrel(kestrel =>
-        {
-            kestrel.Listen(address, admin.Port);
-            kestrel.AddServerHeader = false;
-            kestrel.Limits.MaxConcurrentConnections = MaxConnections;
-            kestrel.Limits.MaxRequestBodySize = 0;
-            kestrel.Limits.MaxRequestLineSize = MaxRequestLine;
-            kestrel.Limits.MaxRequestHeadersTotalSize = MaxHeaders;
-            kestrel.Limits.RequestHeadersTimeout = HeadersTimeout;
-            kestrel.Limits.KeepAliveTimeout = IdleTimeout;
-        });
-        // The signals are handled by the daemon: the host must not stop the admin port while the node still leaves.
-        builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
-        builder.Services.AddOpenTelemetry().WithMetrics(metrics => metrics
-            .AddMeter(MeshMetrics.MeterName, DaemonMetrics.MeterName)
-            .AddPrometheusExporter());
-
-        WebApplication application = builder.Build();
-        application.UseOpenTelemetryPrometheusScrapingEndpoint("/metrics");
-        application.Run(context => AnswerAsync(context, state));
-        return application;
-    }
+    public ValueTask DisposeAsync() => _port.DisposeAsync();
 
     private static Task AnswerAsync(HttpContext context, DaemonState state)
     {
-        if (!HttpMethods.IsGet(context.Request.Method) && !HttpMethods.IsHead(context.Request.Method))
-            return TextAsync(context, StatusCodes.Status405MethodNotAllowed, "only GET");
         switch (context.Request.Path.Value)
         {
             case "/healthz":
-                return TextAsync(context, StatusCodes.Status200OK, "ok");
+                return HttpPort.TextAsync(context, StatusCodes.Status200OK, "ok\n");
             case "/readyz":
                 string? reason = state.NotReadyReason;
                 return reason is null
-                    ? TextAsync(context, StatusCodes.Status200OK, "ready")
-                    : TextAsync(context, StatusCodes.Status503ServiceUnavailable, reason);
+                    ? HttpPort.TextAsync(context, StatusCodes.Status200OK, "ready\n")
+                    : HttpPort.TextAsync(context, StatusCodes.Status503ServiceUnavailable, reason + "\n");
             case "/status":
                 context.Response.ContentType = "application/json";
                 return context.Response.Body.WriteAsync(state.StatusJson(), context.RequestAborted).AsTask();
             default:
-                return TextAsync(context, StatusCodes.Status404NotFound, "/healthz /readyz /status /metrics");
+                return HttpPort.TextAsync(context, StatusCodes.Status404NotFound,
+                    "/healthz /readyz /status /metrics\n");
         }
-    }
-
-    private static Task TextAsync(HttpContext context, int status, string text)
-    {
-        context.Response.StatusCode = status;
-        context.Response.ContentType = "text/plain; charset=utf-8";
-        return context.Response.WriteAsync(text + "\n", context.RequestAborted);
-    }
-
-    private sealed class NoLifetime : IHostLifetime
-    {
-        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
     }
 }

@@ -29,6 +29,9 @@ internal sealed class DaemonState
         }
     }
 
+    /// <summary>Why the node cannot answer for the mesh, or null; without the registry it still can.</summary>
+    internal string? NotServingReason => _phase ?? (_node is { Ready: false } node ? node.NotReadyReason : null);
+
     /// <summary>Whether the registry is away.</summary>
     internal bool Degraded => _node?.Status().Degraded ?? false;
 

@@ -8,6 +8,12 @@ using Mooncake.Mesh.Node.Logging;
 
 namespace Mooncake.Mesh.Node.Serve;
 
+/// <summary>Where a node is served.</summary>
+/// <param name="Admin">The admin port.</param>
+/// <param name="Node">The port of peers and clients.</param>
+/// <param name="Master">The port that answers as Mooncake's master does, or null.</param>
+internal sealed record DaemonEndpoints(string Admin, string Node, string? Master);
+
 /// <summary>One serving node, from its first log line to its last.</summary>
 internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILoggerFactory logs, Signals signals)
 {
@@ -18,8 +24,8 @@ internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILogge
     // service manager and this process, and it would report ready as soon as the admin port answers.
     private readonly SystemdNotifier _systemd = new();
 
-    /// <summary>Called with the admin and the node endpoint once the node serves.</summary>
-    internal Action<string, string>? OnReady { get; init; }
+    /// <summary>Called once the node serves.</summary>
+    internal Action<DaemonEndpoints>? OnReady { get; init; }
 
     /// <summary>Serves until a signal, then leaves the mesh.</summary>
     /// <returns>Null after an orderly end, else why it did not start.</returns>
@@ -41,7 +47,34 @@ internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILogge
             return error;
         await using AdminServer admin = started.Value;
         _log.Event(LogLevel.Information, "admin.listening", "{endpoint}", admin.Endpoint);
+        return await RunAsync(admin.Endpoint, registry, runtime, least);
+    }
 
+    private async Task<MeshError?> RunAsync(
+        string admin, IMeshRegistry registry, MeshRuntime runtime, LogLevel least)
+    {
+        if (options.MasterHttp is not { } address)
+            return await ServeAsync(admin, null, registry, runtime);
+        MeshResult<MasterServer> started;
+        try
+        {
+            started = await MasterServer.StartAsync(address, _state, terminal, least, signals.First);
+        }
+        catch (OperationCanceledException) when (signals.First.IsCancellationRequested)
+        {
+            return null;
+        }
+
+        if (started.Error is { } error)
+            return error;
+        await using MasterServer master = started.Value;
+        _log.Event(LogLevel.Information, "master.listening", "{endpoint}", master.Endpoint);
+        return await ServeAsync(admin, master.Endpoint, registry, runtime);
+    }
+
+    private async Task<MeshError?> ServeAsync(
+        string admin, string? master, IMeshRegistry registry, MeshRuntime runtime)
+    {
         MeshResult<MeshNode> result =
             await MeshNode.StartAsync(options.ToNodeOptions(), registry, runtime, signals.First);
         if (result.Error is { } refused)
@@ -53,7 +86,7 @@ internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILogge
             options.NodeId, options.Cluster, options.Listen, node.Endpoint, options.Advertise ?? node.Endpoint);
         if (_systemd.IsEnabled)
             _systemd.Notify(ServiceState.Ready);
-        OnReady?.Invoke(admin.Endpoint, node.Endpoint);
+        OnReady?.Invoke(new DaemonEndpoints(admin, node.Endpoint, master));
 
         await StopRequestedAsync();
         await LeaveAsync(node);

@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Reflection;
 using System.Text.RegularExpressions;
 using Mooncake.Mesh.Node.Serve;
+using Mooncake.Mesh.Verbs;
 
 namespace Mooncake.Mesh.Node.Tests.Configuration;
 
@@ -26,8 +27,8 @@ public sealed class LimitsPageTests
 
     private static object ValueOf(string type, string name)
     {
-        Type[] types = [.. new[] { typeof(MeshNode).Assembly, typeof(AdminServer).Assembly }
-            .SelectMany(assembly => assembly.GetTypes()).Where(t => t.Name == type)];
+        Assembly[] all = [typeof(MeshNode).Assembly, typeof(VerbsException).Assembly, typeof(AdminServer).Assembly];
+        Type[] types = [.. all.SelectMany(assembly => assembly.GetTypes()).Where(t => t.Name == type && !t.IsNested)];
         Type found = Assert.Single(types);
         const BindingFlags Any = BindingFlags.Static | BindingFlags.Public | BindingFlags.NonPublic;
         FieldInfo? field = found.GetField(name, Any);

@@ -88,7 +88,7 @@ public sealed class MeshDaemonTests
             };
             var daemon = new MeshDaemon(options, terminal.Terminal, _logs, Signals)
             {
-                OnReady = (admin, _) => Ready.TrySetResult(admin),
+                OnReady = served => Ready.TrySetResult(served.Admin),
             };
             Ended = daemon.RunAsync(_registry, runtime);
         }

@@ -10,6 +10,7 @@ from mooncake_mesh._bindings import take
 from mooncake_mesh._memory import hold_all, pointers, sizes_of
 
 from ._codes import INVALID_PARAMS
+from ._hash_seed import watch
 from ._session import Session, store_key
 from .buffers import BufferHandle
 
@@ -43,6 +44,8 @@ class ObjectCalls(Session):
 
     def _put_parts(self, key: str, parts: Sequence[Any], config: Any, replace: bool) -> int:
         name, held = store_key(key), hold_all(parts, False)
+        if watch.active:
+            watch.put([key])
         code, options, _kept = self._put_options(config, 1, replace)
         if code or not self._has_local_buffer:
             return code or INVALID_PARAMS
@@ -53,6 +56,8 @@ class ObjectCalls(Session):
 
     def _put_values(self, keys: Sequence[str], values: Sequence[Any], config: Any, replace: bool) -> int:
         held = hold_all(values, False)
+        if watch.active:
+            watch.put(keys)
         code, options, _kept = self._put_options(config, len(keys), replace)
         if code or len(keys) != len(held) or not self._has_local_buffer:
             return code or INVALID_PARAMS
@@ -65,6 +70,8 @@ class ObjectCalls(Session):
         name = store_key(key)
         data, size = c.c_void_p(), c.c_size_t()
         code = self._result(self._native.get, name, len(name), c.byref(data), c.byref(size))
+        if watch.active:
+            watch.looked_for(key, 1 if code >= 0 else 0, self._objects)
         return take(self._native, data, size.value) if code >= 0 else b""
 
     def get_batch(self, keys: Sequence[str]) -> List[bytes]:
@@ -76,6 +83,8 @@ class ObjectCalls(Session):
         name = store_key(key)
         data, size = c.c_void_p(), c.c_size_t()
         code = self._result(self._native.get, name, len(name), c.byref(data), c.byref(size))
+        if watch.active:
+            watch.looked_for(key, 1 if code >= 0 else 0, self._objects)
         return BufferHandle(data.value or 0, size.value) if code >= 0 else None
 
     def batch_get_buffer(self, keys: Sequence[str]) -> List[Optional[BufferHandle]]:
@@ -85,13 +94,19 @@ class ObjectCalls(Session):
     def is_exist(self, key: str) -> int:
         """1, 0, or a code."""
         name = store_key(key)
-        return self._result(self._native.exists, name, len(name))
+        code = self._result(self._native.exists, name, len(name))
+        if watch.active:
+            watch.looked_for(key, code, self._objects)
+        return code
 
     isExist = is_exist
 
     def batch_is_exist(self, keys: Sequence[str]) -> List[int]:
         """The same for several."""
-        return self._batch(self._native.exists_batch, keys)
+        codes = self._batch(self._native.exists_batch, keys)
+        if watch.active:
+            watch.looked(keys, codes, self._objects)
+        return codes
 
     def get_size(self, key: str) -> int:
         """Bytes, or a code."""

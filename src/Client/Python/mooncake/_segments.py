@@ -9,14 +9,14 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from mooncake_mesh import Mesh, MeshError
 
 from ._codes import INVALID_PARAMS, NOT_SUPPORTED, SEGMENT_NOT_FOUND, TASK_NOT_FOUND
-from ._ranges import RangeCalls
 from ._registered import address
 from .replicas import ReplicaDescriptor
+from .tensors import TensorCalls
 
 _NO_TASK = ((0, 0), NOT_SUPPORTED)
 
 
-class SegmentCalls(RangeCalls):
+class SegmentCalls(TensorCalls):
     """Replicas, segments, tasks."""
 
     def get_replica_desc(self, key: str) -> List[ReplicaDescriptor]:
@@ -82,11 +82,6 @@ class SegmentCalls(RangeCalls):
     def unmount_local_disk_segment(self, grace_period_seconds: int = 0) -> int:
         """-1012: there are none."""
         return NOT_SUPPORTED
-
-    def alloc_from_mem_pool(self, size: int) -> int:
-        """0, the address of nothing: there is no pool to allocate from."""
-        address(size)
-        return 0
 
     def get_offload_rpc_read_count(self) -> int:
         """0: nothing is offloaded."""

@@ -8,13 +8,14 @@ import json
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mooncake_mesh import Mesh, MeshError
-from mooncake_mesh._bindings import PENDING, finish, functions
+from mooncake_mesh._bindings import PENDING, WAIT_MS, functions
 from mooncake_mesh._memory import key_bytes
 
-from . import _setup
-from ._codes import INVALID_PARAMS, NOT_FOUND
+from . import _environment, _setup
+from ._codes import INVALID_PARAMS, NO_SPACE, NOT_FOUND
 from ._registered import RegisteredMemory, address
 from .config import ReplicateConfig, code_of, options_of
+from .pool_memory import PoolMemory
 
 _DEFAULT = ReplicateConfig()
 
@@ -31,6 +32,7 @@ class Session:
         self._options: Dict[str, Any] = {}
         self._has_local_buffer = True
         self._segments: Dict[str, Mesh] = {}
+        self._pool = PoolMemory(0)
 
     # ---- life
 
@@ -77,15 +79,29 @@ class Session:
                                  device_name, known.master_server_address)
 
     def setup_dummy(self, mem_pool_size: int, local_buffer_size: int, server_address: str) -> int:
-        """A client without memory of its own, of the node at server_address."""
-        address(mem_pool_size)
-        return self._setup_named("localhost", "P2PHANDSHAKE", 0, local_buffer_size, "auto", "", server_address)
+        """A client of the node at server_address, with memory for alloc_from_mem_pool that is registered already."""
+        pool_size = address(mem_pool_size)
+        code = self._setup_named("localhost", "P2PHANDSHAKE", 0, local_buffer_size, "auto", "", server_address)
+        if code or not pool_size:
+            return code
+        pool = PoolMemory(pool_size)
+        code = self.register_buffer(pool.start, pool.size) if pool.size else NO_SPACE
+        if code:
+            pool.free()
+            self.close()
+            return code
+        self._pool = pool
+        return 0
+
+    def alloc_from_mem_pool(self, size: int) -> int:
+        """Address of so many bytes of setup_dummy's pool; 0 where they are not there."""
+        return self._pool.take(address(size))
 
     def _open(self, given: Dict[str, Any]) -> int:
         self.close()
         local_buffer = given.pop("local_buffer_size")
         try:
-            options = _setup.options(local_buffer_size=local_buffer, **given)
+            options = _environment.apply(_setup.options(local_buffer_size=local_buffer, **given))
             mesh = Mesh(**options)
         except _setup.Refused as refused:
             _setup.log.error("setup: %s", refused)
@@ -106,12 +122,15 @@ class Session:
         if mesh is not None:
             mesh.close()
         self._memory.clear()
+        # After the calls under way have let go of it.
+        pool, self._pool = self._pool, PoolMemory(0)
+        pool.free()
         return 0
 
     tearDownAll = close
 
     def __del__(self) -> None:
-        if hasattr(self, "_segments"):
+        if hasattr(self, "_pool"):
             self.close()
 
     def health_check(self) -> int:
@@ -130,6 +149,8 @@ class Session:
     def register_buffer(self, buffer_ptr: int, size: int) -> int:
         """Says that objects may be moved from and to this memory."""
         start, length = address(buffer_ptr), address(size)
+        if length and self._pool.contains(start, length):
+            return 0
         code = self._memory.add(start, length) if self._handle else INVALID_PARAMS
         if code == 0:
             code = self._result(self._native.register_buffer, start, length)
@@ -140,6 +161,8 @@ class Session:
     def unregister_buffer(self, buffer_ptr: int) -> int:
         """The reverse."""
         start = address(buffer_ptr)
+        if self._pool.contains(start, 1):
+            return 0
         code = self._memory.remove(start)
         return code if code != 0 else self._result(self._native.unregister_buffer, start)
 
@@ -149,8 +172,16 @@ class Session:
         handle = self._handle
         if handle is None:
             return INVALID_PARAMS
-        code = function(handle, *arguments)
-        return finish(self._native) if code == PENDING else code
+        # As run() of the bindings; written out, as every call comes by here.
+        native = self._native
+        try:
+            code = function(handle, *arguments)
+            while code == PENDING:
+                code = native.wait(WAIT_MS)
+            return code
+        except BaseException:
+            native.cancel()
+            raise
 
     def _put_options(self, config: Any, count: int, replace: bool) -> "Tuple[int, Any, Any]":
         """A code, the native options or None for the plain ones, and what must outlive the call."""
@@ -184,6 +215,16 @@ class Session:
         code = self._result(function, (c.c_char_p * count)(*encoded), (c.c_size_t * count)(*map(len, encoded)),
                             *arrays, count, *([] if options == () else [options]), results)
         return list(results) if code >= 0 else [code] * count
+
+    def _objects(self) -> int:
+        """How many objects the nearest node has; 0 where it does not say."""
+        data, size = c.c_void_p(), c.c_size_t()
+        if self._result(self._native.status, None, c.byref(data), c.byref(size)) < 0:
+            return 0
+        try:
+            return json.loads(c.string_at(data, size.value)).get("memory", {}).get("objects", 0)
+        finally:
+            self._native.free(data)
 
     def _locate(self, keys: Sequence[str]) -> List[Dict[str, Any]]:
         encoded = [store_key(key) for key in keys]

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, List, Sequence
 
 from ._codes import INVALID_PARAMS
+from ._hash_seed import watch
 from ._objects import ObjectCalls
 from ._registered import address, addresses
 from ._session import store_key
@@ -32,6 +33,8 @@ class ZeroCopyCalls(ObjectCalls):
 
     def _put_from(self, key: str, buffer_ptr: int, size: int, config: Any, replace: bool) -> int:
         name, start, length = store_key(key), address(buffer_ptr), address(size)
+        if watch.active:
+            watch.put([key])
         code, options, _kept = self._put_options(config, 1, replace)
         if code or not self._memory.contains(start, length):
             return code or INVALID_PARAMS
@@ -54,6 +57,8 @@ class ZeroCopyCalls(ObjectCalls):
 
     def _put_many(self, keys: Sequence[str], pieces: Sequence[Sequence[int]], sizes: Sequence[Sequence[int]],
                   config: Any, replace: bool) -> List[int]:
+        if watch.active:
+            watch.put(keys)
         code, options, _kept = self._put_options(config, len(keys), replace)
         if code or len(pieces) != len(keys) or len(sizes) != len(keys):
             return [code or INVALID_PARAMS] * len(keys)
@@ -64,7 +69,10 @@ class ZeroCopyCalls(ObjectCalls):
         name, start, length = store_key(key), address(buffer_ptr), address(size)
         if not self._memory.contains(start, length):
             return INVALID_PARAMS
-        return self._result(self._native.get_into, name, len(name), start, length)
+        code = self._result(self._native.get_into, name, len(name), start, length)
+        if watch.active:
+            watch.looked_for(key, code, self._objects)
+        return code
 
     def batch_get_into(self, keys: Sequence[str], buffer_ptrs: Sequence[int], sizes: Sequence[int]) -> List[int]:
         """Size or a code for each."""
@@ -76,7 +84,10 @@ class ZeroCopyCalls(ObjectCalls):
         """Size or a code for each; the buffers of an object are filled one after the other."""
         if len(all_buffer_ptrs) != len(keys) or len(all_sizes) != len(keys):
             return [INVALID_PARAMS] * len(keys)
-        return self._parts(self._native.get_parts_batch, keys, all_buffer_ptrs, all_sizes, ())
+        codes = self._parts(self._native.get_parts_batch, keys, all_buffer_ptrs, all_sizes, ())
+        if watch.active:
+            watch.looked(keys, codes, self._objects)
+        return codes
 
     def _parts(self, function: Any, keys: Sequence[str], pieces: Sequence[Sequence[int]],
                sizes: Sequence[Sequence[int]], options: Any) -> List[int]:

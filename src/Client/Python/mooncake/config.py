@@ -32,6 +32,7 @@ class ObjectDataType(enum.IntEnum):
     GRADIENT = 6
     OPTIMIZER_STATE = 7
     METADATA = 8
+    GENERAL = 9
 
 
 def _count(value: Any) -> int:

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from mooncake_mesh._bindings import take
 
 from ._engine_native import NotifyMessage, Request, native
+from ._environment import forces_tcp
 from ._registered import address, addresses
 
 _PENDING, _COMPLETED, _SLICE_MS = -2000, 4, 100
@@ -53,6 +54,8 @@ class TransferEngine:
         """0, or a code. protocol: tcp or rdma; auto is all there is."""
         if self._engine:
             return _INVALID
+        if forces_tcp():
+            protocol = "tcp"
         every = protocol in ("auto", "")
         engine = self._native.createTransferEngine(
             metadata_server.encode(), local_hostname.encode(), b"", 0, int(every))
@@ -87,9 +90,9 @@ class TransferEngine:
         return self._native.registerLocalMemory(self._engine, address(buffer_addr), address(capacity),
                                                 location.encode(), 1)
 
-    def unregister_memory(self, buffer_addr: int) -> int:
+    def unregister_memory(self, addr: int) -> int:
         """0, or a code."""
-        return self._native.unregisterLocalMemory(self._engine, address(buffer_addr))
+        return self._native.unregisterLocalMemory(self._engine, address(addr))
 
     def batch_register_memory(self, buffer_addresses: Sequence[int], capacities: Sequence[int],
                               location: str = "*") -> int:
@@ -105,9 +108,9 @@ class TransferEngine:
             done.append(start)
         return 0
 
-    def batch_unregister_memory(self, buffer_addresses: Sequence[int]) -> int:
+    def batch_unregister_memory(self, addrs: Sequence[int]) -> int:
         """0, or the first code."""
-        codes = [self.unregister_memory(one) for one in buffer_addresses]
+        codes = [self.unregister_memory(one) for one in addrs]
         return next((code for code in codes if code != 0), 0)
 
     def allocate_managed_buffer(self, length: int) -> int:
@@ -116,20 +119,20 @@ class TransferEngine:
         code = self._native.mooncake_mesh_engine_allocate(self._engine, address(length), c.byref(memory))
         return memory.value or 0 if code == 0 else 0
 
-    def free_managed_buffer(self, buffer_addr: int, length: int) -> int:
+    def free_managed_buffer(self, addr: int, length: int) -> int:
         """0, or a code."""
-        return self._native.mooncake_mesh_engine_free(self._engine, address(buffer_addr), address(length))
+        return self._native.mooncake_mesh_engine_free(self._engine, address(addr), address(length))
 
-    def write_bytes_to_buffer(self, dest_address: int, src_ptr: bytes, length: int) -> int:
+    def write_bytes_to_buffer(self, dest: int, bytes: Any, length: int) -> int:
         """Copies bytes to memory of this process."""
-        if not dest_address or not 0 <= length <= len(src_ptr):
+        if not dest or not 0 <= length <= len(bytes):
             return _INVALID
-        c.memmove(dest_address, bytes(src_ptr), length)
+        c.memmove(dest, memoryview(bytes)[:length].tobytes(), length)
         return 0
 
-    def read_bytes_from_buffer(self, source_address: int, length: int) -> bytes:
+    def read_bytes_from_buffer(self, src: int, length: int) -> "bytes":
         """Copies bytes from memory of this process."""
-        return c.string_at(source_address, length) if source_address else b""
+        return c.string_at(src, length) if src else b""
 
     def get_first_buffer_address(self, segment_name: str) -> int:
         """Where the first registered memory of a peer begins; 0 on a failure."""

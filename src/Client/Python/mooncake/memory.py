@@ -47,3 +47,17 @@ def bind_to_numa_node(node: int) -> None:
     if numa.numa_available() >= 0:
         numa.numa_run_on_node(c.c_int(node))
         numa.numa_set_preferred(c.c_int(node))
+
+
+def get_alloc_func_addr() -> int:
+    """Address of a function of C that allocates: void *(size_t), aligned to pages."""
+    return _address_of("valloc")
+
+
+def get_free_func_addr() -> int:
+    """Address of the function that takes it back: void (void *)."""
+    return _address_of("free")
+
+
+def _address_of(name: str) -> int:
+    return c.cast(getattr(c.CDLL(None), name), c.c_void_p).value or 0

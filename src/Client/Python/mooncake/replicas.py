@@ -36,7 +36,7 @@ class TaskStatus(enum.IntEnum):
 class BufferDescriptor:
     """Size of a copy, and the node that has it. The address is that node's matter, and 0 here."""
 
-    def __init__(self, size: int, endpoint: str) -> None:
+    def __init__(self, size: int = 0, endpoint: str = "") -> None:
         self.size = self.size_ = size
         self.buffer_address = self.buffer_address_ = 0
         self.transport_endpoint = self.transport_endpoint_ = endpoint
@@ -47,6 +47,26 @@ class MemoryDescriptor:
 
     def __init__(self, buffer: BufferDescriptor) -> None:
         self.buffer_descriptor = buffer
+
+
+class DiskDescriptor:
+    """A copy on a disk, of which there are none."""
+
+    def __init__(self) -> None:
+        self.file_path = ""
+        self.object_size = 0
+
+
+class QueryTaskResponse:
+    """What is said of a task; there are none."""
+
+    def __init__(self) -> None:
+        self.id = (0, 0)
+        self.type = TaskType.REPLICA_COPY
+        self.status = TaskStatus.PENDING
+        self.created_at_ms_epoch = self.last_updated_at_ms_epoch = 0
+        self.assigned_client = (0, 0)
+        self.message = ""
 
 
 class ReplicaDescriptor:

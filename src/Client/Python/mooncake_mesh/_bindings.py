@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes as c
+from typing import Any
 
 from ._library import load
 
@@ -105,15 +106,16 @@ def last_error() -> str:
     return functions().last_error().decode("utf-8", "replace")
 
 
-def finish(native: Functions) -> int:
-    """Waits for this thread's pending call, slice by slice, so that signals are seen between them."""
+def run(native: Functions, function: Any, *arguments: Any) -> int:
+    """Calls, and waits slice by slice, so that signals are seen between them."""
     try:
-        while True:
+        code = function(*arguments)
+        while code == PENDING:
             code = native.wait(WAIT_MS)
-            if code != PENDING:
-                return code
+        return code
     except BaseException:
-        # The memory that the call was given must not go before the call has let go of it.
+        # The memory that the call was given must not go before the call has let go of it. A signal is seen as soon as
+        # a slice ends, the first one too.
         native.cancel()
         raise
 

@@ -7,7 +7,7 @@ import ctypes as c
 import json
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-from ._bindings import PENDING, WAIT_MS, finish, functions, last_error, take
+from ._bindings import WAIT_MS, functions, last_error, run, take
 from ._memory import Held, Key, hold_all, key_arrays, key_bytes, pointers, sizes_of
 from .errors import NOT_FOUND, error
 from .options import Location, PutOptions
@@ -30,7 +30,7 @@ class Mesh:
         # In slices, so that Ctrl-C ends a call.
         given = {"slice_ms": WAIT_MS, **{k: v if isinstance(v, (bool, int)) else _text(v) for k, v in options.items()
                                          if v is not None}}
-        self._check(self._native.open(json.dumps(given).encode(), c.byref(handle)))
+        self._check(run(self._native, self._native.open, json.dumps(given).encode(), c.byref(handle)))
         self._handle: Optional[int] = handle.value
 
     def close(self) -> None:
@@ -205,18 +205,13 @@ class Mesh:
         return list(results)
 
     def _result(self, function: Any, *arguments: Any) -> int:
-        code = function(self._handle, *arguments)
-        return finish(self._native) if code == PENDING else code
+        return run(self._native, function, self._handle, *arguments)
 
     def _call(self, function: Any, *arguments: Any) -> int:
-        code = function(self._handle, *arguments)
-        if code == PENDING:
-            code = finish(self._native)
+        code = run(self._native, function, self._handle, *arguments)
         return code if code >= 0 else self._check(code)
 
     def _check(self, code: int) -> int:
-        if code == PENDING:
-            code = finish(self._native)
         if code < 0:
             raise error(code, last_error())
         return code
