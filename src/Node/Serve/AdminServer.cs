@@ -42,12 +42,12 @@ internal sealed class AdminServer : IAsyncDisposable
 
     /// <summary>Starts to serve.</summary>
     internal static async Task<MeshResult<AdminServer>> StartAsync(
-        string admin, DaemonState state, Terminal terminal, LogLevel least, CancellationToken cancel)
+        string admin, DaemonState state, Terminal terminal, LogThreshold threshold, CancellationToken cancel)
     {
         MeshResult<PeerEndpoint> parsed = PeerEndpoint.Parse("admin", admin);
         if (parsed.Error is { } error)
             return error;
-        WebApplication application = Build(parsed.Value, state, terminal, least);
+        WebApplication application = Build(parsed.Value, state, terminal, threshold);
         try
         {
             await application.StartAsync(cancel);
@@ -71,10 +71,11 @@ internal sealed class AdminServer : IAsyncDisposable
 
     public ValueTask DisposeAsync() => _application.DisposeAsync();
 
-    private static WebApplication Build(PeerEndpoint admin, DaemonState state, Terminal terminal, LogLevel least)
+    private static WebApplication Build(PeerEndpoint admin, DaemonState state, Terminal terminal,
+        LogThreshold threshold)
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = [] });
-        Logs.Configure(builder.Logging, terminal, least);
+        Logs.Configure(builder.Logging, terminal, threshold);
         IPAddress address = IPAddress.TryParse(admin.Host, out IPAddress? ip) ? ip : IPAddress.Loopback;
         builder.WebHost.ConfigureKestrel(kestrel =>
         {

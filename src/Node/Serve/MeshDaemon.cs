@@ -18,6 +18,12 @@ internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILogge
     // service manager and this process, and it would report ready as soon as the admin port answers.
     private readonly SystemdNotifier _systemd = new();
 
+    /// <summary>The level that the log has, where it may change.</summary>
+    internal LogThreshold? Threshold { get; init; }
+
+    /// <summary>What SIGHUP does; null: nothing.</summary>
+    internal ServeReload? Reload { get; init; }
+
     /// <summary>Called with the admin and the node endpoint once the node serves.</summary>
     internal Action<string, string>? OnReady { get; init; }
 
@@ -26,11 +32,18 @@ internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILogge
     internal async Task<MeshError?> RunAsync(IMeshRegistry registry, MeshRuntime runtime)
     {
         LineLevel.TryParse(options.LogLevel, out LogLevel least);
+        MeshNode? serving = null;
+        using IDisposable hangUp = signals.OnHangUp(() =>
+        {
+            if (Volatile.Read(ref serving) is { } running)
+                Reload?.Run(running);
+        });
         using var metrics = new DaemonMetrics(_state, runtime.Time);
         MeshResult<AdminServer> started;
         try
         {
-            started = await AdminServer.StartAsync(options.Admin, _state, terminal, least, signals.First);
+            started = await AdminServer.StartAsync(options.Admin, _state, terminal,
+                Threshold ?? new LogThreshold(least), signals.First);
         }
         catch (OperationCanceledException) when (signals.First.IsCancellationRequested)
         {
@@ -49,6 +62,7 @@ internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILogge
         await using MeshNode node = result.Value;
         using var nodeMetrics = new MeshMetrics(node);
         _state.Started(node);
+        Volatile.Write(ref serving, node);
         _log.Event(LogLevel.Information, "node.serving", "{nodeId} {cluster} {listen} {endpoint} {advertise}",
             options.NodeId, options.Cluster, options.Listen, node.Endpoint, options.Advertise ?? node.Endpoint);
         if (_systemd.IsEnabled)
@@ -62,13 +76,14 @@ internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILogge
 
     private async Task LeaveAsync(MeshNode node)
     {
+        TimeSpan grace = (Reload?.Current ?? options).Grace;
         _state.Leaving();
-        _log.Event(LogLevel.Information, "node.leaving", "{graceMs}", (long)options.Grace.TotalMilliseconds);
+        _log.Event(LogLevel.Information, "node.leaving", "{graceMs}", (long)grace.TotalMilliseconds);
         if (_systemd.IsEnabled)
             _systemd.Notify(ServiceState.Stopping);
         try
         {
-            await node.LeaveAsync(options.Grace, signals.Second);
+            await node.LeaveAsync(grace, signals.Second);
         }
         catch (OperationCanceledException) when (signals.Second.IsCancellationRequested)
         {
