@@ -19,8 +19,9 @@ need_vm
 
 work=$root/artifacts/install-test
 rm -rf "$work"
-mkdir -p "$work/next"
-cp tests/Packaging/{guest,checks}.sh "$ETCD" "$ETCDCTL" "$work"
+mkdir -p "$work/next" "$work/pages"
+cp tests/Packaging/{guest,checks,documented}.sh tests/Packaging/documented.tsv "$ETCD" "$ETCDCTL" "$work"
+cp docs/*.md "$work/pages"
 version=$(sed -n 's|.*<Version>\(.*\)</Version>.*|\1|p' Directory.Build.props)
 export ARCH=amd64 MULTIARCH=x86_64-linux-gnu SOURCE_DATE_EPOCH=0
 for kind in "${kinds[@]}"; do

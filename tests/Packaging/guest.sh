@@ -4,6 +4,7 @@
 # guest.sh deb OLD.deb NEW.deb, or guest.sh rpm OLD.rpm NEW.rpm; etcd and etcdctl lie in the current folder.
 set -uo pipefail
 . ./checks.sh
+. ./documented.sh
 kind=$1 old=$2 new=$3
 unit=mooncake-mesh.service
 config=/etc/mooncake-mesh/config.json
@@ -29,6 +30,7 @@ serves() { # what the admin port answers
   has "$answer" "200 OK"
 }
 more_on_failure() { journalctl -q -o short-monotonic -u $unit -n 15 --no-pager; }
+exposure() { has "$(systemd-analyze security $unit --no-pager | tail -1)" ": $1 OK"; }
 set_field() { # a line of the configuration, and what it becomes
   sed -i "s|^  $1|  $2|" $config && grep -qF "$2" $config
 }
@@ -41,7 +43,7 @@ fresh_install() {
   check "nothing was enabled" not systemctl -q is-enabled $unit
   check "the node has a user of its own" getent passwd mooncake-mesh
   check "systemd finds nothing wrong with the unit" silent systemd-analyze verify $unit
-  note "security: $(systemd-analyze security $unit --no-pager | tail -1)"
+  check "and gives it the exposure that docs/operations.md says" exposure "2.0"
   check "the command says its version" grep -q '^mooncake-mesh [0-9]' <(as nobody mooncake-mesh --version)
   if [ "$kind" = rpm ]; then check "rpm finds every file as it was" silent rpm -V --nodeps mooncake-mesh; fi
 }
@@ -175,4 +177,5 @@ secret
 restarts
 upgrade
 removal
+[ "$kind" != deb ] || documented "$old"
 summary

@@ -162,7 +162,7 @@ internal sealed class ClientProcess(ulong token, int pid, bool mayWrite, ClientL
         }
 
         return bytes <= _limits.ViewBytes - _viewBytes ? null : new MeshError(MeshErrorCode.ClientLimit, "view",
-            $"process {pid} has {_viewBytes} bytes in view and asks for {bytes}; the limit is {_limits.ViewBytes} bytes "
-            + "(clientViewBytes)");
+            $"process {pid} has {_viewBytes} bytes in view and asks for {bytes}; the limit is "
+            + $"{_limits.ViewBytes} bytes (clientViewBytes)");
     }
 }
