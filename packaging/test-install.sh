@@ -31,7 +31,7 @@ for kind in "${kinds[@]}"; do
   new=$(VERSION=$version.1 packaging/tools/packages.py "$kind" "$work/next")
   cp "$old" "$work"
   echo "== $kind"
-  (cd "$work" && "$root/tests/SoftRoce/vm.sh" --systemd --mem 2048 --timeout 900 -- \
+  (cd "$work" && "$root/tests/SoftRoce/vm.sh" --systemd --mem 2048 --timeout 1800 -- \
     bash guest.sh "$kind" "$(basename "$old")" "next/$(basename "$new")") && continue
   failed=$((failed + 1))
 done

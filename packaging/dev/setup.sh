@@ -76,6 +76,13 @@ need_packagers() {
   /usr/bin/python3 -c 'import yaml' 2>/dev/null || install_packages "python3 with yaml is needed" python3 python3-yaml
 }
 
+# What the tests of the packages look at them with.
+need_package_tests() {
+  need_packagers
+  command -v pkg-config >/dev/null || install_packages "pkg-config is needed" pkg-config
+  command -v groff >/dev/null || install_packages "groff is needed" groff-base
+}
+
 # The compiler for another architecture.
 need_cross() { # architecture
   [ "$1" = arm64 ] || stop "nothing here compiles for $1"

@@ -20,8 +20,8 @@ has() { case $1 in *"$2"*) ;; *) echo "'$2' is not in: $1"; false ;; esac; }
 silent() { local output; output=$("$@" 2>&1) || { echo "$output"; return 1; }; [ -z "$output" ] || { echo "$output"; false; }; }
 silent_run() { "$@"; }
 
-retry() { # command, which is asked again until it holds, for half a minute at most
-  local end=$((SECONDS + 30))
+retry() { # command, which is asked again until it holds, for two minutes at most
+  local end=$((SECONDS + 120))
   until "$@"; do
     [ $SECONDS -lt $end ] || return 1
     read -rt 0.2 <> <(:) || true

@@ -6,6 +6,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 . packaging/dev/setup.sh
 . tests/Packaging/checks.sh
+need_package_tests
 RELEASE=$(realpath "$1")
 export RELEASE PYTHONDONTWRITEBYTECODE=1
 work=$(mktemp -d)
@@ -25,6 +26,7 @@ python_tests() { # file: each test counts
 python_tests tests/Packaging/test_description.py
 python_tests tests/Packaging/test_container.py
 python_tests tests/Packaging/test_release.py
+python_tests tests/Packaging/test_libraries.py
 dpkg-deb -x "$deb" "$work/deb"
 mapfile -t binaries < <(find "$work/deb/usr" -type f \( -name 'lib*.so.*' -o -path '*/bin/*' \))
 check "glibc 2.34, and no other library" packaging/tools/check-binaries.sh "${binaries[@]}"
