@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs the packages on a clean Debian in a virtual machine, and goes through what a user does until they are purged.
-# packaging/test-install.sh [deb|rpm] [FOLDER]: of that kind alone; packages that packaging/build.sh has put into FOLDER.
+# packaging/test-install.sh [deb|rpm] [FOLDER]: of that kind alone; packages that packaging/build.sh put into FOLDER.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"

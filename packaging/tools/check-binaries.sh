@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Whether programs and libraries run on every Linux with glibc 2.34, and need no other library: check-binaries.sh FILE...
+# Whether programs and libraries run on every Linux with glibc 2.34, and need no other library:
+# check-binaries.sh FILE...
 set -euo pipefail
 export LC_ALL=C
 most=2.34

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs the command of a deb in a root that has glibc and nothing else: no libibverbs, libcuda, ICU, OpenSSL, Python, .NET.
+# Runs the command of a deb in a root that has glibc and nothing else: no libibverbs, libcuda, ICU, OpenSSL, Python or
+# .NET.
 # bare-root.sh DEB, as root.
 set -euo pipefail
 . "$(dirname "$0")/checks.sh"

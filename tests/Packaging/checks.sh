@@ -17,7 +17,12 @@ note() { echo "-- $*"; }
 not() { ! "$@"; }
 same() { [ "$1" = "$2" ] || { printf '%s\nand not\n%s\n' "$1" "$2"; false; }; }
 has() { case $1 in *"$2"*) ;; *) echo "'$2' is not in: $1"; false ;; esac; }
-silent() { local output; output=$("$@" 2>&1) || { echo "$output"; return 1; }; [ -z "$output" ] || { echo "$output"; false; }; }
+silent() { # command, which is to succeed and to print nothing
+  local output code=0
+  output=$("$@" 2>&1) || code=$?
+  echo "$output"
+  [ $code = 0 ] && [ -z "$output" ]
+}
 silent_run() { "$@"; }
 
 retry() { # command, which is asked again until it holds, for two minutes at most

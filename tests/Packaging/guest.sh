@@ -98,7 +98,8 @@ reload() {
 has_said() { journalctl --sync; has "$(said)" "$1"; }
 
 secret() {
-  (umask 027; head -c 32 /dev/urandom | base64 >/etc/mooncake-mesh/secret; chgrp mooncake-mesh /etc/mooncake-mesh/secret)
+  (umask 027; head -c 32 /dev/urandom | base64 >/etc/mooncake-mesh/secret)
+  chgrp mooncake-mesh /etc/mooncake-mesh/secret
   check "a secret is set" set_field '// "secretFile"' '"secretFile"'
   check "it restarts with it" systemctl restart $unit
   check "and serves" serves

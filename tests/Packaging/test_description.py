@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nothing in nfpm.yaml is ignored where nfpm is not installed: each value is either in a package or refused when changed.
+"""Nothing in nfpm.yaml is ignored where nfpm is not installed: each value is in a package or refused when changed.
 
 Packages are built from a copy of the description over small files, once for each value in it.
 """

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Makes the disk of "vm.sh --systemd", unless it is there: a small Debian of the release of this machine. Prints its path.
+# Makes the disk of "vm.sh --systemd", unless it is there: a small Debian of this machine's release. Prints its
+# path.
 set -Eeuo pipefail
 trap 'echo "disk.sh: line $LINENO failed" >&2' ERR
 here=$(dirname "$(realpath "$0")")
