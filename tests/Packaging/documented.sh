@@ -11,12 +11,12 @@ in_vm() { # command: as the machine is small and slow, and has other cards
 
 stop_last() { systemctl stop "$step"; }
 
-run_vm() { # codes, command
+run_vm() { # codes, command, which is told yes where it asks
   local code=0
   if [ "$user" = root ]; then
-    bash -c "$2" </dev/null || code=$?
+    bash -c "$2" <<<y || code=$?
   else
-    runuser -u "$user" -- bash -c "$2" </dev/null || code=$?
+    runuser -u "$user" -- bash -c "$2" <<<y || code=$?
   fi
   [[ ,$1, == *,$code,* ]] || { echo "it ended with $code"; false; }
 }
