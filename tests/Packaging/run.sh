@@ -31,5 +31,5 @@ dpkg-deb -x "$deb" "$work/deb"
 mapfile -t binaries < <(find "$work/deb/usr" -type f \( -name 'lib*.so.*' -o -path '*/bin/*' \))
 check "glibc 2.34, and no other library" packaging/tools/check-binaries.sh "${binaries[@]}"
 check "a library that needs more is found out" not packaging/tools/check-binaries.sh "$(command -v bash)"
-check "it runs where there is glibc alone" as_root tests/Packaging/bare-root.sh "$deb"
+check "it runs where there is glibc and OpenSSL alone" as_root tests/Packaging/bare-root.sh "$deb"
 summary
