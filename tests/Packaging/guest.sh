@@ -61,7 +61,7 @@ first_start() {
   check "the file is in order" mooncake-mesh config check $config
   mark
   check "it starts" systemctl start $unit
-  check "and serves by then" serves
+  check "and is ready soon after" retry serves
   check "on the devices there are, under the unit's restrictions" not has "$(journalctl --sync; said)" rdma_not_used
   note "memory at rest: $(systemctl show -p MemoryCurrent --value $unit) bytes with a segment of 256 MiB"
 }
@@ -102,7 +102,7 @@ secret() {
   chgrp mooncake-mesh /etc/mooncake-mesh/secret
   check "a secret is set" set_field '// "secretFile"' '"secretFile"'
   check "it restarts with it" systemctl restart $unit
-  check "and serves" serves
+  check "and serves" retry serves
   local flags="--node $node --secret-file /etc/mooncake-mesh/secret --deadline 20s"
   # shellcheck disable=SC2086 # words
   check "the group knows the secret" as alice mooncake-mesh status $flags
