@@ -159,7 +159,7 @@ removal() {
   # What the user made: the secret, two people, and what systemd and useradd note of them.
   find / -xdev -path /var/lib -prune -o -path /var/log -prune -o -path /tmp -prune -o -print | sort >/tmp/after
   comm -13 /tmp/before /tmp/after | grep -vE '^/home|^/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|^/var/mail' \
-    | grep -vE '^/etc/mooncake-mesh(/secret)?$|^/var/(spool|cache/ldconfig)|^/etc/\.pwd.lock$' >/tmp/left
+    | grep -vE '^/etc/mooncake-mesh(/secret)?$|^/root/.rpmdb|^/var/(spool|cache/ldconfig)|^/etc/\.pwd.lock$' >/tmp/left
   check "nothing is left but what the user made" same "$(cat /tmp/left)" ""
   comm -23 /tmp/before /tmp/after >/tmp/missing
   check "and nothing else went" same "$(cat /tmp/missing)" ""
