@@ -66,17 +66,20 @@ in_vm() { # program, its arguments: with RDMA devices, without which the tests f
 
 need_dotnet
 need_gcc
-[ "$mode" = quick ] || { need_etcd; need_vm; need_gxx; need_python; }
+[ "$mode" = quick ] || { need_etcd; need_vm; need_vm_disk; need_gxx; need_python; need_package_tests; }
 need_verbs_headers
 part build dotnet build Mooncake.Mesh.sln -c Release -v q -nologo || { echo "0 passed, 1 failed"; exit 1; }
 for project in $unit; do tests "$project"; done
 if [ "$mode" = all ]; then
   # Compiled ahead, which takes minutes: once, and not by each test that needs it.
-  export MOONCAKE_MESH_CLIB=$PWD/artifacts/clib
-  part "C library" packaging/clib/build.sh "$MOONCAKE_MESH_CLIB" || failed=$((failed + 1))
+  release=$PWD/artifacts/release
+  export MOONCAKE_MESH_CLIB=$PWD/artifacts/stage/clib
+  part packages packaging/build.sh "$release" || failed=$((failed + 1))
   for project in $whole; do tests "$project"; done
   node=src/Node/bin/Release/net10.0/mooncake-mesh
   judge Python tests/Python/run.sh "$MOONCAKE_MESH_CLIB/lib/libmooncake_mesh.so.0" "$node"
+  judge Packages tests/Packaging/run.sh "$release"
+  judge "Packages in a VM" packaging/test-install.sh deb "$release"
   judge "Verbs in a VM" in_vm "$(program_of tests/Verbs.Tests)" -class '*DeviceTests'
 fi
 echo "== all: $SECONDS s"

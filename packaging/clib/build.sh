@@ -22,9 +22,10 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 publish() { # folder for the library, properties...
   local folder=$1; shift
-  # gcc links as well as clang does, and is there.
+  # gcc links as well as clang does, and is there. CLIB_PROPERTIES has it done across.
+  # shellcheck disable=SC2086 # words
   dotnet publish "$project/Mooncake.Mesh.Exports.csproj" -c Release -v q -nologo -p:PublishCLibrary=true \
-    -p:CppCompilerAndLinker=gcc "$@" -o "$out/publish" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+    ${CLIB_PROPERTIES:--p:CppCompilerAndLinker=gcc} "$@" -o "$out/publish" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
   mkdir -p "$folder"
   install -m 755 "$out/publish/libmooncake_mesh.so" "$folder/$soname"
 }

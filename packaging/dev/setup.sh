@@ -69,6 +69,27 @@ need_python() {
   python3 -c 'import ensurepip' 2>/dev/null || install_packages "python3 with venv is needed" python3-venv
 }
 
+# What deb and rpm are built with.
+need_packagers() {
+  command -v dpkg-deb >/dev/null || stop "packages are built on Debian or Ubuntu; dpkg-deb is missing"
+  command -v rpmbuild >/dev/null || install_packages "rpmbuild is needed" rpm
+  /usr/bin/python3 -c 'import yaml' 2>/dev/null || install_packages "python3 with yaml is needed" python3 python3-yaml
+}
+
+# What the tests of the packages look at them with.
+need_package_tests() {
+  need_packagers
+  command -v pkg-config >/dev/null || install_packages "pkg-config is needed" pkg-config
+  command -v groff >/dev/null || install_packages "groff is needed" groff-base
+}
+
+# The compiler for another architecture.
+need_cross() { # architecture
+  [ "$1" = arm64 ] || stop "nothing here compiles for $1"
+  command -v aarch64-linux-gnu-gcc >/dev/null \
+    || install_packages "a compiler for arm64 is needed" gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+}
+
 # What tests/SoftRoce makes its virtual machine of.
 VM_PACKAGES=(qemu-system-x86 busybox-static cpio kmod binutils xz-utils iproute2
   ibverbs-providers ibverbs-utils perftest)
@@ -83,6 +104,13 @@ need_vm() {
   done
   [ ${#missing[@]} -eq 0 ] \
     || install_packages "a virtual machine with RDMA devices is needed" "${missing[@]}"
+}
+
+# The disk of a virtual machine with systemd.
+need_vm_disk() {
+  command -v debootstrap >/dev/null && PATH=$PATH:/usr/sbin:/sbin command -v mke2fs >/dev/null \
+    || install_packages "a disk for the virtual machine is needed" debootstrap e2fsprogs
+  may_install || stop "making a disk for the virtual machine takes root or sudo"
 }
 
 # The layout of the verbs structs is checked against the C header.

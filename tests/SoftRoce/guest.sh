@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Process 1 of the virtual machine; under the name "nic", the command there that breaks and mends a device.
+# Process 1 of the virtual machine; under the name "nic", the command there that breaks and mends a device; under the
+# name "vm-command", where systemd is process 1, the service that runs the command.
 export PATH=/usr/sbin:/usr/bin
 
 add_device() { rdma link add "rxe$1" type rxe netdev "eth$1"; }
@@ -21,6 +22,11 @@ nic() { # index, action, percent
   esac
 }
 
+off() { # nothing on the disk outlives the machine
+  sync
+  if [ $$ = 1 ]; then poweroff -f; else systemctl poweroff --force --force; fi
+}
+
 if [ "${0##*/}" = nic ]; then
   nic "$@"
   exit
@@ -33,8 +39,8 @@ fault() {
 }
 
 share() { # tag, path, options
-  mkdir -p "$2"
-  mount -t 9p -o "trans=virtio,version=9p2000.L,msize=524288,$3" "$1" "$2" || fault "cannot mount $1 on $2"
+  mkdir -p "$root$2"
+  mount -t 9p -o "trans=virtio,version=9p2000.L,msize=524288,$3" "$1" "$root$2" || fault "cannot mount $1 on $2"
 }
 
 basics() {
@@ -108,17 +114,48 @@ run() {
   # What the command has left running would hold its output open.
   ours=" 1 $streams "
   for process in /proc/[0-9]*; do
+    [ $$ = 1 ] || break # systemd has given it a group of its own
     [[ $ours == *" ${process#/proc/} "* ]] || kill -9 "${process#/proc/}" 2>/dev/null
   done
   # shellcheck disable=SC2086 # two numbers
   wait $streams
 }
 
+disk() {
+  local module
+  while read -r module; do
+    insmod "$module" || fault "cannot load $module"
+  done </modules/disk
+  mkdir /disk
+  mount -t ext4 /dev/vda /disk || fault "cannot mount the disk"
+  root=/disk
+}
+
+# Goes on with the disk's systemd, which starts this script again when it has started everything else.
+hand_over() {
+  local folder
+  cp /init /disk/usr/bin/vm-command
+  ln -sf vm-command /disk/usr/bin/nic
+  mkdir -p /disk/control
+  umount /dev/shm
+  umount /tmp
+  for folder in control proc sys dev; do mount -o move "/$folder" "/disk/$folder"; done
+  exec switch_root /disk /sbin/init
+}
+
+root=''
+if [ "${0##*/}" = vm-command ]; then
+  . /control/orders
+  run
+  off
+  exit
+fi
 basics
 share control /control cache=none
-. /control/orders # nics, shares, environment, command, folder, dotnet
+. /control/orders # nics, shares, environment, command, folder, dotnet, systemd
+[ "$systemd" = no ] || disk
 folders
 network
+[ "$systemd" = no ] || hand_over
 run
-sync
-poweroff -f
+off

@@ -55,16 +55,24 @@ kernel() {
 }
 
 modules() { # kernel release
-  local name file
   # crc32-pclmul would be taken before the generic form, and is slower where each such instruction is emulated.
-  for name in virtio_pci virtio_console 9pnet_virtio 9p crc32_generic ib_uverbs rdma_rxe veth bridge sch_netem; do
-    modprobe -d "$work/kernel" -S "$1" --show-depends "$name"
+  module_list "$1" virtio_pci virtio_console 9pnet_virtio 9p crc32_generic ib_uverbs rdma_rxe veth bridge sch_netem \
+    >"$root/modules/order"
+  module_list "$1" virtio_pci virtio_blk crc32c_generic ext4 autofs4 | grep -vxFf "$root/modules/order" \
+    >"$root/modules/disk"
+  grep -q rdma_rxe "$root/modules/order" || stop "$cache/kernel.deb has no rdma_rxe"
+}
+
+module_list() { # kernel release, modules: copies them, and prints where they are in the order they load in
+  local release=$1 name file
+  shift
+  for name; do
+    modprobe -d "$work/kernel" -S "$release" --show-depends "$name"
   done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++' | while read -r file; do
     # Without their signatures, which every boot would compute anew.
     strip --strip-debug -o "$root/modules/${file##*/}" "$file"
     echo "/modules/${file##*/}"
-  done >"$root/modules/order"
-  grep -q rdma_rxe "$root/modules/order" || stop "$cache/kernel.deb has no rdma_rxe"
+  done
 }
 
 copy() { # files, each with the libraries it is linked with
@@ -104,5 +112,5 @@ programs
 (cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$work/image/initrd"
 mv "$work/image" "$image"
 # Images of other recipes; one that is a week old is in nobody's use.
-find "$cache" -mindepth 1 -maxdepth 1 -type d -mtime +7 ! -path "$image" ! -path "$work" -exec rm -rf {} +
+find "$cache" -mindepth 1 -maxdepth 1 -type d -name '????????????????' -mtime +7 ! -path "$image" ! -path "$work" -exec rm -rf {} +
 echo "$image"

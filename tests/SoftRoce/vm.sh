@@ -12,6 +12,7 @@ usage: vm.sh [options] [--] COMMAND [ARGUMENT...]
   --timeout S       seconds until it is given up, boot included (300)
   --ro PATH         share PATH, to be read only; may be repeated
   --env NAME=VALUE  set a variable of COMMAND; may be repeated
+  --systemd         boot a Debian of its own with systemd, on a disk that is as new each time
   --log FILE        keep the kernel's messages
 The current folder is shared for reading and writing, at the path it has here.
 Exit status: that of COMMAND; 124 timed out; 125 the machine did not boot, or the command line is wrong.
@@ -19,11 +20,12 @@ TEXT
   exit 125
 }
 
-nics=2 memory=1536 processors=2 limit=300 log='' shares=() environment=()
+nics=2 memory=1536 processors=2 limit=300 log='' systemd=no shares=() environment=()
 while [ $# -gt 0 ]; do
   option=$1
   case $option in
     --) shift; break ;;
+    --systemd) systemd=yes; shift; continue ;;
     -*) [ $# -ge 2 ] || usage; value=$2; shift 2 ;;
     *) break ;;
   esac
@@ -52,12 +54,14 @@ if program=$(command -v dotnet); then
   dotnet=$(dirname "$(realpath "$program")")
   shares+=("ro:$dotnet")
 fi
-image=$("$(dirname "$(realpath "$0")")/image.sh") || exit 125
+here=$(dirname "$(realpath "$0")")
+image=$("$here/image.sh") || exit 125
+[ "$systemd" = no ] || disk=$("$here/disk.sh") || exit 125
 
 control=$(mktemp -d)
 trap 'rm -rf "$control"' EXIT
 # What the guest is to do, as variables that it sources.
-declare -p nics shares environment command folder dotnet >"$control/orders"
+declare -p nics shares environment command folder dotnet systemd >"$control/orders"
 
 share() { # tag, mode, path: a comma inside an option of qemu is written twice
   local end=''
@@ -73,6 +77,7 @@ machine=(qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none
 for stream in 7 8; do # become the guest's standard output and error
   machine+=(-chardev "file,id=stream$stream,path=/dev/fd/$stream,append=on" -device "virtserialport,chardev=stream$stream")
 done
+[ "$systemd" = no ] || machine+=(-drive "file=${disk//,/,,},format=raw,if=virtio,snapshot=on")
 share control rw "$control"
 for i in "${!shares[@]}"; do share "share$i" "${shares[i]%%:*}" "${shares[i]#*:}"; done
 

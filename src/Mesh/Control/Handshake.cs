@@ -18,6 +18,7 @@ internal sealed class Handshake(ClusterSecret? secret, MeshRuntime runtime)
     public const int NonceBytes = 32;
 
     private const string HowToSet = "set secretFile (--secret-file, MOONCAKE_MESH_SECRET_FILE)";
+    private volatile ClusterSecret? _secret = secret;
     private readonly LogGate _gate = new(runtime.Time);
     private readonly ILogger _log = runtime.Log.CreateLogger("mesh.handshake");
     private long _refusedOffers;
@@ -32,13 +33,20 @@ internal sealed class Handshake(ClusterSecret? secret, MeshRuntime runtime)
     public long RefusedAnswers => Volatile.Read(ref _refusedAnswers);
 
     /// <summary>Whether there is a secret.</summary>
-    public bool HasSecret => secret is not null;
+    public bool HasSecret => _secret is not null;
+
+    /// <summary>What connections are opened with from now on; those there are stay.</summary>
+    public ClusterSecret? Secret
+    {
+        set => _secret = value;
+    }
 
     /// <summary>Says hello, reads the answer, and proves the secret to each other.</summary>
     public async Task<MeshResult<Hello>> OfferAsync(IPeerConnection connection, FrameReader reader, Hello self,
         CancellationToken cancel)
     {
-        var answered = await ExchangeAsync(connection, reader, WithNonce(self), cancel);
+        var secret = _secret;
+        var answered = await ExchangeAsync(connection, reader, secret, WithNonce(self, secret), cancel);
         if (answered.Error is { Code: MeshErrorCode.Unauthenticated } refused)
             Count(ref _refusedAnswers, "secret_refused_by_peer", connection, refused);
         return answered;
@@ -48,17 +56,18 @@ internal sealed class Handshake(ClusterSecret? secret, MeshRuntime runtime)
     public async Task<MeshResult<Hello>> AcceptAsync(IPeerConnection connection, FrameReader reader,
         Func<Hello, Hello> self, CancellationToken cancel)
     {
+        var secret = _secret;
         byte[] offer = (await reader.ReadAsync(cancel)).ToArray();
         var offered = Parse<Hello>(offer, MessageType.Hello);
         if (!offered.Succeeded)
             return offered;
-        var answer = WithNonce(self(offered.Value));
-        var refusal = Hello.Mismatch(answer, offered.Value) ?? CheckOffer(offered.Value, answer.NodeId);
+        var answer = WithNonce(self(offered.Value), secret);
+        var refusal = Hello.Mismatch(answer, offered.Value) ?? CheckOffer(offered.Value, answer.NodeId, secret);
         if (refusal is null)
         {
             byte[] answered = await SendAsync(connection, MessageType.Hello, answer, cancel);
             if (secret is not null)
-                refusal = await AnswerProofAsync(connection, reader, offer, answered, answer.NodeId, cancel);
+                refusal = await AnswerProofAsync(connection, reader, secret, offer, answered, answer.NodeId, cancel);
         }
 
         if (refusal is null)
@@ -74,8 +83,8 @@ internal sealed class Handshake(ClusterSecret? secret, MeshRuntime runtime)
     public static Task RefuseAsync(IPeerConnection connection, MeshError why, CancellationToken cancel) =>
         SendAsync(connection, MessageType.Failure, new Failure(why.Code, why.Stage, why.Message), cancel);
 
-    private async Task<MeshResult<Hello>> ExchangeAsync(IPeerConnection connection, FrameReader reader, Hello self,
-        CancellationToken cancel)
+    private async Task<MeshResult<Hello>> ExchangeAsync(IPeerConnection connection, FrameReader reader,
+        ClusterSecret? secret, Hello self, CancellationToken cancel)
     {
         byte[] offer = await SendAsync(connection, MessageType.Hello, self, cancel);
         byte[] answer = (await reader.ReadAsync(cancel)).ToArray();
@@ -104,13 +113,13 @@ internal sealed class Handshake(ClusterSecret? secret, MeshRuntime runtime)
         return answered;
     }
 
-    private async Task<MeshError?> AnswerProofAsync(IPeerConnection connection, FrameReader reader, byte[] offer,
-        byte[] answer, string nodeId, CancellationToken cancel)
+    private async Task<MeshError?> AnswerProofAsync(IPeerConnection connection, FrameReader reader,
+        ClusterSecret secret, byte[] offer, byte[] answer, string nodeId, CancellationToken cancel)
     {
         var proof = Parse<Proof>(await reader.ReadAsync(cancel), MessageType.Proof);
         if (!proof.Succeeded)
             return proof.Error;
-        int known = secret!.Find(proof.Value.Values, ProverRole.Offerer, offer, answer);
+        int known = secret.Find(proof.Value.Values, ProverRole.Offerer, offer, answer);
         if (known < 0)
             return Unauthenticated($"the cluster secret that was offered is not that of {NameOf(nodeId)}");
         byte[] ours = secret.Prove(ProverRole.Acceptor, offer, answer)[known];
@@ -118,7 +127,7 @@ internal sealed class Handshake(ClusterSecret? secret, MeshRuntime runtime)
         return null;
     }
 
-    private MeshError? CheckOffer(Hello offered, string nodeId)
+    private MeshError? CheckOffer(Hello offered, string nodeId, ClusterSecret? secret)
     {
         if (secret is null)
         {
@@ -132,7 +141,7 @@ internal sealed class Handshake(ClusterSecret? secret, MeshRuntime runtime)
             : Unauthenticated($"{NameOf(nodeId)} asks for the cluster secret and none was offered; {HowToSet}");
     }
 
-    private Hello WithNonce(Hello hello)
+    private Hello WithNonce(Hello hello, ClusterSecret? secret)
     {
         if (secret is null)
             return hello;

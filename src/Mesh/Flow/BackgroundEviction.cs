@@ -16,6 +16,13 @@ internal sealed class BackgroundEviction(FlowContext context, ObjectStore store,
     private static readonly TimeSpan Pace = TimeSpan.FromMilliseconds(2);
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(50);
     private readonly CancellationTokenSource _stop = new();
+    private volatile EvictionLimits _limits = limits;
+
+    /// <summary>What the next round goes by.</summary>
+    public EvictionLimits Limits
+    {
+        set => _limits = value;
+    }
 
     public void Start() => _ = context.Runtime.Start(LoopAsync);
 
@@ -25,6 +32,7 @@ internal sealed class BackgroundEviction(FlowContext context, ObjectStore store,
     public async Task RoundAsync()
     {
         var usage = store.Usage;
+        var limits = _limits;
         long lack = limits.Lack(usage);
         if (lack == 0 || (limits.HighWatermark is null && room.Any()))
             return;
@@ -64,7 +72,7 @@ internal sealed class BackgroundEviction(FlowContext context, ObjectStore store,
 /// <summary>When memory is freed in the background, and how much at a time.</summary>
 /// <param name="HighWatermark">Share in use above which it begins, 0 to 1; null: see <see cref="Lack"/>.</param>
 /// <param name="Ratio">Least share freed in a round, 0 to 1; null: what is lacking, or 5 % with a watermark.</param>
-internal readonly record struct EvictionLimits(double? HighWatermark, double? Ratio)
+internal sealed record EvictionLimits(double? HighWatermark, double? Ratio)
 {
     private const long MostReserve = 1L << 30;
     private const double WatermarkRatio = 0.05;

@@ -8,8 +8,9 @@ namespace Mooncake.Mesh.Segments;
 /// The complete objects of a store and what happens to them: sealed, committed under a key, numbered, given up. Every
 /// call is made under the lock of the store.
 /// </summary>
-internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims, HeldCells cells, long hardLimit)
+internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims, HeldCells cells, long mostHard)
 {
+    private long _hardLimit = mostHard;
     private readonly HashIndex _index = new(segments.Capacity / ExtentAllocator.Granule);
     private readonly List<nint> _page = [];
 
@@ -26,7 +27,11 @@ internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims,
     public long Hard { get; private set; }
 
     /// <summary>Most bytes that may be hard-pinned.</summary>
-    public long HardLimit => hardLimit;
+    public long HardLimit
+    {
+        get => Volatile.Read(ref _hardLimit);
+        set => Volatile.Write(ref _hardLimit, value);
+    }
 
     /// <summary>The removal of everything heard of last; objects that are older are dropped.</summary>
     public long Cleared { get; private set; }
@@ -75,7 +80,7 @@ internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims,
     {
         if (pin != ObjectPin.Hard)
             return true;
-        if (Hard + occupied > hardLimit)
+        if (Hard + occupied > HardLimit)
             return false;
         Hard += occupied;
         return true;
@@ -143,7 +148,7 @@ internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims,
 
     /// <summary>Why no more can be hard-pinned.</summary>
     public MeshError HardFull(string stage, long occupied) => new(MeshErrorCode.PinLimit, stage,
-        $"{Hard} bytes are hard-pinned and {occupied} more were asked for; the limit is {hardLimit} bytes");
+        $"{Hard} bytes are hard-pinned and {occupied} more were asked for; the limit is {HardLimit} bytes");
 
     /// <summary>Everything of an older removal than <paramref name="cleared"/> is to be dropped.</summary>
     public void Clear(long cleared) => Cleared = Math.Max(Cleared, cleared);

@@ -66,6 +66,9 @@ public sealed unsafe class ObjectStore : IDisposable
         }
     }
 
+    /// <summary>The share of the memory that may be hard-pinned from now on, 0 to 1.</summary>
+    internal double HardPinRatio { set => _held.HardLimit = (long)(_segments.Capacity * Math.Clamp(value, 0, 1)); }
+
     /// <summary>Allocates the segments.</summary>
     /// <param name="options">One entry a segment; none for a node without memory.</param>
     /// <param name="runtime">Where generation words start.</param>
@@ -75,8 +78,6 @@ public sealed unsafe class ObjectStore : IDisposable
     internal static MeshResult<ObjectStore> Create(IReadOnlyList<SegmentOptions> options, MeshRuntime runtime,
         IEvictionPolicy? policy = null, double hardPinRatio = 0.5)
     {
-        ArgumentNullException.ThrowIfNull(options);
-        ArgumentNullException.ThrowIfNull(runtime);
         MeshResult<SegmentSet> segments = SegmentSet.Create(options, runtime);
         if (segments.Error is { } error)
             return error;
@@ -264,7 +265,6 @@ public sealed unsafe class ObjectStore : IDisposable
                 return false;
             held->Pins++;
             _users++;
-
             return true;
         }
     }

@@ -54,6 +54,11 @@ internal static class Examples
         ],
         "trace" => ["mooncake-mesh trace --requests 600 > trace.jsonl"],
         "doctor" => ["mooncake-mesh doctor --segments 64GiB", "mooncake-mesh doctor --config config.json --json"],
+        "config" or "check" =>
+        [
+            "mooncake-mesh config check /etc/mooncake-mesh/config.json",
+            "mooncake-mesh config check config.json --json",
+        ],
         "version" => ["mooncake-mesh version --json"],
         _ =>
         [

@@ -60,8 +60,7 @@ internal static class MeshCommand
     internal static RootCommand Build(Terminal terminal, Signals signals)
     {
         var root = new RootCommand("A masterless cache for the KV blocks of LLM inference.");
-        foreach (Option option in root.Options.Where(option => option is VersionOption).ToArray())
-            root.Options.Remove(option);
+        root.Options.OfType<VersionOption>().Single().Action = VersionCommand.Short(terminal);
         root.Subcommands.Add(ServeCommand.Create(terminal, signals));
         root.Subcommands.Add(DevCommand.Create(terminal, signals));
         root.Subcommands.Add(StatusCommand.Create(terminal));
@@ -73,6 +72,7 @@ internal static class MeshCommand
         root.Subcommands.Add(BenchPeers.Create(terminal));
         root.Subcommands.Add(TraceCommand.Create(terminal));
         root.Subcommands.Add(DoctorCommand.Create(terminal));
+        root.Subcommands.Add(ConfigCommand.Create(terminal));
         root.Subcommands.Add(VersionCommand.Create(terminal));
         HelpOption help = root.Options.OfType<HelpOption>().Single();
         help.Action = new HelpWithExamples((HelpAction)help.Action!);

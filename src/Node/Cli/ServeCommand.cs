@@ -40,24 +40,26 @@ internal static class ServeCommand
 
         command.SetAction(parsed =>
         {
-            (ServeOptions options, IReadOnlyList<MeshError> errors) = ServeOptionsLoader.Load(
+            (ServeOptions Options, IReadOnlyList<MeshError> Errors) Load() => ServeOptionsLoader.LoadValid(
                 parsed.GetValue(config), terminal.Environment,
                 setting => parsed.GetResult(flags[setting]) is null ? null : parsed.GetValue(flags[setting]) ?? "true");
-            if (errors.Count == 0)
-                errors = ServeOptionsValidator.Validate(options, ServeOptionsValidator.HostMemory());
+            (ServeOptions options, IReadOnlyList<MeshError> errors) = Load();
             foreach (MeshError error in errors)
                 MeshCommand.Complain(terminal, error.Stage, error.Message);
             return errors.Count > 0
                 ? Task.FromResult(ExitCode.Usage)
-                : RunAsync(options, parsed.GetValue(json), terminal, signals);
+                : RunAsync(options, Load, parsed.GetValue(json), terminal, signals);
         });
         return command;
     }
 
-    private static async Task<int> RunAsync(ServeOptions options, bool json, Terminal terminal, Signals signals)
+    private static async Task<int> RunAsync(ServeOptions options,
+        Func<(ServeOptions Options, IReadOnlyList<MeshError> Errors)> load, bool json, Terminal terminal,
+        Signals signals)
     {
         LineLevel.TryParse(options.LogLevel, out LogLevel least);
-        using ILoggerFactory logs = Logs.Create(terminal, least);
+        var threshold = new LogThreshold(least);
+        using ILoggerFactory logs = Logs.Create(terminal, threshold);
         Warn(options, logs.CreateLogger("Serve"));
         var runtime = new MeshRuntime
         {
@@ -72,6 +74,8 @@ internal static class ServeCommand
         await using EtcdRegistry registry = created.Value;
         var daemon = new MeshDaemon(options, terminal, logs, signals)
         {
+            Threshold = threshold,
+            Reload = new ServeReload(options, load, threshold, logs.CreateLogger("Serve")),
             OnReady = served =>
             {
                 if (!json)

@@ -4,12 +4,16 @@ using System.Runtime.InteropServices;
 
 namespace Mooncake.Mesh.Node.Cli;
 
-/// <summary>SIGINT and SIGTERM: the first asks to stop, the second to stop now; neither ends the process.</summary>
+/// <summary>
+/// SIGINT and SIGTERM: the first asks to stop, the second to stop now; neither ends the process. SIGHUP, where somebody
+/// has asked to hear of it, ends it neither.
+/// </summary>
 internal sealed class Signals : IDisposable
 {
     private readonly CancellationTokenSource _first = new();
     private readonly CancellationTokenSource _second = new();
     private readonly PosixSignalRegistration[] _registrations;
+    private volatile Action? _hangUp;
 
     internal Signals() => _registrations =
     [
@@ -31,6 +35,20 @@ internal sealed class Signals : IDisposable
         else
             _first.Cancel();
     }
+
+    /// <summary>Has SIGHUP call <paramref name="action"/>, on any thread, until what is returned is disposed.</summary>
+    internal IDisposable OnHangUp(Action action)
+    {
+        _hangUp = action;
+        return PosixSignalRegistration.Create(PosixSignal.SIGHUP, context =>
+        {
+            context.Cancel = true;
+            RaiseHangUp();
+        });
+    }
+
+    /// <summary>What SIGHUP does; tests call it in place of one.</summary>
+    internal void RaiseHangUp() => _hangUp?.Invoke();
 
     public void Dispose()
     {

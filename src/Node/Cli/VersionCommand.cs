@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using System.CommandLine;
+using System.CommandLine.Invocation;
 using System.Reflection;
 using System.Runtime.InteropServices;
 using Mooncake.Mesh.Cuda;
@@ -47,5 +48,17 @@ internal static class VersionCommand
             return ExitCode.Ok;
         });
         return command;
+    }
+
+    /// <summary>What "--version" does: one line, and nothing is looked at.</summary>
+    internal static SynchronousCommandLineAction Short(Terminal terminal) => new ShortAction(terminal);
+
+    private sealed class ShortAction(Terminal terminal) : SynchronousCommandLineAction
+    {
+        public override int Invoke(ParseResult parseResult)
+        {
+            terminal.WriteLine($"{MeshCommand.Name} {Version}");
+            return ExitCode.Ok;
+        }
     }
 }

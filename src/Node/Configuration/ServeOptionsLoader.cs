@@ -53,6 +53,16 @@ internal static partial class ServeOptionsLoader
         return (options, errors);
     }
 
+    /// <summary><see cref="Load"/>, and where that finds nothing wrong what the validator does.</summary>
+    internal static (ServeOptions Options, IReadOnlyList<MeshError> Errors) LoadValid(
+        string? file, Func<string, string?> environment, Func<ServeSetting, string?> flags)
+    {
+        (ServeOptions options, IReadOnlyList<MeshError> errors) = Load(file, environment, flags);
+        return errors.Count > 0
+            ? (options, errors)
+            : (options, ServeOptionsValidator.Validate(options, ServeOptionsValidator.HostMemory()));
+    }
+
     private static (int Least, int Greatest)? WireVersionsOf(string text) =>
         text.Split('-') is [var least, var greatest] && int.TryParse(least, out int from)
         && int.TryParse(greatest, out int to) && from >= 1 && to >= from

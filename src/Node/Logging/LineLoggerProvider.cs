@@ -11,7 +11,7 @@ namespace Mooncake.Mesh.Node.Logging;
 /// Writes one line for each event: UTC time, level, event, key=value. The event is the event's name or the category's
 /// last part; an exception is its type and message, never a stack trace. Thread-safe.
 /// </summary>
-internal sealed class LineLoggerProvider(TextWriter output, TimeProvider time, LogLevel least) : ILoggerProvider
+internal sealed class LineLoggerProvider(TextWriter output, TimeProvider time, LogThreshold threshold) : ILoggerProvider
 {
     private readonly Lock _gate = new();
 
@@ -113,5 +113,5 @@ internal sealed class LineLoggerProvider(TextWriter output, TimeProvider time, L
 
     private TimeProvider Time => time;
 
-    private LogLevel Least => least;
+    private LogLevel Least => threshold.Least;
 }

@@ -9,16 +9,19 @@ namespace Mooncake.Mesh.Node.Logging;
 internal static class Logs
 {
     internal static ILoggerFactory Create(Terminal terminal, LogLevel least) =>
-        LoggerFactory.Create(builder => Configure(builder, terminal, least));
+        Create(terminal, new LogThreshold(least));
 
-    internal static void Configure(ILoggingBuilder builder, Terminal terminal, LogLevel least) => builder
+    internal static ILoggerFactory Create(Terminal terminal, LogThreshold threshold) =>
+        LoggerFactory.Create(builder => Configure(builder, terminal, threshold));
+
+    internal static void Configure(ILoggingBuilder builder, Terminal terminal, LogThreshold threshold) => builder
         .ClearProviders()
-        .SetMinimumLevel(least)
+        .SetMinimumLevel(LogLevel.Trace)
         .AddFilter("Microsoft", LogLevel.Warning)
         .AddFilter("Microsoft.Extensions.Hosting", LogLevel.None)
         .AddFilter("Grpc", LogLevel.Error)
         .AddFilter("OpenTelemetry", LogLevel.Warning)
-        .AddProvider(new LineLoggerProvider(terminal.Error, TimeProvider.System, least));
+        .AddProvider(new LineLoggerProvider(terminal.Error, TimeProvider.System, threshold));
 
     /// <summary>Logs one event with its pairs: the template is "{key} {key}", the event its name.</summary>
     internal static void Event(this ILogger log, LogLevel level, string name, string template, params object?[] values)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using Mooncake.Mesh.Node.Cli;
+using Mooncake.Mesh.Node.Logging;
 
 namespace Mooncake.Mesh.Node.Serve;
 
@@ -31,7 +32,7 @@ internal sealed class AdminServer : IAsyncDisposable
 
     /// <summary>Starts to serve.</summary>
     internal static async Task<MeshResult<AdminServer>> StartAsync(
-        string admin, DaemonState state, Terminal terminal, LogLevel least, CancellationToken cancel)
+        string admin, DaemonState state, Terminal terminal, LogThreshold threshold, CancellationToken cancel)
     {
         MeshResult<HttpPort> port = await HttpPort.StartAsync("admin", admin, limits =>
         {
@@ -40,8 +41,8 @@ internal sealed class AdminServer : IAsyncDisposable
             limits.MaxRequestHeadersTotalSize = MaxHeaders;
             limits.RequestHeadersTimeout = HeadersTimeout;
             limits.KeepAliveTimeout = IdleTimeout;
-        }, [MeshMetrics.MeterName, DaemonMetrics.MeterName], context => AnswerAsync(context, state), terminal, least,
-            cancel);
+        }, [MeshMetrics.MeterName, DaemonMetrics.MeterName], context => AnswerAsync(context, state), terminal,
+            threshold, cancel);
         return port.Error is { } error ? error : new AdminServer(port.Value);
     }
 

@@ -33,16 +33,16 @@ internal sealed class HttpPort : IAsyncDisposable
     /// <param name="meters">Meters whose instruments /metrics shows.</param>
     /// <param name="answer">Answers a GET or HEAD of any other path.</param>
     /// <param name="terminal">Where log lines go.</param>
-    /// <param name="least">Least severe log level.</param>
+    /// <param name="threshold">Least severe log level.</param>
     /// <param name="cancel">Gives up starting.</param>
     internal static async Task<MeshResult<HttpPort>> StartAsync(string setting, string address,
-        Action<KestrelServerLimits> limits, string[] meters, RequestDelegate answer, Terminal terminal, LogLevel least,
-        CancellationToken cancel)
+        Action<KestrelServerLimits> limits, string[] meters, RequestDelegate answer, Terminal terminal,
+        LogThreshold threshold, CancellationToken cancel)
     {
         MeshResult<PeerEndpoint> parsed = PeerEndpoint.Parse(setting, address);
         if (parsed.Error is { } error)
             return error;
-        WebApplication application = Build(parsed.Value, limits, meters, answer, terminal, least);
+        WebApplication application = Build(parsed.Value, limits, meters, answer, terminal, threshold);
         try
         {
             await application.StartAsync(cancel);
@@ -75,10 +75,10 @@ internal sealed class HttpPort : IAsyncDisposable
     public ValueTask DisposeAsync() => _application.DisposeAsync();
 
     private static WebApplication Build(PeerEndpoint endpoint, Action<KestrelServerLimits> limits, string[] meters,
-        RequestDelegate answer, Terminal terminal, LogLevel least)
+        RequestDelegate answer, Terminal terminal, LogThreshold threshold)
     {
         WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = [] });
-        Logs.Configure(builder.Logging, terminal, least);
+        Logs.Configure(builder.Logging, terminal, threshold);
         IPAddress address = IPAddress.TryParse(endpoint.Host, out IPAddress? ip) ? ip : IPAddress.Loopback;
         builder.WebHost.ConfigureKestrel(kestrel =>
         {

@@ -5,6 +5,7 @@ using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Flow;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Node.Cli;
+using Mooncake.Mesh.Node.Logging;
 
 namespace Mooncake.Mesh.Node.Serve;
 
@@ -37,7 +38,7 @@ internal sealed class MasterServer : IAsyncDisposable
 
     /// <summary>Starts to serve.</summary>
     internal static async Task<MeshResult<MasterServer>> StartAsync(
-        string address, DaemonState state, Terminal terminal, LogLevel least, CancellationToken cancel)
+        string address, DaemonState state, Terminal terminal, LogThreshold threshold, CancellationToken cancel)
     {
         var metrics = new MasterMetrics(state);
         MeshResult<HttpPort> port = await HttpPort.StartAsync("masterHttp", address, limits =>
@@ -48,7 +49,7 @@ internal sealed class MasterServer : IAsyncDisposable
             limits.RequestHeadersTimeout = AdminServer.HeadersTimeout;
             limits.KeepAliveTimeout = AdminServer.IdleTimeout;
         }, [MeshMetrics.MeterName, DaemonMetrics.MeterName, MasterMetrics.MeterName],
-            context => AnswerAsync(context, state), terminal, least, cancel);
+            context => AnswerAsync(context, state), terminal, threshold, cancel);
         if (port.Error is not { } error)
             return new MasterServer(port.Value, metrics);
         metrics.Dispose();

@@ -23,6 +23,13 @@ internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILogge
     // Asked by NOTIFY_SOCKET alone: UseSystemd does nothing when a wrapper script or a container stands between the
     // service manager and this process, and it would report ready as soon as the admin port answers.
     private readonly SystemdNotifier _systemd = new();
+    private MeshNode? _serving;
+
+    /// <summary>The level that the log has, where it may change.</summary>
+    internal LogThreshold? Threshold { get; init; }
+
+    /// <summary>What SIGHUP does; null: nothing.</summary>
+    internal ServeReload? Reload { get; init; }
 
     /// <summary>Called once the node serves.</summary>
     internal Action<DaemonEndpoints>? OnReady { get; init; }
@@ -32,11 +39,17 @@ internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILogge
     internal async Task<MeshError?> RunAsync(IMeshRegistry registry, MeshRuntime runtime)
     {
         LineLevel.TryParse(options.LogLevel, out LogLevel least);
+        LogThreshold threshold = Threshold ?? new LogThreshold(least);
+        using IDisposable hangUp = signals.OnHangUp(() =>
+        {
+            if (Volatile.Read(ref _serving) is { } running)
+                Reload?.Run(running);
+        });
         using var metrics = new DaemonMetrics(_state, runtime.Time);
         MeshResult<AdminServer> started;
         try
         {
-            started = await AdminServer.StartAsync(options.Admin, _state, terminal, least, signals.First);
+            started = await AdminServer.StartAsync(options.Admin, _state, terminal, threshold, signals.First);
         }
         catch (OperationCanceledException) when (signals.First.IsCancellationRequested)
         {
@@ -47,18 +60,18 @@ internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILogge
             return error;
         await using AdminServer admin = started.Value;
         _log.Event(LogLevel.Information, "admin.listening", "{endpoint}", admin.Endpoint);
-        return await RunAsync(admin.Endpoint, registry, runtime, least);
+        return await RunAsync(admin.Endpoint, registry, runtime, threshold);
     }
 
     private async Task<MeshError?> RunAsync(
-        string admin, IMeshRegistry registry, MeshRuntime runtime, LogLevel least)
+        string admin, IMeshRegistry registry, MeshRuntime runtime, LogThreshold threshold)
     {
         if (options.MasterHttp is not { } address)
             return await ServeAsync(admin, null, registry, runtime);
         MeshResult<MasterServer> started;
         try
         {
-            started = await MasterServer.StartAsync(address, _state, terminal, least, signals.First);
+            started = await MasterServer.StartAsync(address, _state, terminal, threshold, signals.First);
         }
         catch (OperationCanceledException) when (signals.First.IsCancellationRequested)
         {
@@ -82,6 +95,7 @@ internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILogge
         await using MeshNode node = result.Value;
         using var nodeMetrics = new MeshMetrics(node);
         _state.Started(node);
+        Volatile.Write(ref _serving, node);
         _log.Event(LogLevel.Information, "node.serving", "{nodeId} {cluster} {listen} {endpoint} {advertise}",
             options.NodeId, options.Cluster, options.Listen, node.Endpoint, options.Advertise ?? node.Endpoint);
         if (_systemd.IsEnabled)
@@ -95,13 +109,14 @@ internal sealed class MeshDaemon(ServeOptions options, Terminal terminal, ILogge
 
     private async Task LeaveAsync(MeshNode node)
     {
+        TimeSpan grace = (Reload?.Current ?? options).Grace;
         _state.Leaving();
-        _log.Event(LogLevel.Information, "node.leaving", "{graceMs}", (long)options.Grace.TotalMilliseconds);
+        _log.Event(LogLevel.Information, "node.leaving", "{graceMs}", (long)grace.TotalMilliseconds);
         if (_systemd.IsEnabled)
             _systemd.Notify(ServiceState.Stopping);
         try
         {
-            await node.LeaveAsync(options.Grace, signals.Second);
+            await node.LeaveAsync(grace, signals.Second);
         }
         catch (OperationCanceledException) when (signals.Second.IsCancellationRequested)
         {

@@ -48,7 +48,19 @@ internal sealed class CardRoute(RdmaEngine engine, PeerLinks links, NodeRecord p
     }
 
     /// <inheritdoc/>
-    public async Task<bool> IsOpenAsync() => await TargetAsync() is not null;
+    public async Task<bool> IsOpenAsync(TimeSpan patience)
+    {
+        long start = engine.Time.GetTimestamp();
+        var pause = TimeSpan.Zero;
+        while (await TargetAsync() is null)
+        {
+            if (engine.Time.GetElapsedTime(start) >= patience)
+                return false;
+            pause = await PauseAsync(pause, CancellationToken.None);
+        }
+
+        return true;
+    }
 
     /// <inheritdoc/>
     public async Task MoveAsync(TransferOpcode opcode, EngineEntry[] entries, int count, TimeSpan patience,

@@ -22,13 +22,15 @@ public sealed class MeshCommandTests
     [InlineData("replay")]
     [InlineData("demo")]
     [InlineData("doctor")]
+    [InlineData("config")]
     [InlineData("version")]
     public async Task Help_has_examples_of_the_command_and_the_exit_codes(string command)
     {
         Assert.Equal(ExitCode.Ok, await _terminal.RunAsync(command, "--help"));
         Assert.Contains("Examples:", _terminal.Output);
         Assert.Contains($"mooncake-mesh {command}", _terminal.Output[_terminal.Output.IndexOf("Examples:")..]);
-        Assert.Contains("--json", _terminal.Output);
+        if (command != "config")
+            Assert.Contains("--json", _terminal.Output);
         Assert.Contains("Exit codes: 0 ok, 1 refused, 2 usage, 3 not found.", _terminal.Output);
         Assert.Empty(_terminal.Error);
     }
@@ -39,7 +41,7 @@ public sealed class MeshCommandTests
         Assert.Equal(ExitCode.Ok, await _terminal.RunAsync("--help"));
         Assert.All(
             ["serve", "dev", "status", "put", "get", "exists", "rm", "ls", "replay", "demo", "doctor",
-                "version"],
+                "config", "version"],
             command => Assert.Contains($"\n  {command} ", _terminal.Output));
         Assert.Contains("Examples:", _terminal.Output);
     }
@@ -159,6 +161,51 @@ public sealed class MeshCommandTests
         Assert.Equal(VersionCommand.Version, version.GetProperty("version").GetString());
         Assert.NotEmpty(version.GetProperty("verbs").GetString()!);
         Assert.NotEmpty(version.GetProperty("cuda").GetString()!);
+    }
+
+    [Fact]
+    public async Task The_version_flag_is_one_line()
+    {
+        Assert.Equal(ExitCode.Ok, await _terminal.RunAsync("--version"));
+        Assert.Equal($"mooncake-mesh {VersionCommand.Version}\n", _terminal.Output);
+    }
+
+    [Theory]
+    [InlineData("""{ "etcd": { "endpoints": "127.0.0.1:2379" } }""", null)]
+    [InlineData("""{ "etcd": { "endpoints": "127.0.0.1:2379" }, "listen": "10.0.0.1:1" }""", "no cluster secret")]
+    [InlineData("""{ "etcd": { "endpoints": "" } }""", "etcd.endpoints: none given")]
+    [InlineData("""{ "etc": {} }""", "unknown field 'etc'")]
+    public async Task Config_check_says_what_serve_would_say(string file, string? wrong)
+    {
+        string path = Path.GetTempFileName();
+        try
+        {
+            await File.WriteAllTextAsync(path, file);
+            int code = await _terminal.RunAsync("config", "check", path);
+            Assert.Equal(wrong is null ? ExitCode.Ok : ExitCode.Usage, code);
+            Assert.Equal(wrong is null ? $"{path}: ok\n" : "", _terminal.Output);
+            if (wrong is null)
+                return;
+            AssertOneLine();
+            Assert.Contains(wrong, _terminal.Error);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Fact]
+    public async Task The_installed_configuration_lacks_its_etcd_alone()
+    {
+        string file = Path.Combine(TestTree.Root, "packaging/linux/config.json");
+        Assert.Equal(ExitCode.Usage, await _terminal.RunAsync("config", "check", file));
+        AssertOneLine();
+        Assert.Contains("etcd.endpoints: none given", _terminal.Error);
+        _terminal.Environment["MOONCAKE_MESH_ETCD_ENDPOINTS"] = "127.0.0.1:2379";
+        Assert.Equal(ExitCode.Ok, await _terminal.RunAsync("config", "check", file, "--json"));
+        ServeOptions options = ServeOptionsLoader.ReadFile(file).Value;
+        Assert.Equal(("127.0.0.1:12700", "127.0.0.1:12701"), (options.Listen, options.Admin));
     }
 
     [Fact]

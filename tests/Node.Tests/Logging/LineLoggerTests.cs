@@ -11,7 +11,7 @@ public sealed class LineLoggerTests
     private readonly ILogger _log;
 
     public LineLoggerTests() =>
-        _log = new LineLoggerProvider(_lines, new FixedTime(), LogLevel.Information)
+        _log = new LineLoggerProvider(_lines, new FixedTime(), new LogThreshold(LogLevel.Information))
             .CreateLogger("Mooncake.Mesh.Serve");
 
     [Fact]

@@ -34,8 +34,8 @@ public sealed class MasterServerTests : IAsyncLifetime
             Segments = [new SegmentSetting { Size = 1 << 20 }],
         };
         _node = (await MeshNode.StartAsync(options.ToNodeOptions(), _registry, runtime, CancellationToken.None)).Value;
-        _server = (await MasterServer.StartAsync("127.0.0.1:0", _state, _terminal.Terminal, LogLevel.Warning,
-            CancellationToken.None)).Value;
+        _server = (await MasterServer.StartAsync("127.0.0.1:0", _state, _terminal.Terminal,
+            new LogThreshold(LogLevel.Warning), CancellationToken.None)).Value;
         _http = new HttpClient { BaseAddress = new Uri($"http://{_server.Endpoint}") };
     }
 

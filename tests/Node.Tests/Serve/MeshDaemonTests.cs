@@ -57,7 +57,8 @@ public sealed class MeshDaemonTests
         holder.Start();
         int port = ((IPEndPoint)holder.LocalEndpoint).Port;
         MeshResult<AdminServer> admin = await AdminServer.StartAsync(
-            $"127.0.0.1:{port}", new DaemonState(), _terminal.Terminal, LogLevel.Information, CancellationToken.None);
+            $"127.0.0.1:{port}", new DaemonState(), _terminal.Terminal, new LogThreshold(LogLevel.Information),
+            CancellationToken.None);
         Assert.Equal("admin", admin.Error!.Stage);
         Assert.Equal($"port {port} of setting admin (127.0.0.1:{port}) is already in use", admin.Error.Message);
     }

@@ -48,7 +48,7 @@ extern "C" {
 /* Grows when functions are added; 1 here. */
 int mooncake_mesh_api_version(void);
 
-/* "0.1.0"; stays in place. */
+/* As "1.2.3"; stays in place. */
 const char *mooncake_mesh_version(void);
 
 /* Why this thread's last call that failed did; "" before the first. In place until its next call. Never NULL. */

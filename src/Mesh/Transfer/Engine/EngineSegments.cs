@@ -241,7 +241,7 @@ internal sealed class EngineSegments(IEngineNames names, EngineBoard board, stri
     }
 
     private static bool IsReachedBy(ICardRoute? cards, TransferTransports allowed) => cards is not null
-        && allowed.HasFlag(TransferTransports.Rdma) && cards.IsOpenAsync().GetAwaiter().GetResult();
+        && allowed.HasFlag(TransferTransports.Rdma) && cards.IsOpenAsync(CardTicket.Patience).GetAwaiter().GetResult();
 
     private sealed class Segment(int id, string name)
     {

@@ -13,6 +13,7 @@ namespace Mooncake.Mesh.Transfer.Shm;
 internal sealed class ClientProcess(ulong token, int pid, bool mayWrite, ClientLimits limits)
 {
     private readonly Lock _gate = new();
+    private volatile ClientLimits _limits = limits;
     private readonly Dictionary<ulong, ExtentPin> _views = [];
     private long _viewBytes;
     private long _reservedBytes;
@@ -24,6 +25,12 @@ internal sealed class ClientProcess(ulong token, int pid, bool mayWrite, ClientL
 
     /// <summary>Its number, as this process sees it.</summary>
     public int Pid => pid;
+
+    /// <summary>What it may have from now on; what it has more than that it keeps.</summary>
+    public ClientLimits Limits
+    {
+        set => _limits = value;
+    }
 
     /// <summary>Whether it may fill reservations itself.</summary>
     public bool MayWrite => mayWrite;
@@ -60,11 +67,11 @@ internal sealed class ClientProcess(ulong token, int pid, bool mayWrite, ClientL
                     $"process {pid} has {_reservations} reservations open; the limit is {ClientLimits.Reservations}");
             }
 
-            if (bytes > limits.ReservedBytes - _reservedBytes)
+            if (bytes > _limits.ReservedBytes - _reservedBytes)
             {
                 return new MeshError(MeshErrorCode.ClientLimit, ReserveStage,
                     $"process {pid} has {_reservedBytes} bytes reserved and asks for {bytes}; the limit is "
-                    + $"{limits.ReservedBytes} bytes (clientReservedBytes)");
+                    + $"{_limits.ReservedBytes} bytes (clientReservedBytes)");
             }
 
             _reservedBytes += bytes;
@@ -154,8 +161,8 @@ internal sealed class ClientProcess(ulong token, int pid, bool mayWrite, ClientL
                 $"process {pid} has {_views.Count} views open; the limit is {ClientLimits.Views}");
         }
 
-        return bytes <= limits.ViewBytes - _viewBytes ? null : new MeshError(MeshErrorCode.ClientLimit, "view",
-            $"process {pid} has {_viewBytes} bytes in view and asks for {bytes}; the limit is {limits.ViewBytes} bytes "
-            + "(clientViewBytes)");
+        return bytes <= _limits.ViewBytes - _viewBytes ? null : new MeshError(MeshErrorCode.ClientLimit, "view",
+            $"process {pid} has {_viewBytes} bytes in view and asks for {bytes}; the limit is "
+            + $"{_limits.ViewBytes} bytes (clientViewBytes)");
     }
 }

@@ -13,7 +13,7 @@ namespace Mooncake.Mesh.Transfer.Shm;
 internal sealed class ClientProcesses : IDisposable
 {
     private readonly Dictionary<ulong, ClientProcess> _processes = [];
-    private readonly ClientLimits _limits;
+    private volatile ClientLimits _limits;
     private readonly RandomSource _random;
     private readonly ILogger _log;
     private readonly ProcessWatcher _watcher;
@@ -25,6 +25,20 @@ internal sealed class ClientProcesses : IDisposable
         _random = runtime.Random;
         _log = runtime.Log.CreateLogger("mesh.shm");
         _watcher = new ProcessWatcher(Ended);
+    }
+
+    /// <summary>What each process may have from now on.</summary>
+    public ClientLimits Limits
+    {
+        set
+        {
+            lock (_processes)
+            {
+                _limits = value;
+                foreach (var process in _processes.Values)
+                    process.Limits = value;
+            }
+        }
     }
 
     /// <summary>Told of each process that has ended; its reservations are to be freed.</summary>
@@ -66,6 +80,7 @@ internal sealed class ClientProcesses : IDisposable
         bool welcome;
         lock (_processes)
         {
+            process.Limits = _limits;
             welcome = !_closed && _processes.Count < ClientLimits.Processes;
             if (welcome)
                 _processes.Add(process.Token, process);

@@ -190,7 +190,7 @@ public sealed class EngineWorkTests : IStoppable
 
         public bool IsHopeful => true;
 
-        public Task<bool> IsOpenAsync() => Task.FromResult(true);
+        public Task<bool> IsOpenAsync(TimeSpan patience) => Task.FromResult(true);
 
         public Task MoveAsync(TransferOpcode opcode, EngineEntry[] entries, int count, TimeSpan patience,
             CancellationToken stop)

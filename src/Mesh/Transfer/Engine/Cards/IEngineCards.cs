@@ -37,8 +37,8 @@ internal interface ICardRoute : IAsyncDisposable
     /// <summary>Whether it works, or it may: it was not tried yet, or not lately.</summary>
     bool IsHopeful { get; }
 
-    /// <summary>Whether the peer can be reached by it; asks, where that is not known.</summary>
-    Task<bool> IsOpenAsync();
+    /// <summary>Whether the peer can be reached by it; asks, where that is not known, for so long.</summary>
+    Task<bool> IsOpenAsync(TimeSpan patience);
 
     /// <summary>
     /// Moves pieces, and says of each how it ended; Unreachable: the cards could not. It ends when none of them is on
