@@ -14,7 +14,7 @@ internal sealed class OwnerParts : IDisposable
         MeshRuntime runtime)
     {
         Table = new DirectoryTable(slots);
-        States = new SlotStates(nodeId, slots, runtime.Policies.Deny);
+        States = new SlotStates(nodeId, slots, runtime.Policies.Deny, calls.IsSelf);
         Owner = new OwnerService(Table, States, IsUnreachable, runtime.Time, runtime.Policies);
         Keeper = new SlotKeeper(nodeId, Table, States, Owner, calls, IsUnreachable, leaseTtl, runtime);
         Guard = new PauseGuard(Owner, States, Keeper.Wake, runtime.Time, leaseTtl,

@@ -18,6 +18,7 @@ internal sealed class SlotStates
     private readonly Lock _lock = new();
     private readonly string _nodeId;
     private readonly IDenyRule _deny;
+    private readonly Func<NodeRecord, bool> _isSelf;
     private readonly byte[] _state;
     private Roles _roles;
     private long _stamp;
@@ -25,8 +26,16 @@ internal sealed class SlotStates
     private long _learntAt = long.MinValue;
     private volatile MeshView? _doubt;
 
-    public SlotStates(string nodeId, int slots, IDenyRule? deny = null)
+    /// <param name="nodeId">This node.</param>
+    /// <param name="slots">Number of slots.</param>
+    /// <param name="deny">When it may deny a key.</param>
+    /// <param name="isSelf">
+    /// Whether a member is this life of the node, and not a namesake: where it is not, the node has no place. Null: by
+    /// the name.
+    /// </param>
+    public SlotStates(string nodeId, int slots, IDenyRule? deny = null, Func<NodeRecord, bool>? isSelf = null)
     {
+        _isSelf = isSelf ?? (member => member.NodeId == nodeId);
         _deny = deny ?? MeshPolicies.Default.Deny;
         _nodeId = nodeId;
         _state = new byte[slots];
@@ -309,7 +318,7 @@ internal sealed class SlotStates
         int self = -1;
         for (int i = 0; i < view.Members.Count; i++)
         {
-            if (view.Members[i].NodeId == _nodeId)
+            if (_isSelf(view.Members[i]))
                 self = i;
         }
 

@@ -85,7 +85,7 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
             }
 
             var limit = reading ??= new Deadline(context.Runtime.Time, TransferPlan.DefaultLimit(record.Size));
-            var outcome = await ReadAsync(record, range.Value, options.Verify, limit, cancel);
+            var (outcome, silent) = await ReadAsync(record, range.Value, options.Verify, limit, cancel);
             if (outcome == TransferOutcome.Done)
             {
                 context.Seen.Note(key.Hash, record.Version);
@@ -99,15 +99,15 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
                     : limit.Error("get:transfer");
             }
 
-            if (outcome == TransferOutcome.Unreachable)
+            stale = record;
+            if (outcome == TransferOutcome.Unreachable || silent is not null)
             {
-                var error = await UnreachableAsync(context, plan, record, limit, cancel);
-                // Its holders are gone; another owner may know of a later object than the one who told us of this.
-                if (error.Code != MeshErrorCode.NotFound || relocations == MostRelocations)
+                var error = await UnreachableAsync(context, plan, silent ?? [], record.Size, limit, cancel);
+                if (relocations == MostRelocations || EndsWith(error, outcome))
                     return error;
+                stale = StaleAfter(error, record);
             }
 
-            stale = record;
             if (outcome == TransferOutcome.Stale)
                 Interlocked.Increment(ref _stale);
         }
@@ -133,18 +133,35 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
 
     private static MeshError Miss(string why) => new(MeshErrorCode.NotFound, "get", why);
 
+    /// <summary>Whether to look at the owners again is of no use.</summary>
+    public static bool EndsWith(MeshError error, TransferOutcome outcome) =>
+        error.Code != MeshErrorCode.NotFound && outcome == TransferOutcome.Unreachable;
+
+    /// <summary>
+    /// What the owners are told to be stale. Its holders are gone: another owner may know of a later object than the
+    /// one who told us of this. Else nothing: a holder that no longer has it says nothing of one that was not reached.
+    /// </summary>
+    public static ObjectRecord? StaleAfter(MeshError error, ObjectRecord record) =>
+        error.Code == MeshErrorCode.NotFound ? record : null;
+
     /// <summary>
     /// A miss when the process of every holder is gone; where one may live, and only does not answer us, it is not
     /// known that the object is gone.
     /// </summary>
-    public static async Task<MeshError> UnreachableAsync(FlowContext context, TransferPlan plan, ObjectRecord record,
-        Deadline deadline, CancellationToken cancel)
+    /// <param name="context">Who reads.</param>
+    /// <param name="plan">By what.</param>
+    /// <param name="silent">The holders that were not reached.</param>
+    /// <param name="size">Bytes of the object.</param>
+    /// <param name="deadline">Until when.</param>
+    /// <param name="cancel">Ends the wait.</param>
+    public static async Task<MeshError> UnreachableAsync(FlowContext context, TransferPlan plan,
+        IReadOnlyList<NodeRecord> silent, long size, Deadline deadline, CancellationToken cancel)
     {
-        foreach (var (node, _) in plan.Nearest(record.Replicas, context))
+        foreach (var node in silent)
         {
             if (!await context.IsGoneAsync(node, deadline, cancel))
             {
-                return plan.WhyNot(node, record.Size) ?? new MeshError(MeshErrorCode.Unavailable, "get",
+                return plan.WhyNot(node, size) ?? new MeshError(MeshErrorCode.Unavailable, "get",
                     $"{node.NodeId}, which holds this object, does not answer");
             }
         }
@@ -152,23 +169,28 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
         return Miss("no holder of this object is left");
     }
 
-    private async Task<TransferOutcome> ReadAsync(ObjectRecord record, NativeRange range, bool verify,
-        Deadline deadline, CancellationToken cancel)
+    /// <summary>Reads from one holder or the next; how it ended, and who of them was not reached, if any.</summary>
+    private async Task<(TransferOutcome Outcome, List<NodeRecord>? Silent)> ReadAsync(ObjectRecord record,
+        NativeRange range, bool verify, Deadline deadline, CancellationToken cancel)
     {
         var near = plan.Nearest(record.Replicas, context);
-        var outcome = TransferOutcome.Unreachable;
         if (near.Count > 1)
-            outcome = await ReadAsync(record, near, Nearness.Patience, range, verify, deadline, cancel);
+        {
+            var tried = await ReadAsync(record, near, Nearness.Patience, range, verify, deadline, cancel);
+            if (tried.Outcome != TransferOutcome.Unreachable)
+                return tried;
+        }
+
         // One that kept silent may live, and be the only one that does: then it is waited for.
-        return outcome == TransferOutcome.Unreachable
-            ? await ReadAsync(record, near, null, range, verify, deadline, cancel)
-            : outcome;
+        return await ReadAsync(record, near, null, range, verify, deadline, cancel);
     }
 
-    private async Task<TransferOutcome> ReadAsync(ObjectRecord record, List<(NodeRecord Node, Replica Replica)> near,
-        TimeSpan? patience, NativeRange range, bool verify, Deadline deadline, CancellationToken cancel)
+    private async Task<(TransferOutcome Outcome, List<NodeRecord>? Silent)> ReadAsync(ObjectRecord record,
+        List<(NodeRecord Node, Replica Replica)> near, TimeSpan? patience, NativeRange range, bool verify,
+        Deadline deadline, CancellationToken cancel)
     {
         var outcome = TransferOutcome.Unreachable;
+        List<NodeRecord>? silent = null;
         var sums = verify ? new SliceSums(record.Size) : null;
         foreach (var (node, replica) in near)
         {
@@ -178,20 +200,25 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
             if (result == TransferOutcome.Done)
             {
                 if (sums is null || sums.Checksum == record.Checksum)
-                    return TransferOutcome.Done;
+                    return (TransferOutcome.Done, null);
                 Interlocked.Increment(ref _corrupt);
                 result = TransferOutcome.Stale;
             }
 
             if (result == TransferOutcome.Late)
-                return result;
-            if (result == TransferOutcome.Unreachable && patience is not null)
-                context.Probe(node);
+                return (result, null);
+            if (result == TransferOutcome.Unreachable)
+            {
+                (silent ??= []).Add(node);
+                if (patience is not null)
+                    context.Probe(node);
+            }
+
             // One stale replica may be the sign of a newer version: worth another look at the owner.
             if (result == TransferOutcome.Stale || outcome != TransferOutcome.Stale)
                 outcome = result;
         }
 
-        return outcome;
+        return (outcome, silent);
     }
 }

@@ -62,7 +62,7 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
             if (destination.Length == 0)
                 return 0;
             var limit = reading ??= new Deadline(context.Runtime.Time, TransferPlan.DefaultLimit(destination.Length));
-            var outcome = await ReadAsync(record, range.Offset, destination, options.Verify, limit, cancel);
+            var (outcome, silent) = await ReadAsync(record, range.Offset, destination, options.Verify, limit, cancel);
             if (outcome == TransferOutcome.Done)
             {
                 context.Seen.Note(range.Key.Hash, record.Version);
@@ -76,34 +76,45 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
                     : limit.Error("get:transfer");
             }
 
-            if (outcome == TransferOutcome.Unreachable)
-                return await GetOperation.UnreachableAsync(context, plan, record, limit, cancel);
             stale = record;
-            Interlocked.Increment(ref _stale);
+            if (outcome == TransferOutcome.Unreachable || silent is not null)
+            {
+                var why = await GetOperation.UnreachableAsync(context, plan, silent ?? [], record.Size, limit, cancel);
+                if (relocations == MostRelocations || GetOperation.EndsWith(why, outcome))
+                    return why;
+                stale = GetOperation.StaleAfter(why, record);
+            }
+
+            if (outcome == TransferOutcome.Stale)
+                Interlocked.Increment(ref _stale);
         }
 
         return new MeshError(MeshErrorCode.NotFound, "get",
             "the object left its place while it was read, three times");
     }
 
-    private async Task<TransferOutcome> ReadAsync(ObjectRecord record, long offset, NativeRange destination,
-        bool verify,
-        Deadline deadline, CancellationToken cancel)
+    /// <summary>Reads from one holder or the next; how it ended, and who of them was not reached, if any.</summary>
+    private async Task<(TransferOutcome Outcome, List<NodeRecord>? Silent)> ReadAsync(ObjectRecord record, long offset,
+        NativeRange destination, bool verify, Deadline deadline, CancellationToken cancel)
     {
         var near = plan.Nearest(record.Replicas, context);
-        var outcome = TransferOutcome.Unreachable;
         if (near.Count > 1)
-            outcome = await ReadAsync(record, near, Nearness.Patience, offset, destination, verify, deadline, cancel);
-        return outcome == TransferOutcome.Unreachable
-            ? await ReadAsync(record, near, null, offset, destination, verify, deadline, cancel)
-            : outcome;
+        {
+            var tried = await ReadAsync(record, near, Nearness.Patience, offset, destination, verify, deadline,
+                cancel);
+            if (tried.Outcome != TransferOutcome.Unreachable)
+                return tried;
+        }
+
+        return await ReadAsync(record, near, null, offset, destination, verify, deadline, cancel);
     }
 
-    private async Task<TransferOutcome> ReadAsync(ObjectRecord record, List<(NodeRecord Node, Replica Replica)> near,
-        TimeSpan? patience, long offset, NativeRange destination, bool verify, Deadline deadline,
-        CancellationToken cancel)
+    private async Task<(TransferOutcome Outcome, List<NodeRecord>? Silent)> ReadAsync(ObjectRecord record,
+        List<(NodeRecord Node, Replica Replica)> near, TimeSpan? patience, long offset, NativeRange destination,
+        bool verify, Deadline deadline, CancellationToken cancel)
     {
         var outcome = TransferOutcome.Unreachable;
+        List<NodeRecord>? silent = null;
         foreach (var (node, replica) in near)
         {
             var read = new ExtentRead(node, replica.SegmentId, replica.Offset, replica.Generation, destination.Length,
@@ -112,15 +123,20 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
                 ? await ReadVerifiedAsync(record, replica, read, destination, deadline, cancel)
                 : await plan.ReadAsync(read, destination, deadline.AtMost(deadline.Left), cancel);
             if (result is TransferOutcome.Done or TransferOutcome.Late)
-                return result;
-            if (result == TransferOutcome.Unreachable && patience is not null)
-                context.Probe(node);
+                return (result, null);
+            if (result == TransferOutcome.Unreachable)
+            {
+                (silent ??= []).Add(node);
+                if (patience is not null)
+                    context.Probe(node);
+            }
+
             // One stale replica may be the sign of a newer version: worth another look at the owner.
             if (result == TransferOutcome.Stale || outcome != TransferOutcome.Stale)
                 outcome = result;
         }
 
-        return outcome;
+        return (outcome, silent);
     }
 
     private async Task<TransferOutcome> ReadVerifiedAsync(ObjectRecord record, Replica replica, ExtentRead read,

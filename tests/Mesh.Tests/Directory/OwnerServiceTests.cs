@@ -2,6 +2,7 @@
 
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Directory;
+using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh.Tests.Directory;
 
@@ -10,6 +11,19 @@ public sealed class OwnerServiceTests : IDisposable
     private readonly OwnerWorld _world = new();
 
     public void Dispose() => _world.Dispose();
+
+    [Fact]
+    public void Where_a_namesake_of_another_life_is_the_member_this_one_has_no_place()
+    {
+        ulong own = OwnerWorld.IncarnationOf("n1") + 10;
+        var states = new SlotStates("n1", OwnerWorld.Slots, null, member => member.Incarnation == own);
+        states.Adopt(MeshView.Empty, OwnerWorld.ViewOf(10, "n1", "n2"));
+        Assert.All(Enumerable.Range(0, OwnerWorld.Slots), slot =>
+            Assert.Equal(SlotStates.NoPlace, states.PlaceOf(slot)));
+        own -= 10;
+        states.Adopt(states.Current.View, OwnerWorld.ViewOf(11, "n1", "n2"));
+        Assert.All(Enumerable.Range(0, OwnerWorld.Slots), slot => Assert.InRange(states.PlaceOf(slot), 0, 1));
+    }
 
     [Fact]
     public void The_first_publish_is_numbered_and_found()
