@@ -154,6 +154,8 @@ removal() {
     check "the edited configuration was saved" test -e $config.rpmsave
     rm -f $config.rpmsave
     userdel mooncake-mesh
+    # Folders of the C library and of pkg-config, which are there where packages are rpms, and not on this Debian.
+    rmdir /usr/lib64/glibc-hwcaps/x86-64-v4 /usr/lib64/glibc-hwcaps /usr/lib64/pkgconfig
   fi
   check "the unit is gone" not systemctl -q cat $unit
   # What the user made: the secret, two people, and what systemd and useradd note of them.
