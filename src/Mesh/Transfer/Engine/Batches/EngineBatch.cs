@@ -17,6 +17,7 @@ internal sealed class EngineBatch(ulong id, int size)
     private TaskCompletionSource? _ended;
     private int _count;
     private int _open;
+    private int _waiting;
 
     /// <summary>Its number.</summary>
     public ulong Id => id;
@@ -121,7 +122,9 @@ internal sealed class EngineBatch(ulong id, int size)
                 var left = limit - time.GetElapsedTime(start);
                 if (left <= TimeSpan.Zero)
                     return false;
+                _waiting++;
                 Monitor.Wait(_gate, left < TimeSpan.FromDays(1) ? left : TimeSpan.FromDays(1));
+                _waiting--;
             }
 
             return true;
@@ -188,7 +191,9 @@ internal sealed class EngineBatch(ulong id, int size)
         TaskCompletionSource? ended;
         lock (_gate)
         {
-            Monitor.PulseAll(_gate);
+            // Each object that is pulsed costs native memory that does not come back, waited for or not.
+            if (_waiting > 0)
+                Monitor.PulseAll(_gate);
             ended = IsOver ? _ended : null;
             if (ended is not null)
                 _ended = null;
