@@ -101,15 +101,8 @@ internal sealed class SlotKeeper
     /// </summary>
     public void Missed(NodeRecord node)
     {
-        var view = _states.Current.View;
-        long now = _runtime.Time.GetTimestamp();
         _states.Missed.Note(node.NodeId);
-        for (int slot = 0; slot < _states.Slots; slot++)
-        {
-            if (_states.PlaceOf(slot) <= 1 && view.PlaceOf(slot, node.NodeId) >= 0)
-                _states.Suspend(slot, now);
-        }
-
+        _states.SuspendShared(node.NodeId, gone: false, _runtime.Time.GetTimestamp());
         // No change that gives hope of more: while it is silent the rounds go on becoming fewer.
         _wake.Set();
     }
@@ -120,6 +113,9 @@ internal sealed class SlotKeeper
         // Back after a refusal: it lived, only the connection had broken, and it may have decided meanwhile.
         if (before == Reach.Refused && now == Reach.Fine)
             Missed(node);
+        // It spoke for those whom it hears and we do not: without it one of them may act.
+        if (now == Reach.Refused)
+            _states.SuspendShared(node.NodeId, gone: true, _runtime.Time.GetTimestamp());
         // A third owner is complete only while it acts: nobody mirrors to it otherwise.
         for (int slot = 0; slot < _states.Slots && now == Reach.Fine; slot++)
         {

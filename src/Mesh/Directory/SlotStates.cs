@@ -144,6 +144,9 @@ internal sealed class SlotStates
             {
                 var before = (State)_state[slot];
                 var state = alone && places[slot] <= 1 ? State.Complete : Next(before, slot, places[slot], jump);
+                // One whom we do not hear may act for it from now on, and whoever vouched for us may be gone.
+                if (state == State.Complete && Missed.MayActFor(next, slot))
+                    state = State.Doubted;
                 if (state is State.Incomplete or State.Doubted && before != state)
                     Volatile.Write(ref _stamp, _stamp + 1);
                 _state[slot] = (byte)state;
@@ -238,16 +241,27 @@ internal sealed class SlotStates
     public void SetDoubted(int slot) => Set(slot, State.Doubted);
 
     /// <summary>
-    /// Another owner may begin to decide out of our sight: a complete slot is so no longer until a present owner, whom
-    /// it would tell, says that it has been complete all the while.
+    /// An owner may begin to decide out of our sight: of the slots that we share with a member, the complete ones are
+    /// so no longer until a present owner, whom it would tell, says that they have been complete all the while.
     /// </summary>
-    /// <param name="slot">The slot.</param>
+    /// <param name="nodeId">The member, which did not answer or is gone.</param>
+    /// <param name="gone">It cannot act itself: only slots where another one may that we do not hear.</param>
     /// <param name="at">Now, as a timestamp.</param>
-    public void Suspend(int slot, long at)
+    public void SuspendShared(string nodeId, bool gone, long at)
     {
-        Set(slot, (State)_state[slot] is State.Complete or State.Suspended ? State.Suspended : State.Doubted);
+        // Under one lock with the change of the view: a slot is in the view that its state is of.
         lock (_lock)
-            _suspendedSince = Math.Min(_suspendedSince, at);
+        {
+            var view = _roles.View;
+            for (int slot = 0; slot < _state.Length; slot++)
+            {
+                if (_roles.PlaceOf(slot) > 1 || view.PlaceOf(slot, nodeId) < 0
+                    || (gone && !Missed.MayActFor(view, slot)))
+                    continue;
+                Set(slot, (State)_state[slot] is State.Complete or State.Suspended ? State.Suspended : State.Doubted);
+                _suspendedSince = Math.Min(_suspendedSince, at);
+            }
+        }
     }
 
     /// <summary>Since when slots are suspended, as a timestamp, or earlier.</summary>

@@ -15,6 +15,8 @@ internal sealed class BackgroundEviction(FlowContext context, ObjectStore store,
     private const long BatchBytes = 4L << 20;
     private static readonly TimeSpan Pace = TimeSpan.FromMilliseconds(2);
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(50);
+    // A node at rest wakes for little: a store that nobody writes to is looked at less and less often.
+    private static readonly TimeSpan LongestInterval = TimeSpan.FromMilliseconds(400);
     private readonly CancellationTokenSource _stop = new();
     private volatile EvictionLimits _limits = limits;
 
@@ -52,14 +54,22 @@ internal sealed class BackgroundEviction(FlowContext context, ObjectStore store,
         }
     }
 
+    private static TimeSpan Longer(TimeSpan interval) =>
+        interval < LongestInterval / 2 ? 2 * interval : LongestInterval;
+
     private async Task LoopAsync()
     {
+        var interval = Interval;
+        long seen = store.Usage.Free;
         while (!_stop.IsCancellationRequested)
         {
             try
             {
                 await RoundAsync();
-                await context.Runtime.Delay(Interval, _stop.Token);
+                long free = store.Usage.Free;
+                interval = free == seen ? Longer(interval) : Interval;
+                seen = free;
+                await context.Runtime.Delay(interval, _stop.Token);
             }
             catch (OperationCanceledException)
             {
