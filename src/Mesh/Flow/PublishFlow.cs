@@ -23,6 +23,12 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
     /// </summary>
     private static readonly TimeSpan InsistAfter = TimeSpan.FromMilliseconds(400);
 
+    /// <summary>
+    /// And not in the last quarter of its time: its caller counts from the request's start, and whoever has given us
+    /// up may have put the value elsewhere, and another client removed it, all out of an incomplete owner's sight.
+    /// </summary>
+    private const double InsistUntil = 0.75;
+
     /// <summary>How long a replacement goes on in the background once its caller had to be told: unknown.</summary>
     private static readonly TimeSpan ResolveLimit = TimeSpan.FromSeconds(10);
     private const int MostResolving = 64;
@@ -85,7 +91,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         MeshResult<PutAnswer> answer = deadline.Error("publish");
         try
         {
-            answer = await DecideAsync(publishing, deadline, cancel);
+            answer = await DecideAsync(publishing, deadline, isAwaited: true, cancel);
             resolve = !answer.Succeeded && TryResolve(publishing);
         }
         catch (OperationCanceledException) when (TryResolve(publishing))
@@ -124,7 +130,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         MeshResult<PutAnswer> answer = deadline.Error("publish");
         try
         {
-            answer = await DecideAsync(publishing, deadline, CancellationToken.None);
+            answer = await DecideAsync(publishing, deadline, isAwaited: false, CancellationToken.None);
         }
         finally
         {
@@ -169,7 +175,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
     private bool HasCommitted(Publishing publishing) =>
         store.TryFind(publishing.Held.Key, out var present) && present.ObjectId == publishing.ObjectId;
 
-    private async Task<MeshResult<PutAnswer>> DecideAsync(Publishing publishing, Deadline deadline,
+    private async Task<MeshResult<PutAnswer>> DecideAsync(Publishing publishing, Deadline deadline, bool isAwaited,
         CancellationToken cancel)
     {
         var held = publishing.Held;
@@ -184,7 +190,8 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
                 // Told to drop what was never answered for: it was on record, and has been replaced or removed.
                 if (publishing is { Dropped: true, MayBeOnRecord: true, Head.Replace: true })
                     return new PutAnswer(PutFate.Own, true, publishing.Accepted, 0);
-                bool insists = insist || deadline.Elapsed > insistAfter;
+                bool insists = (insist || deadline.Elapsed > insistAfter) && isAwaited
+                    && deadline.Elapsed < InsistUntil * deadline.Limit;
                 var request = new PublishRequest(held.Key, OfferOf(held), publishing.Head.Wanted, insists,
                     publishing.Head.Replace, publishing.Above, publishing.Accepted);
                 var answer = await context.Calls.PublishAsync(owner, request, deadline.AtMost(OwnerTimeout), cancel);
