@@ -35,7 +35,7 @@ internal sealed class JobQueue<TJob> : IAsyncDisposable
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(2);
 
-    private readonly object _gate = new();
+    private readonly Lock _gate = new();
     private readonly Queue<TJob> _waiting = new();
     private readonly HashSet<IJobWorker<TJob>> _workers = [];
     private readonly CancellationTokenSource _closing = new();
@@ -46,6 +46,7 @@ internal sealed class JobQueue<TJob> : IAsyncDisposable
     private readonly Func<IJobWorker<TJob>> _newWorker;
     private TimeSpan _pause;
     private long _failedAt;
+    private ThreadSignals _sleeping;
     private int _idle;
     private bool _closed;
 
@@ -81,8 +82,7 @@ internal sealed class JobQueue<TJob> : IAsyncDisposable
             if (_closed || _waiting.Count >= _bounds.Waiting || (pausing && _workers.Count == 0))
                 return false;
             _waiting.Enqueue(job);
-            if (_idle > 0)
-                Monitor.Pulse(_gate);
+            _sleeping.SetOne();
             if (_waiting.Count > _idle && _workers.Count < _bounds.Threads && !pausing)
                 StartThread();
             return true;
@@ -95,7 +95,7 @@ internal sealed class JobQueue<TJob> : IAsyncDisposable
         lock (_gate)
         {
             _closed = true;
-            Monitor.PulseAll(_gate);
+            _sleeping.SetAll();
         }
     }
 
@@ -112,7 +112,7 @@ internal sealed class JobQueue<TJob> : IAsyncDisposable
                 worker.Cut();
             if (_workers.Count == 0)
                 _ended.TrySetResult();
-            Monitor.PulseAll(_gate);
+            _sleeping.SetAll();
         }
 
         await _closing.CancelAsync();
@@ -163,21 +163,26 @@ internal sealed class JobQueue<TJob> : IAsyncDisposable
     /// <summary>Waits for a job, without taking it.</summary>
     private bool WaitForJob()
     {
-        lock (_gate)
+        var signal = ThreadSignal.Own;
+        long since = _time.GetTimestamp();
+        while (true)
         {
-            long since = _time.GetTimestamp();
-            while (_waiting.Count == 0)
+            lock (_gate)
             {
+                if (_waiting.Count > 0)
+                    return true;
                 if (_closed || _time.GetElapsedTime(since) >= _bounds.Idle)
                     return false;
+                _sleeping.Add(signal);
                 _idle++;
-                bool pulsed = Monitor.Wait(_gate, _bounds.Idle);
-                _idle--;
-                if (!pulsed && _waiting.Count == 0)
-                    return false;
             }
 
-            return true;
+            signal.Wait(_bounds.Idle);
+            lock (_gate)
+            {
+                _sleeping.Remove(signal);
+                _idle--;
+            }
         }
     }
 
@@ -210,7 +215,7 @@ internal sealed class JobQueue<TJob> : IAsyncDisposable
                     _waiting.Clear();
                 }
 
-                Monitor.PulseAll(_gate);
+                _sleeping.SetAll();
             }
             else if (_workers.Count == 0 && _waiting.Count > 0)
             {

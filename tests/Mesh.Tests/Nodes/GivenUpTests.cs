@@ -24,7 +24,8 @@ public sealed class GivenUpTests
             PreferredNode = "n4",
             Deadline = TimeSpan.FromSeconds(4),
         };
-        var put = world.Run(world["n1"], () => world["n1"].Node.Operations.PutAsync(key, new byte[] { 1, 2, 3 }, options,
+        byte[] value = [1, 2, 3];
+        var put = world.Run(world["n1"], () => world["n1"].Node.Operations.PutAsync(key, value, options,
             CancellationToken.None));
         Assert.Null(put.Error);
         Assert.False(world["n4"].Node.Holder.Store.TryFind(key, out _));

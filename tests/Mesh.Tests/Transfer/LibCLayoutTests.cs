@@ -20,6 +20,7 @@ public sealed class LibCLayoutTests
         [typeof(iovec)] = "struct iovec",
         [typeof(msghdr)] = "struct msghdr",
         [typeof(cmsghdr)] = "struct cmsghdr",
+        [typeof(timespec)] = "struct timespec",
     };
 
     [Fact]
@@ -36,6 +37,7 @@ public sealed class LibCLayoutTests
             #define _GNU_SOURCE
             #include <errno.h>
             #include <fcntl.h>
+            #include <linux/futex.h>
             #include <poll.h>
             #include <stddef.h>
             #include <sys/eventfd.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
+using System.Diagnostics;
 using Mooncake.Mesh.Exports.Guest;
 
 namespace Mooncake.Mesh.Exports.Sessions;
@@ -13,6 +14,11 @@ internal abstract class OpenCall
 {
     [ThreadStatic]
     private static OpenCall? _pending;
+
+    /// <summary>As many as the runtime spins for a task before it has the thread sleep.</summary>
+    private const int Spins = 35;
+
+    private bool _isAwaited;
 
     private protected abstract Task Task { get; }
 
@@ -97,17 +103,32 @@ internal abstract class OpenCall
         }
     }
 
+    /// <summary>Whether the task ended in time, well or not: what it threw comes where its result is taken.</summary>
     private bool Waited(int milliseconds)
     {
-        try
+        var spin = default(SpinWait);
+        for (int i = 0; i < Spins && !Task.IsCompleted; i++)
+            spin.SpinOnce(sleep1Threshold: -1);
+        var signal = ThreadSignal.Own;
+        if (!Task.IsCompleted && !_isAwaited)
         {
-            return Task.Wait(milliseconds);
+            _isAwaited = true;
+            // Of the thread that waits for it: a pending call stays its thread's.
+            Task.ConfigureAwait(false).GetAwaiter().UnsafeOnCompleted(signal.Set);
         }
-        catch (AggregateException)
+
+        long start = Stopwatch.GetTimestamp();
+        while (!Task.IsCompleted)
         {
-            // Thrown again where its result is taken.
-            return true;
+            var left = milliseconds == Timeout.Infinite
+                ? Timeout.InfiniteTimeSpan
+                : TimeSpan.FromMilliseconds(milliseconds) - Stopwatch.GetElapsedTime(start);
+            if (left != Timeout.InfiniteTimeSpan && left <= TimeSpan.Zero)
+                return false;
+            signal.Wait(left);
         }
+
+        return true;
     }
 
     private sealed class Of<T>(Task<T> task, Func<T, long> finish, CancellationTokenSource cancel) : OpenCall

@@ -43,6 +43,10 @@ internal static unsafe partial class LibC
 
     /// <summary>Number of pidfd_open(2), the same on every processor.</summary>
     public const int SYS_pidfd_open = 434;
+    public const int FUTEX_WAIT_PRIVATE = 128;
+    public const int FUTEX_WAKE_PRIVATE = 129;
+    private static readonly int SYS_futex =
+        RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 98 : 202;
 
     public const int ENOENT = 2;
     public const int EINTR = 4;
@@ -80,6 +84,25 @@ internal static unsafe partial class LibC
     /// </summary>
     [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
     public static partial nint pidfd_open(nint number, nint pid, nint flags);
+
+    /// <summary>Sleeps while the word has the value, and no longer than the limit; it may wake for nothing.</summary>
+    public static void FutexWait(int* word, int value, TimeSpan limit)
+    {
+        var time = new timespec { tv_sec = limit.Ticks / TimeSpan.TicksPerSecond };
+        time.tv_nsec = limit.Ticks % TimeSpan.TicksPerSecond * TimeSpan.NanosecondsPerTick;
+        _ = futex(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, limit == Timeout.InfiniteTimeSpan ? null : &time);
+    }
+
+    /// <summary>Wakes threads that sleep on the word.</summary>
+    public static void FutexWake(int* word, int count) =>
+        _ = futex(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, null);
+
+    /// <summary>
+    /// https://man7.org/linux/man-pages/man2/futex.2.html through syscall(2), as it is not in the C library: threads
+    /// that woke, 0, or -1.
+    /// </summary>
+    [LibraryImport("libc", EntryPoint = "syscall")]
+    private static partial nint futex(nint number, int* word, nint operation, nint value, timespec* limit);
 
     /// <summary>
     /// https://man7.org/linux/man-pages/man2/move_pages.2.html through syscall(2), as it is not in the C library: 0, or
@@ -218,4 +241,12 @@ internal struct cmsghdr
     public nuint cmsg_len;
     public int cmsg_level;
     public int cmsg_type;
+}
+
+/// <summary>time.h, 64-bit Linux.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct timespec
+{
+    public long tv_sec;
+    public long tv_nsec;
 }

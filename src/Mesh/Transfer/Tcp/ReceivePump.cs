@@ -17,12 +17,13 @@ namespace Mooncake.Mesh.Transfer.Tcp;
 internal sealed class ReceivePump : IValueTaskSource<int>
 {
     private const int StackBytes = 256 * 1024;
-    private readonly object _gate = new();
+    private readonly Lock _gate = new();
     private readonly Socket _socket;
     private readonly Action _ended;
     private ManualResetValueTaskSourceCore<int> _core;
     private Memory<byte> _buffer;
     private CancellationToken _cancel;
+    private ThreadSignals _sleeping;
     private bool _wanted;
     private bool _retired;
 
@@ -48,7 +49,7 @@ internal sealed class ReceivePump : IValueTaskSource<int>
             _buffer = buffer;
             _cancel = cancel;
             _wanted = true;
-            Monitor.Pulse(_gate);
+            _sleeping.SetOne();
             return new ValueTask<int>(this, _core.Version);
         }
     }
@@ -59,7 +60,7 @@ internal sealed class ReceivePump : IValueTaskSource<int>
         lock (_gate)
         {
             _retired = true;
-            Monitor.Pulse(_gate);
+            _sleeping.SetOne();
         }
     }
 
@@ -72,21 +73,32 @@ internal sealed class ReceivePump : IValueTaskSource<int>
 
     private void Run()
     {
+        while (WaitUntilWanted())
+            ReceiveOne();
+        _ended();
+    }
+
+    /// <summary>False: it is retired.</summary>
+    private bool WaitUntilWanted()
+    {
+        var signal = ThreadSignal.Own;
         while (true)
         {
             lock (_gate)
             {
-                while (!_wanted && !_retired)
-                    Monitor.Wait(_gate);
-                if (!_wanted)
-                    break;
-                _wanted = false;
+                if (_wanted)
+                {
+                    _wanted = false;
+                    return true;
+                }
+
+                if (_retired)
+                    return false;
+                _sleeping.Add(signal);
             }
 
-            ReceiveOne();
+            signal.Wait(Timeout.InfiniteTimeSpan);
         }
-
-        _ended();
     }
 
     private void ReceiveOne()

@@ -8,8 +8,9 @@ namespace Mooncake.Mesh.Transfer.Engine.Batches;
 /// <summary>The works of an engine that are not over. Thread-safe.</summary>
 internal sealed class ActiveWorks
 {
-    private readonly object _gate = new();
+    private readonly Lock _gate = new();
     private readonly HashSet<EngineWork> _works = [];
+    private ThreadSignals _closing;
     private bool _closed;
 
     /// <summary>A work begins; false: the engine is closed, and it must not.</summary>
@@ -25,7 +26,7 @@ internal sealed class ActiveWorks
         lock (_gate)
         {
             if (_works.Remove(work) && _works.Count == 0)
-                Monitor.PulseAll(_gate);
+                _closing.SetAll();
         }
     }
 
@@ -59,10 +60,17 @@ internal sealed class ActiveWorks
 
         foreach (var work in works)
             work.Stop(EntryStatus.Ended);
-        lock (_gate)
+        var signal = ThreadSignal.Own;
+        while (true)
         {
-            while (_works.Count > 0)
-                Monitor.Wait(_gate);
+            lock (_gate)
+            {
+                if (_works.Count == 0)
+                    return;
+                _closing.Add(signal);
+            }
+
+            signal.Wait(Timeout.InfiniteTimeSpan);
         }
     }
 }

@@ -11,13 +11,13 @@ namespace Mooncake.Mesh.Transfer.Engine.Batches;
 /// <param name="size">Most requests.</param>
 internal sealed class EngineBatch(ulong id, int size)
 {
-    private readonly object _gate = new();
+    private readonly Lock _gate = new();
     private readonly BatchTask[] _tasks = new BatchTask[size];
     private List<BatchNotify>? _notifies;
     private TaskCompletionSource? _ended;
     private int _count;
     private int _open;
-    private int _waiting;
+    private ThreadSignals _waiting;
 
     /// <summary>Its number.</summary>
     public ulong Id => id;
@@ -115,19 +115,19 @@ internal sealed class EngineBatch(ulong id, int size)
     public bool Wait(TimeSpan limit, TimeProvider time)
     {
         long start = time.GetTimestamp();
-        lock (_gate)
+        var signal = ThreadSignal.Own;
+        while (true)
         {
-            while (Volatile.Read(ref _open) > 0)
+            var left = limit - time.GetElapsedTime(start);
+            lock (_gate)
             {
-                var left = limit - time.GetElapsedTime(start);
-                if (left <= TimeSpan.Zero)
-                    return false;
-                _waiting++;
-                Monitor.Wait(_gate, left < TimeSpan.FromDays(1) ? left : TimeSpan.FromDays(1));
-                _waiting--;
+                _waiting.Remove(signal);
+                if (IsOver || left <= TimeSpan.Zero)
+                    return IsOver;
+                _waiting.Add(signal);
             }
 
-            return true;
+            signal.Wait(left);
         }
     }
 
@@ -191,9 +191,8 @@ internal sealed class EngineBatch(ulong id, int size)
         TaskCompletionSource? ended;
         lock (_gate)
         {
-            // Each object that is pulsed costs native memory that does not come back, waited for or not.
-            if (_waiting > 0)
-                Monitor.PulseAll(_gate);
+            if (IsOver)
+                _waiting.SetAll();
             ended = IsOver ? _ended : null;
             if (ended is not null)
                 _ended = null;
