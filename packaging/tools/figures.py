@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 SEGMENT = 4 << 30
@@ -46,6 +47,19 @@ def ticks(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def await_etcd(health: str, etcd: subprocess.Popen) -> None:
+    """Waits until etcd has a leader: what it takes to elect one is not the node's."""
+    while etcd.poll() is None:
+        try:
+            with urllib.request.urlopen(health, timeout=1) as answer:
+                if b'"true"' in answer.read():
+                    return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    sys.exit(f"figures.py: etcd ended with {etcd.returncode}")
+
+
 def await_ready(notify: socket.socket, node: subprocess.Popen) -> None:
     """Waits for READY=1, as systemd does."""
     notify.settimeout(0.5)
@@ -69,12 +83,7 @@ def run(program: Path, work: Path) -> dict:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     node = None
     try:
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", client), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
+        await_etcd(f"http://127.0.0.1:{client}/health", etcd)
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         notify.bind(str(work / "notify"))
         figures = {}
