@@ -7,7 +7,7 @@ usage() {
   cat >&2 <<'TEXT'
 usage: vm.sh [options] [--] COMMAND [ARGUMENT...]
   --nics N          RDMA devices rxe0, rxe1, ... (2)
-  --mem MB          memory (1536)
+  --mem MB          memory (2048)
   --smp N           processors (2)
   --timeout S       seconds until it is given up, boot included (300)
   --ro PATH         share PATH, to be read only; may be repeated
@@ -20,7 +20,7 @@ TEXT
   exit 125
 }
 
-nics=2 memory=1536 processors=2 limit=300 log='' systemd=no shares=() environment=()
+nics=2 memory=2048 processors=2 limit=300 log='' systemd=no shares=() environment=()
 while [ $# -gt 0 ]; do
   option=$1
   case $option in

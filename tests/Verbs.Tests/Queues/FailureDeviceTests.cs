@@ -46,14 +46,16 @@ public sealed class FailureDeviceTests(ITestOutputHelper output)
     [Fact]
     public void Failing_a_queue_pair_ends_every_outstanding_request()
     {
+        // So much that the device cannot have moved all of it by the time that the next call fails the queue pair.
         const int Count = 60;
-        using var pair = new ConnectedPair(bytes: Count << 15);
+        const int Shift = 18;
+        using var pair = new ConnectedPair(bytes: Count << Shift);
         FailOnce(pair);
         pair.Far.Buffer.FillPattern(6);
         pair.Near.Buffer.Bytes.Clear();
         var requests = new WorkRequest[Count];
         for (int i = 0; i < Count; i++)
-            requests[i] = pair.Near.Request(WorkKind.Read, (ulong)i, i << 15, pair.Far, i << 15, 1 << 15);
+            requests[i] = pair.Near.Request(WorkKind.Read, (ulong)i, i << Shift, pair.Far, i << Shift, 1 << Shift);
         Assert.Equal(QueuePairState.ReadyToSend, pair.Near.QueuePair.State());
         pair.Near.Post(requests);
         pair.Near.QueuePair.Fail();
