@@ -16,6 +16,8 @@ unit="House Mesh.Tests Verbs.Tests Cuda.Tests Client.Tests Node.Tests"
 whole="Simulation Cluster Native.Tests"
 limit=900 # seconds, for one project
 passed=0 failed=0
+failures=$(mktemp) # the names of what failed, said once more at the end, where they are found
+trap 'rm -f "$failures"' EXIT
 
 part() { # name, command...
   local name=$1 start=$SECONDS rc; shift
@@ -39,9 +41,10 @@ judge() { # name, command that runs tests
   local log total bad skipped
   log=$(mktemp)
   part "$@" | tee "$log"
+  grep -E '\[FAIL\]$|^(FAIL|ERROR|FAILED): ' "$log" | sed "s|^ *|failed in $1: |" >> "$failures"
   total=$(count Total "$log") skipped=$(count Skipped "$log")
   if [ -z "$total" ]; then
-    echo "$1 ended without a result"
+    echo "failed in $1: it ended without a result" >> "$failures"
     failed=$((failed + 1))
   else
     bad=$(($(count Failed "$log") + $(count Errors "$log")))
@@ -74,7 +77,10 @@ if [ "$mode" = all ]; then
   # Compiled ahead, which takes minutes: once, and not by each test that needs it.
   release=$PWD/artifacts/release
   export MOONCAKE_MESH_CLIB=$PWD/artifacts/stage/clib
-  part packages packaging/build.sh "$release" || failed=$((failed + 1))
+  if ! part packages packaging/build.sh "$release"; then
+    echo "failed: packages" >> "$failures"
+    failed=$((failed + 1))
+  fi
   for project in $whole; do tests "$project"; done
   node=src/Node/bin/Release/net10.0/mooncake-mesh
   judge Python tests/Python/run.sh "$MOONCAKE_MESH_CLIB/lib/libmooncake_mesh.so.0" "$node"
@@ -83,5 +89,6 @@ if [ "$mode" = all ]; then
   judge "Verbs in a VM" in_vm "$(program_of tests/Verbs.Tests)" -class '*DeviceTests'
 fi
 echo "== all: $SECONDS s"
+cat "$failures"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

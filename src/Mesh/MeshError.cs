@@ -60,6 +60,9 @@ public enum MeshErrorCode
 
     /// <summary>A process has as much of a node's shared memory reserved, or in view, as it may.</summary>
     ClientLimit = 24,
+
+    /// <summary>An accelerator or its driver refused, failed or stalled.</summary>
+    Device = 25,
 }
 
 /// <summary>An expected failure, named by the stage that met it.</summary>

@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Transfer;
 
 namespace Mooncake.Mesh;
@@ -37,6 +38,9 @@ public sealed record MeshRuntime
 
     /// <summary>Makes the transport over RDMA cards; null: this program has none.</summary>
     internal Func<VerbsParts, Task<MeshResult<IVerbsTransport>>>? Verbs { get; init; }
+
+    /// <summary>Memory of accelerators; null: this program or host has none.</summary>
+    public IDeviceMemory? Devices { get; init; }
 
     /// <summary>Starts <paramref name="work"/> on the scheduler of this runtime.</summary>
     /// <returns>A task that ends when the work has ended.</returns>

@@ -12,6 +12,7 @@ public sealed partial class RoomTests
     [
         ("Membership", ["Directory", "Segments", "Transfer", "Flow"]),
         ("Control", ["Directory", "Segments", "Transfer", "Flow"]),
+        ("Devices", ["Membership", "Control", "Segments", "Directory", "Transfer", "Flow"]),
         ("Segments", ["Directory", "Transfer", "Flow"]),
         ("Directory", ["Flow"]),
         ("Transfer", ["Flow"]),

@@ -48,7 +48,7 @@ internal static class ErrorCodes
         MeshErrorCode.NoSpace or MeshErrorCode.PinLimit or MeshErrorCode.ClientLimit => NoAvailableHandle,
         MeshErrorCode.DeadlineExceeded or MeshErrorCode.Unknown => RpcTimeout,
         MeshErrorCode.Unavailable or MeshErrorCode.Protocol => RpcFail,
-        MeshErrorCode.Stale => TransferFail,
+        MeshErrorCode.Stale or MeshErrorCode.Device => TransferFail,
         MeshErrorCode.Busy or MeshErrorCode.Closed => UnavailableInCurrentStatus,
         MeshErrorCode.Cancelled => Cancelled,
         MeshErrorCode.NodeIdInUse => SegmentAlreadyExists,
