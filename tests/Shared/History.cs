@@ -82,6 +82,13 @@ public sealed record CallRecord
     /// </summary>
     public bool HeldThroughout { get; init; }
 
+    /// <summary>
+    /// How often its client had come by then into a mesh that has nothing of the one it was in before: a registry that
+    /// lost everything makes a new one of whoever starts, and who is cut off from it goes on with the old one. The
+    /// versions of the two do not follow each other.
+    /// </summary>
+    public int Past { get; init; }
+
     /// <summary>Whether bytes of the caller's buffer changed after the call had returned.</summary>
     public bool ChangedAfterReturn { get; init; }
 

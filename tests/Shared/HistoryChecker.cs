@@ -52,7 +52,8 @@ public static class HistoryChecker
         foreach (var call in calls)
             CheckAlone(call, writes, slack, violations);
         bool readsKnow = calls.Any(call => call.Kind == CallKind.Get && !call.Version.IsNone);
-        foreach (var group in calls.GroupBy(call => (call.Client, call.Key, begun?.Count(at => at <= call.Start))))
+        foreach (var group in calls.GroupBy(
+            call => (call.Client, call.Key, call.Past, begun?.Count(at => at <= call.Start))))
             CheckOrder(group.OrderBy(call => call.Start), writes, readsKnow, violations);
         foreach (var group in calls.GroupBy(call => call.Key, StringComparer.Ordinal))
         {

@@ -64,6 +64,24 @@ public sealed class CheckerTests
     }
 
     [Fact]
+    public void A_read_in_another_mesh_passes()
+    {
+        var history = Of(Put(1, 0xA, Version(2)), Upsert(2, 20, 0xB, Version(1)),
+            Get(1, 30, 0xB, Version(1)) with { Past = 1 });
+        Assert.Empty(RunChecker.Check(history, Slack));
+    }
+
+    [Fact]
+    public void A_mesh_too_many_is_rejected()
+    {
+        var history = Of();
+        history.Meshes.UnionWith([1, 2]);
+        Rejected(RunChecker.OneMesh, history);
+        history.Wipes = 1;
+        Assert.Empty(RunChecker.Check(history, Slack));
+    }
+
+    [Fact]
     public void A_read_of_what_the_client_removed_is_rejected() =>
         Rejected(HistoryChecker.Order, Of(Put(1, 0xA, Version(1)), Remove(2, 10, 0xA, Version(2)),
             Get(2, 20, 0xA, Version(3))));

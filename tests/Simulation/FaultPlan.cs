@@ -224,6 +224,7 @@ internal sealed class FaultPlan(SimulatedMesh mesh)
                 break;
             case 2:
                 _world.Etcd.Wipe();
+                mesh.History.Wipes++;
                 mesh.PastLost();
                 break;
             case 3:

@@ -64,6 +64,12 @@ internal sealed class RunHistory
 
     public void Begins(long at) => _begun.Add(at);
 
+    /// <summary>How often the registry was wiped.</summary>
+    public int Wipes { get; set; }
+
+    /// <summary>Ids of the meshes that clients have been in.</summary>
+    public HashSet<ulong> Meshes { get; } = [];
+
     /// <summary>The buffer of a call that had returned has changed.</summary>
     public void BufferChanged(int call) => _calls[call] = _calls[call] with { ChangedAfterReturn = true };
 }

@@ -22,6 +22,9 @@ internal static class RunChecker
     /// <summary>One owner alone decides for a slot, wherever the owners reach each other.</summary>
     public const string Decides = "one owner decides";
 
+    /// <summary>Who starts makes a mesh of its own only where the registry knows of none.</summary>
+    public const string OneMesh = "a mesh begins where the registry was wiped";
+
     private const long LeastBetweenLooks = 300_000;
     private const long MostBetweenLooks = 3_000_000;
 
@@ -38,6 +41,8 @@ internal static class RunChecker
                 violations.Add(new Violation(Used, sample.ToString()));
         }
 
+        if (history.Meshes.Count > history.Wipes + 1)
+            violations.Add(new Violation(OneMesh, $"{history.Meshes.Count} meshes, {history.Wipes} wipes"));
         CheckRivals(history.Rivals, violations);
         CheckExtents(history.Extents, violations);
         if (history.Quiet.Count > 0)

@@ -23,6 +23,8 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
     private int _life;
     private int _left;
     private string? _removed;
+    private Membership.MeshConfig? _config;
+    private int _past;
 
     /// <summary>Whether it has made all its calls.</summary>
     public bool IsDone => _left == 0 && _pending is null;
@@ -77,10 +79,10 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         _removed = null;
         // A new process knows nothing of what the one before it has seen: it is another client.
         if (open.Process != _lived)
-            (_lived, _life) = (open.Process, _life + 1);
+            (_lived, _life, _config) = (open.Process, _life + 1, null);
         var pending = _pending = new Pending(open.Process, (id * 100) + _life, kind, key, mesh.World.Clock.Microseconds,
             mesh.Observer.HoldersOf(key, open));
-        var operations = open.Operations;
+        var operations = pending.Operations = open.Operations;
         _ = open.Process.Start(() => kind switch
         {
             CallKind.Put or CallKind.Upsert when _random.Next(8) == 0 => new LateAttempt(_random).RunAsync(
@@ -215,12 +217,24 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
             Outcome = outcome,
             Value = held != 0 ? held : value,
             Version = version,
+            Past = PastOf(pending.Operations!.Context.View.Config),
             HeldThroughout = held != 0,
         });
         mesh.World.Log($"call {mesh.History.Calls[at]}");
         if (pending.Buffer is { } buffer && !pending.Process.IsDead)
             mesh.Memory.Give(buffer, () => mesh.History.BufferChanged(at));
         CallLater();
+    }
+
+    /// <summary>In which mesh the client is, counted from 0: one that took another over goes on with it.</summary>
+    private int PastOf(Membership.MeshConfig config)
+    {
+        if (_config is { MeshId: var before } && config.MeshId != before && !config.Replaces.Contains(before))
+            _past++;
+        _config = config;
+        if (config.MeshId != 0)
+            mesh.History.Meshes.Add(config.MeshId);
+        return _past;
     }
 
     private static CallOutcome Failed(MeshError error) => error.Code switch
@@ -261,6 +275,8 @@ internal sealed class SimulatedClient(SimulatedMesh mesh, int id, ClientHome hom
         public byte[]? Buffer { get; set; }
 
         public ulong Value { get; set; }
+
+        public MeshOperations? Operations { get; set; }
 
         public long HeldOpen { get; set; }
     }

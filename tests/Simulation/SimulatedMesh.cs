@@ -85,13 +85,7 @@ internal sealed class SimulatedMesh
     {
         if (_nodes[machine] is { Process.IsDead: false } running)
             return running;
-        // Nobody is left who could tell the registry how far the mesh had come.
-        if (_pastLost && Nodes.All(node => node.Process.IsDead))
-        {
-            History.Begins(World.Clock.Microseconds);
-            _pastLost = false;
-        }
-
+        NoteBeginning();
         return _nodes[machine] = SimulatedNode.Start(World, machine, $"n{machine}", Shape.Node, RuntimeOf);
     }
 
@@ -111,9 +105,19 @@ internal sealed class SimulatedMesh
     /// <summary>Starts a second process with the name of a machine's node, on another machine.</summary>
     public SimulatedNode StartTwin(int machine, int onMachine)
     {
+        NoteBeginning();
         var twin = SimulatedNode.Start(World, onMachine, $"n{machine}", Shape.Node, RuntimeOf);
         _twins.Add(twin);
         return twin;
+    }
+
+    /// <summary>A node starts: nobody may be left who could tell the registry how far the mesh had come.</summary>
+    private void NoteBeginning()
+    {
+        if (!_pastLost || !Nodes.All(node => node.Process.IsDead))
+            return;
+        History.Begins(World.Clock.Microseconds);
+        _pastLost = false;
     }
 
     /// <summary>Kills a second process.</summary>
