@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Mooncake.Mesh.Transfer.Interop;
 
@@ -18,19 +17,21 @@ internal sealed unsafe class ThreadSignal
     [ThreadStatic]
     private static ThreadSignal? _own;
 
-    /// <summary>Pinned: the kernel looks at it while the thread sleeps. 1: set.</summary>
-    private readonly int[] _word = GC.AllocateArray<int>(1, pinned: true);
-    private readonly int* _address;
+    /// <summary>
+    /// What the kernel looks at while the thread sleeps; 1: set. Not on the heap of pinned objects: that is collected
+    /// with all of the heap alone, and a host's threads come and go.
+    /// </summary>
+    private readonly int* _word = (int*)NativeMemory.AllocZeroed(sizeof(int));
 
-    private ThreadSignal()
+    private ThreadSignal() => Set = () =>
     {
-        _address = (int*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_word));
-        Set = () =>
-        {
-            if (Interlocked.Exchange(ref _word[0], 1) == 0)
-                LibC.FutexWake(_address, 1);
-        };
-    }
+        if (Interlocked.Exchange(ref *_word, 1) == 0)
+            LibC.FutexWake(_word, 1);
+        // Whoever sets a signal may be the last who knows it.
+        GC.KeepAlive(this);
+    };
+
+    ~ThreadSignal() => NativeMemory.Free(_word);
 
     /// <summary>The calling thread's.</summary>
     public static ThreadSignal Own => _own ??= new ThreadSignal();
@@ -44,11 +45,13 @@ internal sealed unsafe class ThreadSignal
     /// <summary>Waits until it is set, and no longer than the limit; whether it was.</summary>
     public bool Wait(TimeSpan limit)
     {
-        if (Interlocked.Exchange(ref _word[0], 0) == 1)
+        if (Interlocked.Exchange(ref *_word, 0) == 1)
             return true;
         if (limit == Timeout.InfiniteTimeSpan || limit > TimeSpan.Zero)
-            LibC.FutexWait(_address, 0, limit);
-        return Interlocked.Exchange(ref _word[0], 0) == 1;
+            LibC.FutexWait(_word, 0, limit);
+        bool set = Interlocked.Exchange(ref *_word, 0) == 1;
+        GC.KeepAlive(this);
+        return set;
     }
 }
 
