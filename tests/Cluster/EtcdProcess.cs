@@ -101,15 +101,22 @@ internal sealed class EtcdProcess : IAsyncDisposable
     }
 
     /// <summary>Runs etcdctl; its output, or an exception with its errors.</summary>
-    public async Task<string> CtlAsync(params string[] arguments)
+    public Task<string> CtlAsync(params string[] arguments) =>
+        CtlWithInputAsync("", arguments);
+
+    /// <summary>Runs etcdctl, which reads <paramref name="input"/>.</summary>
+    public async Task<string> CtlWithInputAsync(string input, params string[] arguments)
     {
         var start = new ProcessStartInfo("/usr/bin/etcdctl", ["--endpoints", Endpoint, .. arguments])
         {
+            RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
             Environment = { ["ETCDCTL_API"] = "3" },
         };
         using var process = Process.Start(start)!;
+        await process.StandardInput.WriteAsync(input);
+        process.StandardInput.Close();
         var errors = process.StandardError.ReadToEndAsync();
         string output = await process.StandardOutput.ReadToEndAsync();
         await process.WaitForExitAsync();

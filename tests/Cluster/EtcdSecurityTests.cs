@@ -86,6 +86,15 @@ public sealed class EtcdSecurityTests : IDisposable
             await etcd.CtlAsync("--user", "root:secret", "user", "add", "other:x");
             await etcd.RestartAsync(wipe: false);
             await members.SettlesAsync(2, EtcdMembers.Ttl * 2);
+            // So does a new password, which comes from the file.
+            await using var registry = EtcdRegistry.Create(good, EtcdMembers.Runtime).Value;
+            Assert.Null(await FailureAsync(registry));
+            await File.WriteAllTextAsync(passwordFile, "pw2\n");
+            await etcd.CtlWithInputAsync("pw2\n", "--user", "root:secret", "user", "passwd", "mesh",
+                "--interactive=false");
+            Assert.Null(await FailureAsync(registry));
+            Assert.Null((await members.StartAsync("n3")).Error);
+            await members.SettlesAsync(3, EtcdMembers.Ttl * 2);
         }
 
         string[] status = ["status", "--etcd", etcd.Endpoint, "--cluster", "t"];
@@ -132,6 +141,11 @@ public sealed class EtcdSecurityTests : IDisposable
     private static async Task<RegistryFailure?> FailureAsync(EtcdRegistryOptions options)
     {
         await using var registry = EtcdRegistry.Create(options, EtcdMembers.Runtime).Value;
+        return await FailureAsync(registry);
+    }
+
+    private static async Task<RegistryFailure?> FailureAsync(EtcdRegistry registry)
+    {
         try
         {
             await registry.ListAsync(CancellationToken.None);

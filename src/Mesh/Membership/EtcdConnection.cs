@@ -25,7 +25,8 @@ internal sealed class EtcdConnection : IDisposable
     private const int MaxMessageBytes = 64 * 1024 * 1024;
 
     private readonly string? _user;
-    private readonly string _password;
+    private readonly string? _passwordFile;
+    private volatile string _password;
     private readonly List<X509Certificate2> _certificates = [];
     private volatile string? _token;
 
@@ -33,7 +34,8 @@ internal sealed class EtcdConnection : IDisposable
     {
         var endpoints = EtcdEndpoints.Parse(options.Endpoints).Value;
         _user = options.User;
-        _password = options.PasswordFile is { } file ? File.ReadAllText(file).TrimEnd() : options.Password ?? "";
+        _passwordFile = options.PasswordFile;
+        _password = _passwordFile is { } file ? File.ReadAllText(file).TrimEnd() : options.Password ?? "";
         // The plain constructor takes https endpoints and then speaks plaintext: TLS must go through the other one.
         Client = endpoints.Tls
             ? new EtcdClient(endpoints.ToString(), TlsOptions(options), configureChannelOptions: ConfigureChannel)
@@ -69,13 +71,31 @@ internal sealed class EtcdConnection : IDisposable
         {
             // Two calls may fetch a token each; the last stays and both are good.
             using var call = Client.GetConnection().AuthClient.AuthenticateAsync(
-                new AuthenticateRequest { Name = _user, Password = _password }, cancellationToken: cancel);
+                new AuthenticateRequest { Name = _user, Password = PasswordOfNow() }, cancellationToken: cancel);
             token = (await call.ResponseAsync).Token;
             _token = token;
         }
 
         headers.Add("token", token);
         return headers;
+    }
+
+    /// <summary>
+    /// As the file has it now: a password that is changed in etcd and in the file needs no reload, since etcd takes the
+    /// old tokens back. A file that cannot be read at this moment leaves what was read last.
+    /// </summary>
+    private string PasswordOfNow()
+    {
+        try
+        {
+            if (_passwordFile is { } file)
+                _password = File.ReadAllText(file).TrimEnd();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+        }
+
+        return _password;
     }
 
     /// <summary>Forgets the token; the next call fetches one.</summary>

@@ -20,7 +20,7 @@ public sealed class EngineDeviceTests
     [Fact]
     public async Task Reads_and_writes_of_any_length_go_over_both_devices_and_nothing_is_left_of_them()
     {
-        string before = await KernelObjects.CountAsync();
+        string before = await KernelObjects.IdleAsync();
         using (var pair = new CardEngines(Room))
         {
             foreach (long length in (long[])[1, 4096, 65_537, 16 << 20])

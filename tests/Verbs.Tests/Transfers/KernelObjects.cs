@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using System.Diagnostics;
-using System.Globalization;
 using System.Text.RegularExpressions;
 
 namespace Mooncake.Mesh.Verbs.Tests.Transfers;
@@ -25,26 +24,30 @@ internal static partial class KernelObjects
             $"{found.Groups["device"]}: {found.Groups["qp"]} qp, {found.Groups["mr"]} mr"));
     }
 
-    /// <summary>Waits until they are no more than before: what an earlier test had may still have been going.</summary>
+    /// <summary>
+    /// What there is while nobody uses the devices: the kernel's own queue pair. Waits for it, as what an earlier test
+    /// had may still be going.
+    /// </summary>
+    internal static async Task<string> IdleAsync()
+    {
+        long start = Stopwatch.GetTimestamp();
+        string found;
+        while (InUse().IsMatch(found = await CountAsync()))
+            Assert.True(Stopwatch.GetElapsedTime(start) < Long, $"somebody still uses the devices: {found}");
+        return found;
+    }
+
+    /// <summary>Waits until they are as many as before.</summary>
     internal static async Task UntilAsync(string wanted)
     {
         long start = Stopwatch.GetTimestamp();
         string found;
-        while (!IsWithin(found = await CountAsync(), wanted))
-            Assert.True(Stopwatch.GetElapsedTime(start) < Long, $"left over: {found}; before: {wanted}");
+        while ((found = await CountAsync()) != wanted)
+            Assert.True(Stopwatch.GetElapsedTime(start) < Long, $"now: {found}; before: {wanted}");
     }
 
-    private static bool IsWithin(string found, string wanted)
-    {
-        int[] now = NumbersOf(found), before = NumbersOf(wanted);
-        return now.Length == before.Length && now.Zip(before).All(pair => pair.First <= pair.Second);
-    }
-
-    private static int[] NumbersOf(string counts) =>
-        [.. Number().Matches(counts).Select(number => int.Parse(number.Value, CultureInfo.InvariantCulture))];
-
-    [GeneratedRegex(@"\b\d+(?= qp| mr)")]
-    private static partial Regex Number();
+    [GeneratedRegex(@"\b([2-9]|\d\d+) qp|\b[1-9]\d* mr")]
+    private static partial Regex InUse();
 
     [GeneratedRegex(@"(?<device>rxe\d): .*?\bqp (?<qp>\d+) .*?\bmr (?<mr>\d+)")]
     private static partial Regex Counts();

@@ -22,7 +22,7 @@ public sealed class KilledDeviceTests
     [Fact]
     public async Task A_holder_killed_under_way_ends_reads_and_puts_by_name_and_the_next_one_is_used()
     {
-        string before = await KernelObjects.CountAsync();
+        string before = await KernelObjects.IdleAsync();
         var log = new LogLines();
         using var source = new GuardedMemory(Child.ValueBytes);
         using var destination = new GuardedMemory(Child.ValueBytes);
@@ -59,7 +59,7 @@ public sealed class KilledDeviceTests
     [Fact]
     public async Task A_caller_killed_under_its_put_leaves_no_reservation_no_queue_pair_and_no_region()
     {
-        string empty = await KernelObjects.CountAsync();
+        string empty = await KernelObjects.IdleAsync();
         await using (var world = await RdmaWorld.StartAsync(new LogLines()))
         {
             string before = await KernelObjects.CountAsync();

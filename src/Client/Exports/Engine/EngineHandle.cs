@@ -26,6 +26,7 @@ internal sealed class EngineHandle(TransferEngine engine)
             return;
         Calls.Drain();
         engine.Dispose();
+        Leftovers.Add();
     }
 }
 

@@ -90,6 +90,7 @@ internal sealed class Session(HandleKind kind)
         _stop.Cancel();
         _calls.Drain();
         Release();
+        Leftovers.Add();
         return true;
     }
 }
