@@ -88,14 +88,12 @@ internal sealed class EtcdConnection : IDisposable
     {
         try
         {
-            if (_passwordFile is { } file)
-                _password = File.ReadAllText(file).TrimEnd();
+            return _passwordFile is { } file ? _password = File.ReadAllText(file).TrimEnd() : _password;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
+            return _password;
         }
-
-        return _password;
     }
 
     /// <summary>Forgets the token; the next call fetches one.</summary>

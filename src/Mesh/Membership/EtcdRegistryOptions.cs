@@ -19,7 +19,9 @@ public sealed record EtcdRegistryOptions
     /// </summary>
     public string? Password { get; init; }
 
-    /// <summary>File that holds the password, read again for each new token; white space at its end is ignored.</summary>
+    /// <summary>
+    /// File that holds the password, read again for each new token; white space at its end is ignored.
+    /// </summary>
     public string? PasswordFile { get; init; }
 
     /// <summary>PEM file of the authorities that sign etcd's certificate; null: the system's.</summary>
