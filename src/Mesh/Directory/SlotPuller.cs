@@ -183,7 +183,10 @@ internal sealed class SlotPuller
         {
             if (!pull.Slots.Contains(slot) || !IsWhole(page, slot, begun))
                 continue;
-            if (_states.IsDoubted(slot) && pull.View.PlaceOf(slot, pull.Source.NodeId) is not (0 or 1))
+            // What the present owners have accepted since is known to one who had the slot before only as far as they
+            // told it; and nobody tells a third owner, who may come to act for them.
+            if ((_states.IsDoubted(slot) || !_states.Owns(slot))
+                && pull.View.PlaceOf(slot, pull.Source.NodeId) is not (0 or 1))
                 continue;
             if (!_states.SetComplete(slot, _states.PlaceOf(slot), pull.Stamp))
                 continue;

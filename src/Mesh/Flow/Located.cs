@@ -104,8 +104,9 @@ internal sealed class Located(IReadOnlyList<MeshKey> keys, SeenVersions seen, Ti
     {
         if (Stale is null || answer.RecordOf(index) is not { } record)
             return false;
+        // Owners may know of more or fewer copies: none of those that were looked for is there.
         bool same = record.Version == Stale.Version && record.ObjectId == Stale.ObjectId
-            && record.Replicas.AsSpan().SequenceEqual(Stale.Replicas);
+            && !record.Replicas.AsSpan().ContainsAnyExcept(Stale.Replicas);
         _saidStale |= same && answer.IsFinal;
         return same;
     }

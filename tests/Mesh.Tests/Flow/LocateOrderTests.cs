@@ -41,18 +41,21 @@ public sealed class LocateOrderTests : IAsyncDisposable
     }
 
     [Theory]
-    [InlineData(true, true)]
-    [InlineData(false, false)]
-    public async Task What_holders_do_not_have_is_denied_by_one_that_may_deny_alone(bool final, bool denied)
+    [InlineData(true, 2, true)]
+    [InlineData(true, 1, true)]
+    [InlineData(false, 2, false)]
+    [InlineData(false, 1, false)]
+    public async Task What_holders_do_not_have_is_denied_by_one_that_may_deny_alone(bool final, int copies, bool denied)
     {
-        var stale = new ObjectRecord { ObjectId = 5 };
+        // An owner may know of fewer copies than those that were looked for: that is no news.
+        var stale = new ObjectRecord { ObjectId = 5, Replicas = [new Replica(1, 0, 0, 7), new Replica(2, 0, 0, 8)] };
         var members = Members();
         var view = new MeshView(new MeshConfig { MeshId = 1, Slots = 256 }, 1, members);
         int slot = view.SlotOf(Key.Hash);
         _ = ServeAsync(view.Owner(slot, 0)!, members, null);
         _ = ServeAsync(view.Owner(slot, 1)!, members, answer =>
         {
-            answer.Set(0, OwnerCode.Yes, stale);
+            answer.Set(0, OwnerCode.Yes, stale with { Replicas = stale.Replicas[..copies] });
             answer.IsFinal = final;
         });
         _ = ServeAsync(view.Owner(slot, 2)!, members, answer => answer.Set(0, OwnerCode.Unsure));
