@@ -25,7 +25,7 @@ internal sealed class HolderParts : IDisposable
         Eviction = new EvictionFlow(context, store, Dropped, Notices, incarnation);
         Room = new PeerRoom(context);
         Background = new BackgroundEviction(context, store, Eviction, Room, limits);
-        Holder = new HolderService(store, Book, Processes, Publish, Eviction, Clear, incarnation,
+        Holder = new HolderService(store, context.Devices, Book, Processes, Publish, Eviction, Clear, incarnation,
             context.Runtime.Policies.Pin)
         {
             ActsOn = () => context.View.Id,

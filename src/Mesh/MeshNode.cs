@@ -159,7 +159,9 @@ public sealed class MeshNode : IAsyncDisposable
         if (options.Validate() is [var error, ..])
             return error;
         var store = ObjectStore.Create(options.Segments, runtime, null, options.HardPinRatio);
-        return store.Succeeded ? new MeshNode(options, registry, store.Value, runtime) : store.Error!;
+        return store.Succeeded
+            ? new MeshNode(options with { Segments = store.Value.Options }, registry, store.Value, runtime)
+            : store.Error!;
     }
 
     internal async Task<MeshResult<MeshNode>> StartOrEndAsync(CancellationToken cancel)

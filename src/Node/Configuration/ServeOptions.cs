@@ -209,11 +209,11 @@ internal sealed record EtcdOptions
 /// <summary>One segment.</summary>
 internal sealed record SegmentSetting
 {
-    /// <summary>Length in bytes.</summary>
-    [JsonConverter(typeof(SizeConverter))]
-    public long Size { get; set; }
+    /// <summary>Length in bytes, or what is free less a reserve.</summary>
+    [JsonConverter(typeof(SegmentSizeConverter))]
+    public SegmentSize Size { get; set; }
 
-    /// <summary>"cpu:N".</summary>
+    /// <summary>"cpu:N" or "cuda:N".</summary>
     public string Location { get; set; } = "cpu:0";
 
     /// <summary>Whether huge pages are tried.</summary>
@@ -224,17 +224,20 @@ internal sealed record SegmentSetting
 
     internal SegmentOptions ToSegmentOptions() => new()
     {
-        Length = Size,
+        Length = Size.Bytes,
+        FreeLess = Size.FreeLess,
         Location = Location,
         HugePages = HugePages,
         PreTouch = PreTouch,
     };
 
-    /// <summary>Parses "64MiB", then ",location=cpu:1", ",hugePages=false" or ",preTouch=false" in any order.</summary>
+    /// <summary>
+    /// Parses "64MiB" or "free-2GiB", then ",location=cpu:1", ",hugePages=false" or ",preTouch=false" in any order.
+    /// </summary>
     internal static SegmentSetting Parse(string text)
     {
         string[] parts = text.Split(',', StringSplitOptions.TrimEntries);
-        var segment = new SegmentSetting { Size = Quantity.Size(parts[0]) };
+        var segment = new SegmentSetting { Size = SegmentSize.Parse(parts[0]) };
         foreach (string part in parts[1..])
         {
             segment = part.Split('=', 2) switch

@@ -83,7 +83,8 @@ internal static class ServeOptionsValidator
 
     private static void Memory(ServeOptions options, long memoryBytes, List<MeshError> errors)
     {
-        decimal sum = options.Segments.Sum(segment => (decimal)Math.Max(0, segment.Size));
+        decimal sum = options.Segments.Sum(segment =>
+            segment.ToSegmentOptions().IsOnDevice ? 0 : (decimal)Math.Max(0, segment.Size.Bytes));
         if (sum > memoryBytes)
         {
             errors.Add(Wrong("segments", $"{Quantity.Text((long)Math.Min(sum, long.MaxValue))} asked for, "
