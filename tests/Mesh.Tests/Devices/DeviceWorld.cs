@@ -64,6 +64,9 @@ internal sealed class DeviceWorld : IAsyncDisposable
             Length = bytes, Location = location, HugePages = false, PreTouch = false,
         });
 
+    /// <summary>The operations of the node itself.</summary>
+    public MeshOperations Node() => World.Node.Operations;
+
     /// <summary>The operations of a caller, and its devices.</summary>
     public async Task<(MeshOperations Operations, DeviceDouble Devices)> CallerAsync(Caller caller)
     {
