@@ -67,8 +67,8 @@ public sealed class MeshNode : IAsyncDisposable
         _views = new ViewTracker(runtime, () => _membership.View, _membership.OfferView) { Calls = _calls };
         _health = new PeerHealth(_calls, () => _membership.View, runtime);
         _context = new FlowContext(runtime, _views, _calls, options.NodeId);
-        _holder = new HolderParts(_context, store, _incarnation,
-            new EvictionLimits(options.EvictionHighWatermark, options.EvictionRatio), options.ClientLimits);
+        _holder = new HolderParts(_context, store, _incarnation, _membership, options.ClientLimits,
+            new EvictionLimits(options.EvictionHighWatermark, options.EvictionRatio));
         _expulsion = new Expulsion(_membership, _holder, _incarnation, NodeId, options.LeaseTtl, runtime);
         _handler.OnHeard = _links.Heard;
         _handler.Holder = _holder.Holder;

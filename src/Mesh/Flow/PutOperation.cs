@@ -182,7 +182,7 @@ internal sealed class PutOperation
             }
 
             _refusal = answer.Error;
-            if (answer.Error!.Code is not (MeshErrorCode.NoSpace or MeshErrorCode.PinLimit
+            if (answer.Error!.Code is not (MeshErrorCode.NoSpace or MeshErrorCode.PinLimit or MeshErrorCode.Device
                 or MeshErrorCode.InvalidArgument or MeshErrorCode.Busy) && answer.Error.Stage != "link")
                 _unanswered = holder.NodeId;
             if (answer.Error!.Code == MeshErrorCode.NoSpace && !mayEvict)
@@ -291,6 +291,9 @@ internal sealed class PutOperation
                     $"a device of {write.Node.NodeId} refused, failed or stalled");
         }
 
+        // That the time is over says less than what an earlier try met.
+        if (carried == TransferOutcome.Late && _refusal is { Code: MeshErrorCode.Device } earlier)
+            return earlier;
         return _plan.WhyNot(write, _value.Length) ?? new MeshError(MeshErrorCode.Unavailable, "put:transfer",
             $"the bytes did not reach {write.Node.NodeId}: {carried}");
     }

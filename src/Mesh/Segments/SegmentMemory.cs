@@ -14,6 +14,7 @@ public sealed unsafe class SegmentMemory : IDisposable
     private readonly IDeviceMemory? _devices;
     private readonly Action<MeshError>? _failed;
     private MeshError? _failure;
+    private int _disposed;
 
     internal SegmentMemory(MemoryBlock host)
     {
@@ -55,6 +56,8 @@ public sealed unsafe class SegmentMemory : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
         Host?.Dispose();
         Device?.Dispose();
     }

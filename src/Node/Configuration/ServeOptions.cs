@@ -57,6 +57,9 @@ internal sealed record ServeOptions
     [JsonConverter(typeof(SizeConverter))]
     public long? ClientReservedBytes { get; set; }
 
+    /// <summary>Devices whose memory is not taken, or given back.</summary>
+    public IReadOnlyList<string> GiveBack { get; set; } = [];
+
     /// <summary>Most bytes one process of this host has in view; null: half of the memory.</summary>
     [JsonConverter(typeof(SizeConverter))]
     public long? ClientViewBytes { get; set; }
@@ -115,7 +118,9 @@ internal sealed record ServeOptions
         Rails = Rails,
         Transport = TransportOf(Transport),
         SocketPath = LocalSocket.PathOf(this),
-        Segments = [.. Segments.Select(segment => segment.ToSegmentOptions())],
+        Segments = [.. Segments.Where(segment => !GiveBack.Contains(segment.Location))
+            .Select(segment => segment.ToSegmentOptions())],
+        GiveBack = GiveBack,
         ClientWrites = Enum.TryParse(ClientWrites, ignoreCase: true, out ClientWrites writes)
             ? writes
             : (ClientWrites)(-1),

@@ -114,6 +114,7 @@ internal sealed class ShmTransport : ITransport
     /// <summary>Unmaps the memory of nodes, and of former lives of nodes, that are not in the view.</summary>
     public void Keep(MeshView view)
     {
+        var gone = new List<ShmMapping>();
         lock (_peers)
         {
             foreach (var (incarnation, peer) in _peers)
@@ -121,10 +122,15 @@ internal sealed class ShmTransport : ITransport
                 if (view.IsMember(incarnation))
                     continue;
                 _peers.Remove(incarnation);
-                peer.Mapping?.Release();
+                if (peer.Mapping is { } mapping)
+                    gone.Add(mapping);
                 peer.Mapping = null;
             }
         }
+
+        // Without the lock: a device may take its time.
+        foreach (var mapping in gone)
+            mapping.Release();
     }
 
     /// <inheritdoc/>

@@ -36,7 +36,13 @@ internal interface IHeldForMove
 /// </summary>
 internal sealed class DeviceQueues(TimeProvider time) : IAsyncDisposable
 {
-    private static readonly JobQueueBounds Bounds = new(Threads: 4, Waiting: 4096, Idle: TimeSpan.FromSeconds(10));
+    /// <summary>Most threads that wait for one device.</summary>
+    public const int Threads = 4;
+
+    /// <summary>Most moves that wait for a thread of one device.</summary>
+    public const int MostWaiting = 4096;
+
+    private static readonly JobQueueBounds Bounds = new(Threads, MostWaiting, TimeSpan.FromSeconds(10));
 
     private readonly Dictionary<string, JobQueue<DeviceJob>> _queues = new(StringComparer.Ordinal);
     private bool _closed;

@@ -86,8 +86,8 @@ internal sealed unsafe class TcpWorker(PeerDialer dialer, NodeRecord node, RailP
         var outcome = request.Operation == DataOperation.Read
             ? Read(socket, request, job, ref answered)
             : Write(socket, request, job, ref answered);
-        // After a device's failure bytes may be on their way that nobody takes.
-        if (outcome is TransferOutcome.Unreachable or TransferOutcome.DeviceFailed)
+        // After a stop or a device's failure bytes may be on their way that nobody takes.
+        if (outcome is not (TransferOutcome.Done or TransferOutcome.Stale))
             Close();
         if (outcome == TransferOutcome.Unreachable)
         {
