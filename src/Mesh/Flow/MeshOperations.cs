@@ -100,8 +100,10 @@ internal sealed class MeshOperations
     public async Task<MeshResult<PutOutcome>> PutAsync(MeshKey key, ReadOnlyMemory<byte> value, PutOptions? options,
         CancellationToken cancel)
     {
+        // Managed memory is no device's: nobody is asked.
         using var pinned = new PinnedMemory(value);
-        return await PutAsync(key, pinned.Range, options, cancel);
+        return await EndAsync("put", PutOperation.RunAsync(_context, _plan, _choice, key, pinned.Range,
+            options ?? PutOptions.Default, cancel), cancel);
     }
 
     public Task<MeshResult<long>> GetAsync(MeshKey key, IGetTarget target, GetOptions? options,

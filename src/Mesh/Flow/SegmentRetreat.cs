@@ -23,7 +23,11 @@ internal sealed class SegmentRetreat(FlowContext context, ObjectStore store, Dro
     public void Start()
     {
         foreach (var segment in store.Segments)
-            segment.Memory.OnLost = () => Begin(segment, segment.Memory.Failure?.Message ?? "the device is lost");
+        {
+            segment.Memory.OnLost = () => Begin(segment, segment.Memory.Failure!.Message);
+            if (segment.Memory.Failure is { } before)
+                Begin(segment, before.Message);
+        }
     }
 
     public void Stop() => _stop.Cancel();

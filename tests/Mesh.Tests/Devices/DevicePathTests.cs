@@ -229,6 +229,10 @@ public sealed class DevicePathTests
                 var got = await caller.GetAsync(key, new RangeTarget(range), DeviceWorld.Get, Cancel);
                 Assert.True(got.Succeeded, got.Error?.ToString());
                 Assert.Equal(value, devices.BytesAt(range.Address, 5 << 20).ToArray());
+                Assert.True((await caller.RemoveAsync(key, DeviceWorld.Long, Cancel)).Value);
+                put = await caller.PutAsync(key, range, DeviceWorld.Put, Cancel);
+                Assert.True(put.Succeeded, put.Error?.ToString());
+                Assert.Equal(value, await world.GetAsync(caller, key));
                 block.Dispose();
             }
 

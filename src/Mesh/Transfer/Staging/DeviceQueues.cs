@@ -55,7 +55,15 @@ internal sealed class DeviceQueues(TimeProvider time) : IAsyncDisposable
     public Task<TransferOutcome> RunAsync(in DeviceMove move, TimeSpan timeout, CancellationToken cancel)
     {
         var job = new DeviceJob(move, time, timeout);
-        if (QueueOf(move.From.Device ?? move.To.Device) is { } queue && queue.TryAdd(job))
+        if ((move.From.Device ?? move.To.Device) is not { } device)
+        {
+            // Of no bytes none are a device's.
+            var outcome = job.Run();
+            move.Held?.Release();
+            return Outcomes.Of(outcome);
+        }
+
+        if (QueueOf(device) is { } queue && queue.TryAdd(job))
             return job.EndAsync(timeout, time, cancel);
         move.Held?.Release();
         return Outcomes.Unreachable;
@@ -76,10 +84,8 @@ internal sealed class DeviceQueues(TimeProvider time) : IAsyncDisposable
             await queue.DisposeAsync();
     }
 
-    private JobQueue<DeviceJob>? QueueOf(DeviceBuffer? device)
+    private JobQueue<DeviceJob>? QueueOf(DeviceBuffer device)
     {
-        if (device is null)
-            return null;
         lock (_queues)
         {
             if (_closed)

@@ -70,7 +70,9 @@ internal sealed class TcpTransport : ITransport
         if (PeerOf(read.Node) is not { } peer)
             return Outcomes.Unreachable;
         var memory = destination.Part(0, read.Length);
-        string? device = memory.Device?.Location ?? read.Node.DeviceOf(read.SegmentId);
+        var device = memory.Device is { } ours ? new Waited(ours.Location, IsOurs: true)
+            : read.Node.DeviceOf(read.SegmentId) is { } theirs ? new Waited(theirs, IsOurs: false)
+            : (Waited?)null;
         if (device is null && read.Length >= RailSet.SmallestRead && peer.Rails is { } rails && rails.TryEnter())
             return rails.ReadAsync(read, destination, timeout, cancel);
         var request = new DataRequest(DataOperation.Read, read.SegmentId, 0, read.Offset, read.Generation, read.Length,
@@ -88,7 +90,7 @@ internal sealed class TcpTransport : ITransport
             return Outcomes.Late;
         var request = new DataRequest(DataOperation.Write, 0, 0, 0, write.ReservationId, source.Length);
         return PeerOf(write.Node) is { } peer
-            ? RunAsync(peer, source.Device?.Location,
+            ? RunAsync(peer, source.Device is { } ours ? new Waited(ours.Location, IsOurs: true) : null,
                 new TcpJob(request, source, write.Sums) { Limit = new MoveLimit(Time, timeout) }, timeout, cancel)
             : Outcomes.Unreachable;
     }
@@ -131,7 +133,7 @@ internal sealed class TcpTransport : ITransport
 
     private TimeProvider Time => _dialer.Runtime.Time;
 
-    private Task<TransferOutcome> RunAsync(Peer peer, string? device, TcpJob job, TimeSpan timeout,
+    private Task<TransferOutcome> RunAsync(Peer peer, Waited? device, TcpJob job, TimeSpan timeout,
         CancellationToken cancel) =>
         peer.QueueOf(device).TryAdd(job)
             ? job.EndAsync(timeout, Time, cancel, job.Patience)
@@ -168,12 +170,15 @@ internal sealed class TcpTransport : ITransport
         return new RailSet(queues, endpoint, connections, RailCounters, time);
     }
 
+    /// <summary>A device that a transfer may have to wait for: one of ours, or of the peer's.</summary>
+    private readonly record struct Waited(string Location, bool IsOurs);
+
     /// <summary>
     /// What leads to one peer. What waits for a device has connections of its own: nobody else waits for it.
     /// </summary>
     private sealed class Peer(JobQueue<TcpJob> queue, RailSet? rails, Func<JobQueue<TcpJob>> newQueue)
     {
-        private readonly Dictionary<string, JobQueue<TcpJob>> _devices = new(StringComparer.Ordinal);
+        private readonly Dictionary<Waited, JobQueue<TcpJob>> _devices = [];
 
         public RailSet? Rails => rails;
 
@@ -188,9 +193,9 @@ internal sealed class TcpTransport : ITransport
             }
         }
 
-        public JobQueue<TcpJob> QueueOf(string? device)
+        public JobQueue<TcpJob> QueueOf(Waited? waited)
         {
-            if (device is null)
+            if (waited is not { } device)
                 return queue;
             lock (_devices)
             {
