@@ -72,6 +72,7 @@ public sealed class MeshClient : IAsyncDisposable
             Network = new SocketNetwork(),
             Log = options.Log,
             Verbs = parts => RdmaTransport.OpenAsync(options.Rdma, parts),
+            Devices = options.Devices,
         };
         MeshResult<string[]> seeds = options.Seeds();
         if (seeds.Error is { } wrong)
@@ -112,7 +113,7 @@ public sealed class MeshClient : IAsyncDisposable
 
     /// <summary>
     /// Stores several pieces of native memory, one after the other, as one value; they must stay in place until the
-    /// task ends. At most 4,096 pieces; gathered by a copy unless there is one.
+    /// task ends. At most 4,096 pieces in one place, host or device; in host memory gathered by a copy.
     /// </summary>
     public Task<MeshResult<PutOutcome>> TryPutAsync(MeshKey key, IReadOnlyList<NativeRange> pieces,
         PutOptions? options = null, CancellationToken cancel = default)
@@ -181,8 +182,8 @@ public sealed class MeshClient : IAsyncDisposable
 
     /// <summary>
     /// Gets an object into several pieces of native memory, filled one after the other; its size. They must stay in
-    /// place until the task ends; bytes after the value are not touched, and none if it does not fit or fails. At most
-    /// 4,096 pieces; scattered by a copy unless there is one.
+    /// place until the task ends; bytes after the value are not touched, and none if it does not fit or, in host
+    /// memory, fails. At most 4,096 pieces in one place, host or device; in host memory scattered by a copy.
     /// </summary>
     public Task<MeshResult<long>> TryGetIntoAsync(MeshKey key, IReadOnlyList<NativeRange> pieces,
         GetOptions? options = null, CancellationToken cancel = default)

@@ -2,6 +2,7 @@
 
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Verbs;
 
@@ -36,6 +37,12 @@ public sealed record MeshClientOptions
 
     /// <summary>The RDMA devices, and how they are used.</summary>
     public RdmaOptions Rdma { get; init; } = new();
+
+    /// <summary>
+    /// Memory of devices, which then may be put from and got into, and is read where a node of this host shares it; the
+    /// caller's to dispose, after the client. null: every address is taken for one of host memory.
+    /// </summary>
+    public IDeviceMemory? Devices { get; init; }
 
     /// <summary>How long to look for a first node that answers.</summary>
     public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);

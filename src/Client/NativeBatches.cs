@@ -3,6 +3,7 @@
 // On the data path.
 using Mooncake.Mesh.Flow;
 using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Transfer.Staging;
 
 namespace Mooncake.Mesh.Client;
 
@@ -69,13 +70,13 @@ public static class NativeBatches
                 if (pieces[i].Count == 1)
                     targets[i] = new RangeTarget(pieces[i][0]);
                 else
-                    targets[i] = new PiecesTarget(pieces[i], scratch[i] = new ScratchMemory());
+                    targets[i] = client.Operations.TargetOf(pieces[i], scratch[i] = new ScratchMemory(), options);
             }
 
             var sizes = await client.Operations.GetManyAsync(keys, targets, options, cancel);
             for (int i = 0; i < sizes.Length; i++)
             {
-                if (scratch[i] is { } whole && sizes[i].Succeeded)
+                if (scratch[i] is { } whole && sizes[i].Succeeded && targets[i] is PiecesTarget)
                     Pieces.Scatter(whole.Range, sizes[i].Value, pieces[i]);
             }
 

@@ -2,6 +2,7 @@
 
 using Mooncake.Mesh.Directory;
 using Mooncake.Mesh.Flow;
+using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer.Shm;
 
@@ -10,8 +11,8 @@ namespace Mooncake.Mesh;
 /// <summary>What a node needs to be a holder.</summary>
 internal sealed class HolderParts : IDisposable
 {
-    public HolderParts(FlowContext context, ObjectStore store, OwnIncarnation incarnation, EvictionLimits limits,
-        ClientLimits clients)
+    public HolderParts(FlowContext context, ObjectStore store, OwnIncarnation incarnation,
+        MembershipService membership, ClientLimits clients, EvictionLimits limits)
     {
         Store = store;
         Processes = new ClientProcesses(clients, context.Runtime);
@@ -23,9 +24,10 @@ internal sealed class HolderParts : IDisposable
         Publish = new PublishFlow(context, store, Dropped, Drops, Clear, incarnation);
         Notices = new GroupNotices(context);
         Eviction = new EvictionFlow(context, store, Dropped, Notices, incarnation);
+        Retreat = new SegmentRetreat(context, store, Dropped, membership);
         Room = new PeerRoom(context);
         Background = new BackgroundEviction(context, store, Eviction, Room, limits);
-        Holder = new HolderService(store, Book, Processes, Publish, Eviction, Clear, incarnation,
+        Holder = new HolderService(store, context.Devices, Book, Processes, Publish, Eviction, Clear, incarnation,
             context.Runtime.Policies.Pin)
         {
             ActsOn = () => context.View.Id,
@@ -53,6 +55,9 @@ internal sealed class HolderParts : IDisposable
 
     public GroupNotices Notices { get; }
 
+    /// <summary>Gives up segments of devices.</summary>
+    public SegmentRetreat Retreat { get; }
+
     public PeerRoom Room { get; }
 
     public BackgroundEviction Background { get; }
@@ -69,6 +74,7 @@ internal sealed class HolderParts : IDisposable
         Reconciler.Start();
         Notices.Start();
         Background.Start();
+        Retreat.Start();
     }
 
     public void Dispose()
@@ -77,6 +83,7 @@ internal sealed class HolderParts : IDisposable
         Reconciler.Stop();
         Notices.Stop();
         Background.Stop();
+        Retreat.Stop();
         Processes.Dispose();
         Store.Dispose();
     }

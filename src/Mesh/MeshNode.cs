@@ -67,8 +67,8 @@ public sealed class MeshNode : IAsyncDisposable
         _views = new ViewTracker(runtime, () => _membership.View, _membership.OfferView) { Calls = _calls };
         _health = new PeerHealth(_calls, () => _membership.View, runtime);
         _context = new FlowContext(runtime, _views, _calls, options.NodeId);
-        _holder = new HolderParts(_context, store, _incarnation,
-            new EvictionLimits(options.EvictionHighWatermark, options.EvictionRatio), options.ClientLimits);
+        _holder = new HolderParts(_context, store, _incarnation, _membership, options.ClientLimits,
+            new EvictionLimits(options.EvictionHighWatermark, options.EvictionRatio));
         _expulsion = new Expulsion(_membership, _holder, _incarnation, NodeId, options.LeaseTtl, runtime);
         _handler.OnHeard = _links.Heard;
         _handler.Holder = _holder.Holder;
@@ -159,7 +159,9 @@ public sealed class MeshNode : IAsyncDisposable
         if (options.Validate() is [var error, ..])
             return error;
         var store = ObjectStore.Create(options.Segments, runtime, null, options.HardPinRatio);
-        return store.Succeeded ? new MeshNode(options, registry, store.Value, runtime) : store.Error!;
+        return store.Succeeded
+            ? new MeshNode(options with { Segments = store.Value.Options }, registry, store.Value, runtime)
+            : store.Error!;
     }
 
     internal async Task<MeshResult<MeshNode>> StartOrEndAsync(CancellationToken cancel)

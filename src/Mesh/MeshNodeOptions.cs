@@ -88,6 +88,11 @@ public sealed record MeshNodeOptions
     /// <summary>Most bytes one process may have reserved at a time; null: a quarter of the node's memory.</summary>
     public long? ClientReservedBytes { get; init; }
 
+    /// <summary>
+    /// Devices, "cuda:N", whose memory a running node gives back for good: objects in it are dropped, pinned ones too.
+    /// </summary>
+    public IReadOnlyList<string> GiveBack { get; init; } = [];
+
     /// <summary>Most bytes one process may have in views at a time; null: half of the node's memory.</summary>
     public long? ClientViewBytes { get; init; }
 
@@ -96,7 +101,8 @@ public sealed record MeshNodeOptions
     {
         get
         {
-            long memory = Segments.Sum(segment => segment.Length);
+            // Of what a device has nothing can be mapped.
+            long memory = Segments.Sum(segment => segment.IsOnDevice ? 0 : segment.Length);
             return new(ClientWrites, ClientReservedBytes ?? memory / 4, ClientViewBytes ?? memory / 2);
         }
     }

@@ -42,6 +42,9 @@ public sealed record MeshRuntime
     /// <summary>Memory of accelerators; null: this program or host has none.</summary>
     public IDeviceMemory? Devices { get; init; }
 
+    /// <summary>Why there is none, for whoever asks for one; null: this program uses none.</summary>
+    public string? NoDevicesReason { get; init; }
+
     /// <summary>Starts <paramref name="work"/> on the scheduler of this runtime.</summary>
     /// <returns>A task that ends when the work has ended.</returns>
     public Task Start(Func<Task> work) =>

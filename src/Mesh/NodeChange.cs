@@ -8,8 +8,8 @@ namespace Mooncake.Mesh;
 internal static class NodeChange
 {
     /// <summary>
-    /// Takes eviction, the share of hard pins, the limits of this host's processes and the cluster secret from
-    /// <paramref name="options"/>, which are valid; nothing else of them is looked at.
+    /// Takes eviction, the share of hard pins, the limits of this host's processes, the cluster secret and the devices
+    /// to give back from <paramref name="options"/>, which are valid; nothing else of them is looked at.
     /// </summary>
     public static void Apply(MeshNode node, MeshNodeOptions options)
     {
@@ -17,5 +17,6 @@ internal static class NodeChange
         node.Holder.Store.HardPinRatio = options.HardPinRatio;
         node.Holder.Processes.Limits = options.ClientLimits;
         node.Handshake.Secret = options.Secret;
+        node.Holder.Retreat.GiveBack(options.GiveBack);
     }
 }

@@ -7,6 +7,7 @@ using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Transfer.Shm;
+using Mooncake.Mesh.Transfer.Staging;
 using Mooncake.Mesh.Transfer.Tcp;
 
 namespace Mooncake.Mesh;
@@ -22,6 +23,7 @@ internal sealed class NodeTransports : IAsyncDisposable
     private readonly TcpDataServer? _tcpServer;
     private readonly ShmServer? _shmServer;
     private readonly IVerbsTransport? _verbs;
+    private readonly DeviceQueues? _devices;
 
     private NodeTransports(FlowContext context, HolderParts? holder, PeerDialer? dialer, IReadOnlyList<string> rails,
         TransportChoice choice, IVerbsTransport? verbs)
@@ -29,7 +31,8 @@ internal sealed class NodeTransports : IAsyncDisposable
         _verbs = verbs;
         var transports = new List<ITransport>();
         if (holder is not null)
-            transports.Add(new SelfTransport(context.Calls.IsSelf, holder.Store, holder.Book, context.Runtime.Time));
+            transports.Add(new SelfTransport(context.Calls.IsSelf, holder.Store, holder.Book, context.Runtime.Time,
+                context.Devices));
         if (context.Runtime.MoreTransports is { } more)
             transports.AddRange(more(new TransportParts(context.Runtime, holder?.Store, dialer)));
         if (dialer is null)
@@ -39,7 +42,7 @@ internal sealed class NodeTransports : IAsyncDisposable
         else
         {
             if (choice is TransportChoice.Auto or TransportChoice.Shm)
-                transports.Add(_shm = new ShmTransport(dialer));
+                transports.Add(_shm = new ShmTransport(dialer, context.Devices));
             transports.Add(new ControlTransport(context.Calls, SmallRead, context.Runtime.Time));
             if (verbs is not null)
                 transports.Add(verbs);
@@ -55,6 +58,7 @@ internal sealed class NodeTransports : IAsyncDisposable
 
         Plan = new TransferPlan(transports, context.Runtime.Time)
         {
+            Devices = _devices = context.Devices,
             Shared = _shm,
             ExtentLists = new ExtentLists(context.Calls),
         };
@@ -130,6 +134,8 @@ internal sealed class NodeTransports : IAsyncDisposable
             await _shmServer.DisposeAsync();
         if (_tcpServer is not null)
             await _tcpServer.DisposeAsync();
+        if (_devices is not null)
+            await _devices.DisposeAsync();
     }
 
     /// <summary>The cards, where they are wanted and there are any.</summary>

@@ -46,7 +46,7 @@ internal static class SelfRecord
             Id = index,
             Location = segment.Location,
             Length = segment.Length,
-            Transports = verbs ? ["tcp", "shm", "verbs"] : ["tcp", "shm"],
+            Transports = segment.IsOnDevice ? ["tcp", "cuda-ipc"] : verbs ? ["tcp", "shm", "verbs"] : ["tcp", "shm"],
         })],
     };
 }

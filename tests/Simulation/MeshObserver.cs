@@ -267,7 +267,7 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
     {
         if (held.IsScattered)
             return 0;
-        byte* bytes = store.Segments[held.Extent.SegmentId].Memory.Pointer + held.Extent.Offset;
+        byte* bytes = store.Segments[held.Extent.SegmentId].Memory.Host!.Pointer + held.Extent.Offset;
         return Stamped.Read(new ReadOnlySpan<byte>(bytes, (int)held.Size));
     }
 }

@@ -45,7 +45,7 @@ internal sealed class SimulatedNode
     public ObjectStore? Store => Node is null || Process.IsDead ? null : Node.Holder.Store;
 
     /// <summary>Whether it has memory: it has started, and its process neither died nor gave it up.</summary>
-    public unsafe bool HasMemory => Store is { Segments: [var first, ..] } && first.Memory.Pointer is not null;
+    public unsafe bool HasMemory => Store is { Segments: [var first, ..] } && first.Memory.Host!.Pointer is not null;
 
     /// <summary>Which life of the node its memory belongs to.</summary>
     public ulong Incarnation => Node?.Holder.Inline.Incarnation ?? 0;

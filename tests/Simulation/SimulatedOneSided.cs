@@ -142,7 +142,7 @@ internal sealed class SimulatedOneSided(SimulatedMesh mesh, SimulatedProcess cal
             var segment = holder.Segments[slice.SegmentId];
             if (slice.Offset < 0 || slice.Offset > segment.Length - slice.Length)
                 return false;
-            new ReadOnlySpan<byte>(segment.Memory.Pointer + slice.Offset, slice.Length)
+            new ReadOnlySpan<byte>(segment.Memory.Host!.Pointer + slice.Offset, slice.Length)
                 .CopyTo(new Span<byte>((void*)slice.Destination, slice.Length));
             return true;
         }

@@ -71,7 +71,7 @@ internal sealed class MeshCalls(PeerLinks links, PeerHandler local, string selfI
 
     public Task<MeshResult<ReadAnswer>> ReadAsync(NodeRecord node, ReadRequest request, TimeSpan timeout,
         CancellationToken cancel) => IsSelf(node)
-        ? Task.FromResult(local.Holder!.Read(request))
+        ? local.Holder!.ReadAsync(request).AsTask()
         : ClientCallAsync<ReadRequest, ReadAnswer>(node, request, timeout, cancel);
 
     public Task<MeshResult<HolderPage>> ListAsync(NodeRecord node, HolderListRequest request, TimeSpan timeout,

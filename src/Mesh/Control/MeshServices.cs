@@ -13,7 +13,8 @@ internal interface IHolderCalls
 {
     Done Drop(in DropRequest request);
 
-    MeshResult<ReadAnswer> Read(in ReadRequest request);
+    /// <summary>Waits for a device at most, where one has the bytes; never for another node.</summary>
+    ValueTask<MeshResult<ReadAnswer>> ReadAsync(in ReadRequest request);
 
     HolderPage List(in HolderListRequest request);
 

@@ -136,7 +136,7 @@ internal sealed class PeerHandler : IPeerHandler
                 channel.Answer(id, Holder.Drop(DropRequest.Read(ref reader)));
                 return true;
             case MessageType.Read:
-                Answer(channel, id, Holder.Read(ReadRequest.Read(ref reader)));
+                Answer(channel, id, Holder.ReadAsync(ReadRequest.Read(ref reader)));
                 return true;
             case MessageType.HolderList:
                 channel.Answer(id, Holder.List(HolderListRequest.Read(ref reader)));
@@ -275,6 +275,15 @@ internal sealed class PeerHandler : IPeerHandler
             channel.Answer(id, result.Value);
         else
             channel.Refuse(id, FailureOf(result.Error!));
+    }
+
+    private void Answer<T>(PeerChannel channel, ulong id, ValueTask<MeshResult<T>> result)
+        where T : IWireMessage<T>
+    {
+        if (result.IsCompletedSuccessfully)
+            Answer(channel, id, result.Result);
+        else
+            Begin(channel, id, result.AsTask);
     }
 
     private void Begin<T>(PeerChannel channel, ulong id, Func<Task<MeshResult<T>>> call)

@@ -7,6 +7,7 @@ using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Transfer.Shm;
+using Mooncake.Mesh.Transfer.Staging;
 
 namespace Mooncake.Mesh.Flow;
 
@@ -28,7 +29,12 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
         var reservation = await BeginAsync(request.Head, deadline, cancel);
         if (!reservation.Succeeded)
             return reservation.Error!;
-        CopyIn(request.Value.Span, reservation.Value);
+        if (await TryCopyInAsync(request.Value, reservation.Value, deadline, cancel) is { } failed)
+        {
+            holder.Store.Abort(reservation.Value);
+            return failed;
+        }
+
         return await FinishAsync(reservation.Value, request.Head, request.Checksum, deadline, cancel);
     }
 
@@ -61,13 +67,13 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
             return reservation.Error!;
         }
 
-        if (reservation.Value.IsScattered)
+        if (reservation.Value.IsScattered || reservation.Value.BytesOf(0).IsOnDevice)
         {
-            // The process is told of one range only; the holder itself fills several.
+            // The process is told of one range only, in memory that it can map; the holder itself fills any.
             holder.Store.Abort(reservation.Value);
             process.Unreserve(request.Head.Size);
             return new MeshError(MeshErrorCode.NoSpace, ClientProcess.ReserveStage,
-                $"no single hole for {request.Head.Size} bytes");
+                $"no single hole for {request.Head.Size} bytes in memory that can be mapped");
         }
 
         if (!holder.Book.TryAddOwned(request.ReservationId, reservation.Value, request.Head, process))
@@ -117,24 +123,44 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
             new Deadline(context.Runtime.Time, limit < LongestRemoveAll ? limit : LongestRemoveAll), cancel);
     }
 
-    private static unsafe void CopyIn(ReadOnlySpan<byte> value, Reservation reservation) =>
-        value.CopyTo(new Span<byte>(reservation.PointerTo(0), value.Length));
-
-    /// <summary>The sums that were made while the bytes came, or else now.</summary>
-    private static unsafe SliceSums SumsOf(Reservation reservation)
+    /// <summary>Copies a value that came inside its request; null, or why that failed.</summary>
+    private async ValueTask<MeshError?> TryCopyInAsync(ReadOnlyMemory<byte> value, Reservation reservation,
+        Deadline deadline, CancellationToken cancel)
     {
-        if (reservation.Sums is null)
+        if (!reservation.BytesOf(0).IsOnDevice || value.IsEmpty)
         {
-            var sums = new SliceSums(reservation.Size);
-            ReservedExtents.Each(reservation, sums, (extent, _, part) =>
-            {
-                part!.Take((byte*)extent.Address);
-                return TransferOutcome.Done;
-            });
-            reservation.Sums = sums;
+            CopyIn(value.Span, reservation);
+            return null;
         }
 
-        return reservation.Sums;
+        using var pinned = new PinnedMemory(value);
+        var sums = new SliceSums(value.Length);
+        var to = DeviceMoves.RangeOf(reservation.BytesOf(0));
+        var outcome = await context.Devices!.RunAsync(new DeviceMove(pinned.Range, to, sums),
+            deadline.AtMost(deadline.Left), cancel);
+        reservation.Sums = sums;
+        return outcome == TransferOutcome.Done ? null : to.Device!.Failure ?? deadline.Error("put");
+    }
+
+    private static unsafe void CopyIn(ReadOnlySpan<byte> value, Reservation reservation)
+    {
+        if (reservation.BytesOf(0).TryHost(out byte* to))
+            value.CopyTo(new Span<byte>(to, value.Length));
+    }
+
+    /// <summary>The sums that were made while the bytes came, or else now; null: a device does not give them.</summary>
+    private async ValueTask<SliceSums?> SumsOfAsync(Reservation reservation, Deadline deadline,
+        CancellationToken cancel)
+    {
+        if (reservation.Sums is not null)
+            return reservation.Sums;
+        var sums = new SliceSums(reservation.Size);
+        var outcome = context.Devices is { } devices && ReservedExtents.AnyOnDevice(reservation)
+            ? await ReservedExtents.EachAsync(reservation, sums, devices, (extent, _, part) =>
+                new DeviceMove(extent, default, part), () => deadline.AtMost(deadline.Left), cancel)
+            : ReservedExtents.Each(reservation, sums, (extent, _, part) =>
+                DeviceMoves.Sum(extent, part!, TimeSpan.Zero, null));
+        return reservation.Sums = outcome == TransferOutcome.Done ? sums : null;
     }
 
     private async Task<MeshResult<Reservation>> BeginAsync(PutHead head, Deadline deadline, CancellationToken cancel)
@@ -152,7 +178,13 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
     private async Task<MeshResult<PutAnswer>> FinishAsync(Reservation reservation, PutHead head, ulong checksum,
         Deadline deadline, CancellationToken cancel)
     {
-        ulong sum = SumsOf(reservation).Checksum;
+        if (await SumsOfAsync(reservation, deadline, cancel) is not { } sums)
+        {
+            holder.Store.Abort(reservation);
+            return new MeshError(MeshErrorCode.Device, "seal", "the bytes that arrived cannot be read from the device");
+        }
+
+        ulong sum = sums.Checksum;
         if (sum != checksum)
         {
             holder.Store.Abort(reservation);

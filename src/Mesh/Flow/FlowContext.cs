@@ -2,6 +2,7 @@
 
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Transfer.Staging;
 
 namespace Mooncake.Mesh.Flow;
 
@@ -12,6 +13,12 @@ internal sealed class FlowContext(MeshRuntime runtime, ViewTracker views, MeshCa
     private static readonly TimeSpan ProbeLimit = TimeSpan.FromSeconds(1);
 
     public MeshRuntime Runtime { get; } = runtime;
+
+    /// <summary>The threads that wait for devices; null: this process uses none.</summary>
+    public DeviceQueues? Devices { get; } = runtime.Devices is null ? null : new DeviceQueues(runtime.Time);
+
+    /// <summary>Which memory of callers is a device's.</summary>
+    public CallerMemory CallerMemory { get; } = new(runtime.Devices);
 
     public ViewTracker Views { get; } = views;
 

@@ -2,9 +2,11 @@
 
 // On the data path.
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Transfer.Staging;
 
 namespace Mooncake.Mesh.Flow;
 
@@ -13,6 +15,9 @@ internal interface IGetTarget
 {
     /// <summary>Memory for <paramref name="size"/> bytes, or why there is none; nothing is written then.</summary>
     MeshResult<NativeRange> Prepare(long size);
+
+    /// <summary>The memory, which says so where it is a device's; memory of ours never is.</summary>
+    NativeRange Find(CallerMemory memory, NativeRange prepared, DeviceOrder order) => prepared;
 }
 
 /// <summary>
@@ -77,14 +82,17 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
             var range = target.Prepare(record.Size);
             if (!range.Succeeded)
                 return range.Error!;
+            if (context.CallerMemory.HasDevices)
+                range = target.Find(context.CallerMemory, range.Value, options.Order);
+            var limit = reading ??= new Deadline(context.Runtime.Time, TransferPlan.DefaultLimit(record.Size));
             if (IsWhole(value, record))
             {
-                CopyOut(value.Span, range.Value);
+                if (await CopyOutAsync(value, range.Value, limit, cancel) is { } kept)
+                    return kept;
                 context.Seen.Note(key.Hash, record.Version);
                 return record.Size;
             }
 
-            var limit = reading ??= new Deadline(context.Runtime.Time, TransferPlan.DefaultLimit(record.Size));
             var (outcome, silent) = await ReadAsync(record, range.Value, options.Verify, limit, cancel);
             if (outcome == TransferOutcome.Done)
             {
@@ -92,13 +100,8 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
                 return record.Size;
             }
 
-            if (outcome == TransferOutcome.Late)
-            {
-                return cancel.IsCancellationRequested
-                    ? new MeshError(MeshErrorCode.Cancelled, "get", "the caller cancelled")
-                    : limit.Error("get:transfer");
-            }
-
+            if (ErrorOf(outcome, range.Value, record, limit, cancel) is { } failed)
+                return failed;
             stale = record;
             if (outcome == TransferOutcome.Unreachable || silent is not null)
             {
@@ -128,8 +131,50 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
             return ObjectSum.Of(bytes, value.Length);
     }
 
+    /// <summary>Hands out a value that came with its record; null, or why that failed.</summary>
+    private async ValueTask<MeshError?> CopyOutAsync(ReadOnlyMemory<byte> value, NativeRange range, Deadline limit,
+        CancellationToken cancel)
+    {
+        if (range.Device is not { } device)
+        {
+            CopyOut(value.Span, range);
+            return null;
+        }
+
+        using var pinned = new PinnedMemory(value);
+        var outcome = await context.Devices!.RunAsync(new DeviceMove(pinned.Range, range.Part(0, value.Length), null),
+            limit.AtMost(limit.Left), cancel);
+        return outcome switch
+        {
+            TransferOutcome.Done => null,
+            TransferOutcome.Late when cancel.IsCancellationRequested =>
+                new MeshError(MeshErrorCode.Cancelled, "get", "the caller cancelled"),
+            TransferOutcome.Late => limit.Error("get:transfer"),
+            _ => FailedDevice(range, null),
+        };
+    }
+
     private static unsafe void CopyOut(ReadOnlySpan<byte> value, NativeRange range) =>
         value.CopyTo(new Span<byte>((void*)range.Address, value.Length));
+
+    /// <summary>What ends a read for good: time, caller or a device; null: it is worth another look.</summary>
+    public static MeshError? ErrorOf(TransferOutcome outcome, NativeRange destination, ObjectRecord record,
+        Deadline limit, CancellationToken cancel) => outcome switch
+        {
+            TransferOutcome.Late when cancel.IsCancellationRequested =>
+                new MeshError(MeshErrorCode.Cancelled, "get", "the caller cancelled"),
+            TransferOutcome.Late => limit.Error("get:transfer"),
+            TransferOutcome.DeviceFailed => FailedDevice(destination, record),
+            _ => null,
+        };
+
+    /// <summary>What a device, here or at the holder, had to say.</summary>
+    public static MeshError FailedDevice(NativeRange range, ObjectRecord? record) =>
+        range.Device?.Failure is { } failure
+            ? failure with { Stage = "get" }
+            : new MeshError(MeshErrorCode.Device, "get", record is { Replicas.Length: > 1 }
+                ? "the devices that have this object refused, failed or stalled"
+                : "the device that has this object, or is to get it, refused, failed or stalled");
 
     private static MeshError Miss(string why) => new(MeshErrorCode.NotFound, "get", why);
 
@@ -194,12 +239,13 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
         var sums = verify ? new SliceSums(record.Size) : null;
         foreach (var (node, replica) in near)
         {
+            sums?.AreMissing = false;
             var read = new ExtentRead(node, replica.SegmentId, replica.Offset, replica.Generation, record.Size, 0,
                 sums) { Patience = patience };
             var result = await plan.ReadAsync(read, range, deadline.AtMost(deadline.Left), cancel);
             if (result == TransferOutcome.Done)
             {
-                if (sums is null || sums.Checksum == record.Checksum)
+                if (sums is null || sums.AreMissing || sums.Checksum == record.Checksum)
                     return (TransferOutcome.Done, null);
                 Interlocked.Increment(ref _corrupt);
                 result = TransferOutcome.Stale;

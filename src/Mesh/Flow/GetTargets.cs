@@ -3,6 +3,7 @@
 // On the data path.
 using System.Buffers;
 using System.Runtime.InteropServices;
+using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Transfer;
 
 namespace Mooncake.Mesh.Flow;
@@ -45,6 +46,10 @@ internal sealed class ArrayTarget : IGetTarget, IDisposable
 /// <summary>A get into memory of the caller; an object that is larger is refused before a byte is written.</summary>
 internal sealed class RangeTarget(NativeRange range) : IGetTarget
 {
+    /// <inheritdoc/>
+    public NativeRange Find(CallerMemory memory, NativeRange prepared, DeviceOrder order) =>
+        memory.Find(prepared, order);
+
     /// <inheritdoc/>
     public MeshResult<NativeRange> Prepare(long size) => range.Validate("get", "the destination") is { } wrong
         ? wrong

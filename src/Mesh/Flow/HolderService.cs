@@ -4,17 +4,24 @@
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
+using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Transfer.Shm;
+using Mooncake.Mesh.Transfer.Staging;
 
 namespace Mooncake.Mesh.Flow;
 
 /// <summary>
-/// What this node does as a holder (rank 0): reads under a pin, drops, lists. Synchronous, never waits.
+/// What this node does as a holder (rank 0): reads under a pin, drops, lists. Waits for nothing but a device that has
+/// the bytes.
 /// </summary>
-internal sealed class HolderService(ObjectStore store, ReservationBook book, ClientProcesses processes,
-    PublishFlow publish, EvictionFlow eviction, ClearFlow clear, OwnIncarnation incarnation, IPinRule pins)
+internal sealed class HolderService(ObjectStore store, DeviceQueues? devices, ReservationBook book,
+    ClientProcesses processes, PublishFlow publish, EvictionFlow eviction, ClearFlow clear, OwnIncarnation incarnation,
+    IPinRule pins)
     : IHolderCalls
 {
+    /// <summary>Longest time that a device may take for what travels on the control channel.</summary>
+    private static readonly TimeSpan DeviceLimit = TimeSpan.FromSeconds(2);
+
     /// <summary>The view this node acts on.</summary>
     public Func<ViewId> ActsOn { get; init; } = static () => default;
 
@@ -39,27 +46,47 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
     }
 
     /// <inheritdoc/>
-    public MeshResult<ReadAnswer> Read(in ReadRequest request)
+    public ValueTask<MeshResult<ReadAnswer>> ReadAsync(in ReadRequest request)
     {
         if (request.Length is < 0 or > Wire.MaxInline || request.Skip < 0)
         {
-            return new MeshError(MeshErrorCode.InvalidArgument, "read",
-                $"length {request.Length} from {request.Skip}; a read on the control channel has at most "
+            return Refused($"length {request.Length} from {request.Skip}; a read on the control channel has at most "
                 + $"{Wire.MaxInline} bytes");
         }
 
         if (!store.TryPin(request.SegmentId, request.Offset, request.Generation, out var pin))
-            return new ReadAnswer(false, ReadOnlyMemory<byte>.Empty);
-        using (pin)
+            return new(new ReadAnswer(false, ReadOnlyMemory<byte>.Empty));
+        bool given = false;
+        try
         {
             // Not their sum: it may be past the greatest number.
             if (request.Skip > pin.Length - request.Length)
-            {
-                return new MeshError(MeshErrorCode.InvalidArgument, "read",
-                    $"{request.Length} bytes from {request.Skip} of an object of {pin.Length} bytes");
-            }
+                return Refused($"{request.Length} bytes from {request.Skip} of an object of {pin.Length} bytes");
+            var bytes = pin.Bytes.Part(request.Skip, request.Length);
+            given = bytes.IsOnDevice && bytes.Length > 0;
+            return given ? new(ReadDeviceAsync(pin, bytes)) : new(new ReadAnswer(true, Copy(bytes)));
+        }
+        finally
+        {
+            if (!given)
+                pin.Dispose();
+        }
+    }
 
-            return new ReadAnswer(true, Copy(pin, request.Skip, request.Length));
+    private static ValueTask<MeshResult<ReadAnswer>> Refused(string why) =>
+        new(new MeshError(MeshErrorCode.InvalidArgument, "read", why));
+
+    private async Task<MeshResult<ReadAnswer>> ReadDeviceAsync(ExtentPin pin, SegmentBytes bytes)
+    {
+        using (pin)
+        {
+            var from = DeviceMoves.RangeOf(bytes);
+            using var to = new ArrayTarget();
+            var move = new DeviceMove(from, to.Prepare(bytes.Length).Value, null);
+            return await devices!.RunAsync(move, DeviceLimit, CancellationToken.None) == TransferOutcome.Done
+                ? new ReadAnswer(true, to.Array)
+                : from.Device!.Failure ?? new MeshError(MeshErrorCode.Busy, "read",
+                    $"too many reads wait for {from.Device!.Location}");
         }
     }
 
@@ -136,6 +163,12 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
         Close(process, request.Closed);
         if (request.View == 0 || !store.TryPin(request.SegmentId, request.Offset, request.Generation, out var pin))
             return new ViewAnswer(false);
+        if (pin.Bytes.IsOnDevice)
+        {
+            pin.Dispose();
+            return new MeshError(MeshErrorCode.Unavailable, "view", "this object is in memory of a device");
+        }
+
         return process.TryOpenView(request.View, pins.Hold(pin)) is { } refusal ? refusal : new ViewAnswer(true);
     }
 
@@ -150,6 +183,12 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
         if (here < 0 || !store.TryPin(replicas[here].SegmentId, replicas[here].Offset, replicas[here].Generation,
             out var pin))
             return new ViewKeyAnswer(located, -1);
+        if (pin.Bytes.IsOnDevice)
+        {
+            pin.Dispose();
+            return new ViewKeyAnswer(located, -1);
+        }
+
         return process.TryOpenView(request.View, pins.Hold(pin)) is { } refusal
             ? refusal
             : new ViewKeyAnswer(located, here);
@@ -203,6 +242,7 @@ internal sealed class HolderService(ObjectStore store, ReservationBook book, Cli
         return request.SlotCount <= 1 || request.Slots.Contains((int)(key.Hash >> shift));
     }
 
-    private static unsafe byte[] Copy(ExtentPin pin, long skip, int length) =>
-        new ReadOnlySpan<byte>(pin.Pointer + skip, length).ToArray();
+    private static unsafe byte[] Copy(in SegmentBytes bytes) => bytes.TryHost(out byte* from)
+        ? new ReadOnlySpan<byte>(from, (int)bytes.Length).ToArray()
+        : [];
 }

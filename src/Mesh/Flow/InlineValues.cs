@@ -21,9 +21,10 @@ internal sealed class InlineValues(ObjectStore store, OwnIncarnation incarnation
             return false;
         using (pin)
         {
-            if (pin.Length != size)
+            // What a device has is read by itself: the owner that answers here waits for nobody.
+            if (pin.Length != size || !pin.Bytes.TryHost(out byte* bytes))
                 return false;
-            writer.Write(new ReadOnlySpan<byte>(pin.Pointer, (int)size));
+            writer.Write(new ReadOnlySpan<byte>(bytes, (int)size));
             return true;
         }
     }

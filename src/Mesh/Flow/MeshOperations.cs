@@ -4,6 +4,7 @@ using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Transfer.Staging;
 
 namespace Mooncake.Mesh.Flow;
 
@@ -17,6 +18,7 @@ internal sealed class MeshOperations
     private readonly HolderChoice _choice;
     private readonly GetOperation _get;
 
+    private readonly DevicePut _device;
     private readonly RangeOperation _range;
     private readonly ViewOperation _view;
 
@@ -29,6 +31,7 @@ internal sealed class MeshOperations
         _context = context;
         _plan = plan;
         _choice = new HolderChoice(context, bootId);
+        _device = new DevicePut(context, plan, _choice);
         _get = new GetOperation(context, plan);
         _range = new RangeOperation(context, plan);
         _view = new ViewOperation(context, plan, own);
@@ -48,8 +51,7 @@ internal sealed class MeshOperations
         CancellationToken cancel) =>
         value.Validate("put", "the value") is { } wrong
             ? Task.FromResult<MeshResult<PutOutcome>>(wrong)
-            : EndAsync("put", PutOperation.RunAsync(_context, _plan, _choice, key, value, options ?? PutOptions.Default,
-                cancel), cancel);
+            : EndAsync("put", _device.PutAsync(key, value, options ?? PutOptions.Default, cancel), cancel);
 
     /// <summary>Puts the pieces as one value.</summary>
     public async Task<MeshResult<PutOutcome>> PutAsync(MeshKey key, IReadOnlyList<NativeRange> pieces,
@@ -60,6 +62,11 @@ internal sealed class MeshOperations
             return sum.Error!;
         if (pieces.Count == 1)
             return await PutAsync(key, pieces[0], options, cancel);
+        var device = _context.CallerMemory.Find(pieces, (options ?? PutOptions.Default).Order, "put");
+        if (!device.Succeeded)
+            return device.Error!;
+        if (device.Value is { } there)
+            return await PutAsync(key, there, options, cancel);
         using var scratch = new ScratchMemory();
         var whole = scratch.Size(sum.Value);
         if (!whole.Succeeded)
@@ -75,17 +82,28 @@ internal sealed class MeshOperations
         if (pieces.Count == 1)
             return await GetAsync(key, new RangeTarget(pieces[0]), options, cancel);
         using var scratch = new ScratchMemory();
-        var size = await GetAsync(key, new PiecesTarget(pieces, scratch), options, cancel);
-        if (size.Succeeded)
+        var target = TargetOf(pieces, scratch, options);
+        var size = await GetAsync(key, target, options, cancel);
+        if (size.Succeeded && target is PiecesTarget)
             Pieces.Scatter(scratch.Range, size.Value, pieces);
         return size;
     }
 
+    /// <summary>
+    /// A get into pieces: to where a device has them, or else into memory of ours, from where they are scattered.
+    /// </summary>
+    public IGetTarget TargetOf(IReadOnlyList<NativeRange> pieces, ScratchMemory scratch, GetOptions? options) =>
+        _context.CallerMemory.HasDevices
+            ? DevicePieces.TargetOf(_context.CallerMemory, pieces, scratch, (options ?? GetOptions.Default).Order)
+            : new PiecesTarget(pieces, scratch);
+
     public async Task<MeshResult<PutOutcome>> PutAsync(MeshKey key, ReadOnlyMemory<byte> value, PutOptions? options,
         CancellationToken cancel)
     {
+        // Managed memory is no device's: nobody is asked.
         using var pinned = new PinnedMemory(value);
-        return await PutAsync(key, pinned.Range, options, cancel);
+        return await EndAsync("put", PutOperation.RunAsync(_context, _plan, _choice, key, pinned.Range,
+            options ?? PutOptions.Default, cancel), cancel);
     }
 
     public Task<MeshResult<long>> GetAsync(MeshKey key, IGetTarget target, GetOptions? options,

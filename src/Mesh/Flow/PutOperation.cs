@@ -6,6 +6,7 @@ using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Transfer.Shm;
+using Mooncake.Mesh.Transfer.Staging;
 
 namespace Mooncake.Mesh.Flow;
 
@@ -88,6 +89,8 @@ internal sealed class PutOperation
                 await TryHoldersAsync(mayEvict: true);
             if (IsDone || _existed || _made > 0)
                 return await EndAsync();
+            if (_value.Device?.Failure is { } failure)
+                return failure with { Stage = "put" };
             if (_refusal is { Code: MeshErrorCode.InvalidArgument or MeshErrorCode.NoSpace or MeshErrorCode.PinLimit })
                 return _unanswered is null ? _refusal : Unanswered(_refusal);
             await backoff.PauseAsync(_context, _deadline, _cancel);
@@ -108,7 +111,7 @@ internal sealed class PutOperation
         _version = record.Version;
         _copies = record.Replicas.Length;
         if (_copies < _options.Replicas && record.Size == _value.Length)
-            _checksum = SumOf(_value);
+            _checksum = await SumAsync();
         _ended = _checksum == 0 || _checksum != record.Checksum;
         foreach (var replica in record.Replicas)
         {
@@ -179,7 +182,7 @@ internal sealed class PutOperation
             }
 
             _refusal = answer.Error;
-            if (answer.Error!.Code is not (MeshErrorCode.NoSpace or MeshErrorCode.PinLimit
+            if (answer.Error!.Code is not (MeshErrorCode.NoSpace or MeshErrorCode.PinLimit or MeshErrorCode.Device
                 or MeshErrorCode.InvalidArgument or MeshErrorCode.Busy) && answer.Error.Stage != "link")
                 _unanswered = holder.NodeId;
             if (answer.Error!.Code == MeshErrorCode.NoSpace && !mayEvict)
@@ -261,8 +264,7 @@ internal sealed class PutOperation
         if (carried != TransferOutcome.Done)
         {
             GiveUp(holder, write.ReservationId);
-            return _plan.WhyNot(write, _value.Length) ?? new MeshError(MeshErrorCode.Unavailable, "put:transfer",
-                $"the bytes did not reach {holder.NodeId}: {carried}");
+            return WhyNot(write, carried);
         }
 
         if (sums is not null)
@@ -276,6 +278,24 @@ internal sealed class PutOperation
         if (client != 0 && !answer.Succeeded)
             GiveUp(holder, id);
         return answer;
+    }
+
+    /// <summary>Why the bytes did not get there.</summary>
+    private MeshError WhyNot(in ExtentWrite write, TransferOutcome carried)
+    {
+        if (carried == TransferOutcome.DeviceFailed)
+        {
+            return _value.Device?.Failure is { } failure
+                ? failure with { Stage = "put" }
+                : new MeshError(MeshErrorCode.Device, "put:transfer",
+                    $"a device of {write.Node.NodeId} refused, failed or stalled");
+        }
+
+        // That the time is over says less than what an earlier try met.
+        if (carried == TransferOutcome.Late && _refusal is { Code: MeshErrorCode.Device } earlier)
+            return earlier;
+        return _plan.WhyNot(write, _value.Length) ?? new MeshError(MeshErrorCode.Unavailable, "put:transfer",
+            $"the bytes did not reach {write.Node.NodeId}: {carried}");
     }
 
     /// <summary>
@@ -296,6 +316,16 @@ internal sealed class PutOperation
                 await context.Runtime.Delay(GiveUpTimeout, CancellationToken.None);
             }
         });
+    }
+
+    /// <summary>The checksum of the value, wherever it is; 0: its device does not give it, or not in time.</summary>
+    private async ValueTask<ulong> SumAsync()
+    {
+        if (_value.Device is null)
+            return SumOf(_value);
+        var sums = new SliceSums(_value.Length);
+        return await _context.Devices!.RunAsync(new DeviceMove(_value, default, sums), _deadline.AtMost(_deadline.Left),
+            _cancel) == TransferOutcome.Done ? sums.Checksum : 0;
     }
 
     private static unsafe ulong SumOf(NativeRange value) => ObjectSum.Of((byte*)value.Address, value.Length);

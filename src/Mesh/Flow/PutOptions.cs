@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using Mooncake.Mesh.Devices;
+
 namespace Mooncake.Mesh;
 
 /// <summary>How holders are chosen.</summary>
@@ -47,6 +49,9 @@ public sealed record PutOptions
 
     /// <summary>Longest time; null: 1 s and 1 s more for each 64 MiB.</summary>
     public TimeSpan? Deadline { get; init; }
+
+    /// <summary>What reading the value comes after, where it is in memory of a device.</summary>
+    public DeviceOrder Order { get; init; }
 }
 
 /// <summary>What a get asks for.</summary>
@@ -62,9 +67,12 @@ public sealed record GetOptions
 
     /// <summary>
     /// Whether the bytes are compared with the object's checksum. That they are the object's, by its generation word,
-    /// is checked always.
+    /// is checked always. What goes from one device to another has no checksum: its word alone protects it.
     /// </summary>
     public bool Verify { get; init; } = true;
+
+    /// <summary>What writing the destination comes after, where it is in memory of a device.</summary>
+    public DeviceOrder Order { get; init; }
 }
 
 /// <summary>Where a read of a part of an object starts; how long it is the destination says.</summary>

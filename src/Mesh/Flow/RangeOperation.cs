@@ -6,6 +6,7 @@ using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Transfer.Staging;
 
 namespace Mooncake.Mesh.Flow;
 
@@ -28,7 +29,40 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
     public long CorruptReads => Volatile.Read(ref _corrupt);
 
     /// <summary>Reads one range, of an object of which a fresh record may be known; its length.</summary>
-    public async Task<MeshResult<long>> RunAsync(ObjectRange range, ObjectRecord? known, NativeRange destination,
+    public Task<MeshResult<long>> RunAsync(ObjectRange range, ObjectRecord? known, NativeRange destination,
+        GetOptions options, Deadline deadline, CancellationToken cancel)
+    {
+        if (!context.CallerMemory.HasDevices)
+            return RunHostAsync(range, known, destination, options, deadline, cancel);
+        destination = context.CallerMemory.Find(destination, options.Order);
+        return destination.Device is null
+            ? RunHostAsync(range, known, destination, options, deadline, cancel)
+            : RunDeviceAsync(range, known, destination, options, deadline, cancel);
+    }
+
+    /// <summary>Reads into host memory, and moves what was verified to the device.</summary>
+    private async Task<MeshResult<long>> RunDeviceAsync(ObjectRange range, ObjectRecord? known,
+        NativeRange destination, GetOptions options, Deadline deadline, CancellationToken cancel)
+    {
+        using var scratch = new ScratchMemory();
+        var host = scratch.Size(destination.Length);
+        if (!host.Succeeded)
+            return host.Error!;
+        var read = await RunHostAsync(range, known, host.Value, options, deadline, cancel);
+        if (!read.Succeeded || read.Value == 0)
+            return read;
+        var limit = options.Deadline is null ? TransferPlan.DefaultLimit(read.Value) : deadline.AtMost(deadline.Left);
+        return await context.Devices!.RunAsync(new DeviceMove(host.Value, destination, null), limit, cancel) switch
+        {
+            TransferOutcome.Done => read,
+            TransferOutcome.Late when cancel.IsCancellationRequested =>
+                new MeshError(MeshErrorCode.Cancelled, "get", "the caller cancelled"),
+            TransferOutcome.Late => deadline.Error("get:transfer"),
+            _ => GetOperation.FailedDevice(destination, null),
+        };
+    }
+
+    private async Task<MeshResult<long>> RunHostAsync(ObjectRange range, ObjectRecord? known, NativeRange destination,
         GetOptions options, Deadline deadline, CancellationToken cancel)
     {
         if (range.Key.Validate() is { } invalid)
@@ -69,13 +103,8 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
                 return destination.Length;
             }
 
-            if (outcome == TransferOutcome.Late)
-            {
-                return cancel.IsCancellationRequested
-                    ? new MeshError(MeshErrorCode.Cancelled, "get", "the caller cancelled")
-                    : limit.Error("get:transfer");
-            }
-
+            if (GetOperation.ErrorOf(outcome, destination, record, limit, cancel) is { } failed)
+                return failed;
             stale = record;
             if (outcome == TransferOutcome.Unreachable || silent is not null)
             {

@@ -157,10 +157,12 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
     {
         bool here = false;
         bool scattered = false;
+        bool onDevice = false;
         foreach (var (node, replica) in plan.Nearest(record.Replicas, context))
         {
             scattered |= replica.IsScattered;
-            if (replica.IsScattered)
+            onDevice |= node.DeviceOf(replica.SegmentId) is not null;
+            if (replica.IsScattered || node.DeviceOf(replica.SegmentId) is not null)
                 continue;
             if (own is not null && context.Calls.IsSelf(node))
             {
@@ -189,7 +191,9 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
 
         if (here)
             return (Opened?)null;
-        return new MeshError(MeshErrorCode.Unavailable, "view", scattered
+        return new MeshError(MeshErrorCode.Unavailable, "view", onDevice
+            ? "this object is in memory of a device, which no process can look at; get it instead"
+            : scattered
             ? "this object is in several extents, which no view can show as one; get it instead"
             : "no copy of this object is in memory that this process can map: views need a node of the same host");
     }
@@ -209,7 +213,9 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
         return new MappedView((nint)bytes, record.Size, () => _views.Close(node, mapping, id));
     }
 
-    private static unsafe MappedView ViewOf(ExtentPin pin) => new((nint)pin.Pointer, pin.Length, pin.Dispose);
+    private static unsafe MappedView ViewOf(ExtentPin pin) => pin.Bytes.TryHost(out byte* bytes)
+        ? new MappedView((nint)bytes, pin.Length, pin.Dispose)
+        : throw new InvalidOperationException("no view shows what a device has");
 
     /// <summary>What an owner said last, should the object not be there.</summary>
     private sealed class StaleRecord

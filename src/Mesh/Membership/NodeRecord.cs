@@ -58,6 +58,18 @@ public sealed record NodeRecord
     /// <summary>Contributed memory.</summary>
     public IReadOnlyList<SegmentRecord> Segments { get; init; } = [];
 
+    /// <summary>The device that has the bytes of a segment: "cuda:N"; null: they are in the host's memory.</summary>
+    public string? DeviceOf(int segmentId)
+    {
+        foreach (var segment in Segments)
+        {
+            if (segment.Id == segmentId)
+                return segment.Location.StartsWith("cuda:", StringComparison.Ordinal) ? segment.Location : null;
+        }
+
+        return null;
+    }
+
     /// <summary>The record as JSON.</summary>
     public byte[] ToJson() => JsonSerializer.SerializeToUtf8Bytes(this, RegistryJson.Default.NodeRecord);
 
@@ -75,7 +87,10 @@ public sealed record NodeRecord
     }
 
     private static SegmentRecord[] RealOnes(IReadOnlyList<SegmentRecord>? segments) =>
-        [.. (segments ?? []).Where(s => s is { Length: > 0, Id: >= 0 })];
+        [.. (segments ?? []).Where(s => s is { Length: > 0, Id: >= 0 })
+            .Select(s => s.Location is null || s.Transports is null
+                ? s with { Location = s.Location ?? "cpu:0", Transports = s.Transports ?? [] }
+                : s)];
 
     /// <summary>
     /// Fills in what another version left out (a generated reader sets absent properties to null or 0, whatever their

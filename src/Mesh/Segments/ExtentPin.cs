@@ -10,14 +10,14 @@ namespace Mooncake.Mesh.Segments;
 /// </summary>
 public sealed unsafe class ExtentPin : IDisposable
 {
-    private readonly byte* _pointer;
+    private readonly SegmentBytes _bytes;
     private readonly HeldCell* _held;
     private ObjectStore? _store;
 
-    internal ExtentPin(ObjectStore store, HeldCell* held, in Extent extent, byte* pointer)
+    internal ExtentPin(ObjectStore store, HeldCell* held, in Extent extent, SegmentBytes bytes)
     {
         _store = store;
-        _pointer = pointer;
+        _bytes = bytes;
         _held = held;
         Length = extent.Length;
         Checksum = held->Checksum;
@@ -26,14 +26,14 @@ public sealed unsafe class ExtentPin : IDisposable
     /// <summary>Checksum of the object.</summary>
     public ulong Checksum { get; }
 
-    /// <summary>The first byte; only for reading.</summary>
+    /// <summary>The bytes of the object in this extent; only for reading.</summary>
     /// <exception cref="ObjectDisposedException">The pin has ended.</exception>
-    public byte* Pointer
+    public SegmentBytes Bytes
     {
         get
         {
             ObjectDisposedException.ThrowIf(Volatile.Read(ref _store) is null, this);
-            return _pointer;
+            return _bytes;
         }
     }
 

@@ -168,6 +168,26 @@ internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims,
         return found < max || last == ulong.MaxValue ? null : last + 1;
     }
 
+    /// <summary>Drops what has bytes in a segment, one page; where the next page starts, or null at the end.</summary>
+    public ulong? DropIn(int segmentId, ulong from, int max, List<HeldObject> dropped)
+    {
+        _page.Clear();
+        int found = _index.List(from, ulong.MaxValue, max, _page);
+        ulong last = found == 0 ? 0 : ((HeldCell*)_page[^1])->Hash;
+        foreach (nint held in _page)
+        {
+            bool here = false;
+            foreach (ref readonly Extent extent in HeldCell.ExtentsOf((HeldCell*)held))
+                here |= extent.SegmentId == segmentId;
+            if (!here)
+                continue;
+            dropped.Add(cells.Read((HeldCell*)held));
+            Leave((HeldCell*)held);
+        }
+
+        return found < max || last == ulong.MaxValue ? null : last + 1;
+    }
+
     /// <summary>Drops every object of a group that is not hard-pinned; they are appended.</summary>
     public void DropGroup(string name, List<HeldObject> dropped)
     {

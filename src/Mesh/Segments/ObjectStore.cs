@@ -20,7 +20,6 @@ public sealed unsafe class ObjectStore : IDisposable
     private readonly HeldTable _held;
     private readonly CancellationTokenSource _closing = new();
     private long _filling;
-    private long _users;
     private bool _closed;
 
     private ObjectStore(SegmentSet segments, IEvictionPolicy policy, TimeProvider time, double hardPinRatio)
@@ -29,10 +28,14 @@ public sealed unsafe class ObjectStore : IDisposable
         _segments = segments;
         var victims = new VictimOrder(policy, groups, time);
         _held = new HeldTable(segments, victims, new HeldCells(groups), (long)(segments.Capacity * hardPinRatio));
+        Retired = new RetiredSegments(_gate, segments, _held);
     }
 
     /// <summary>The segments, by id.</summary>
     public IReadOnlyList<Segment> Segments => _segments.All;
+
+    /// <summary>What was asked for, with the lengths that there are.</summary>
+    internal IReadOnlyList<SegmentOptions> Options => _segments.Options();
 
     /// <summary>How full the store is at this moment.</summary>
     public StoreUsage Usage
@@ -40,19 +43,7 @@ public sealed unsafe class ObjectStore : IDisposable
         get
         {
             lock (_gate)
-            {
-                return new StoreUsage
-                {
-                    Capacity = _segments.Capacity,
-                    Live = _held.Live,
-                    Filling = _filling,
-                    Zombie = _held.Zombie,
-                    HardPinned = _held.Hard,
-                    Free = _segments.Free,
-                    LargestFree = _segments.LargestFree,
-                    Objects = _held.Count,
-                };
-            }
+                return StoreUsage.Of(_segments, _held, _filling);
         }
     }
 
@@ -68,6 +59,9 @@ public sealed unsafe class ObjectStore : IDisposable
 
     /// <summary>The share of the memory that may be hard-pinned from now on, 0 to 1.</summary>
     internal double HardPinRatio { set => _held.HardLimit = (long)(_segments.Capacity * Math.Clamp(value, 0, 1)); }
+
+    /// <summary>Segments that take no more objects.</summary>
+    internal RetiredSegments Retired { get; }
 
     /// <summary>Allocates the segments.</summary>
     /// <param name="options">One entry a segment; none for a node without memory.</param>
@@ -114,17 +108,15 @@ public sealed unsafe class ObjectStore : IDisposable
             if (_segments.TryAllocate(size, out Extent[]? extents, out largest))
             {
                 _filling += occupied;
-                _users++;
-                nint[] pointers = Array.ConvertAll(extents, extent => (nint)PointerTo(extent));
-                return new Reservation(key, objectId, size, extents, pointers, attributes);
+                _segments.BeginUse();
+                var bytes = Array.ConvertAll(extents, _segments.BytesOf);
+                return new Reservation(key, objectId, size, extents, bytes, attributes);
             }
 
             _held.GiveHard(attributes.Pin, occupied);
         }
 
-        return new MeshError(MeshErrorCode.NoSpace, Stage,
-            $"no room for {size} bytes; the largest size with room now is {largest} bytes, in up to "
-            + $"{ScatteredExtents.Most} extents");
+        return SegmentSet.Full(Stage, size, largest);
     }
 
     /// <summary>The bytes of a reservation are complete; the object is invisible before <see cref="Commit"/>.</summary>
@@ -139,20 +131,24 @@ public sealed unsafe class ObjectStore : IDisposable
     {
         ArgumentNullException.ThrowIfNull(reservation);
         held = null;
+        bool last;
         lock (_gate)
         {
             if (!End(reservation))
                 return false;
             held = _held.Seal(reservation, checksum);
-            Left();
-            return true;
+            last = _segments.EndUse();
         }
+
+        _segments.DisposeIf(last);
+        return true;
     }
 
     /// <summary>Gives a reservation up; without effect on one that has ended.</summary>
     public void Abort(Reservation reservation)
     {
         ArgumentNullException.ThrowIfNull(reservation);
+        bool last;
         lock (_gate)
         {
             if (!End(reservation))
@@ -164,8 +160,10 @@ public sealed unsafe class ObjectStore : IDisposable
                 _segments.Release(extent);
             }
 
-            Left();
+            last = _segments.EndUse();
         }
+
+        _segments.DisposeIf(last);
     }
 
     /// <summary>Frees a sealed object that its owner did not want; without effect on any other.</summary>
@@ -258,13 +256,13 @@ public sealed unsafe class ObjectStore : IDisposable
             foreach (ref readonly Extent extent in HeldCell.ExtentsOf(held))
             {
                 if (extent.Generation == generation)
-                    pin = new ExtentPin(this, held, extent, PointerTo(extent));
+                    pin = new ExtentPin(this, held, extent, _segments.BytesOf(extent));
             }
 
             if (pin is null)
                 return false;
             held->Pins++;
-            _users++;
+            _segments.BeginUse();
             return true;
         }
     }
@@ -349,15 +347,17 @@ public sealed unsafe class ObjectStore : IDisposable
     /// </summary>
     public void Dispose()
     {
+        bool last;
         lock (_gate)
         {
             if (_closed)
                 return;
             _closed = true;
-            if (_users == 0)
-                _segments.Dispose();
+            Retired.Close();
+            last = _segments.Close();
         }
 
+        _segments.DisposeIf(last);
         _closing.Cancel();
         _closing.Dispose();
     }
@@ -372,11 +372,14 @@ public sealed unsafe class ObjectStore : IDisposable
     /// <summary>Ends a pin.</summary>
     internal void Unpin(HeldCell* held)
     {
+        bool last;
         lock (_gate)
         {
             _held.Unpin(held);
-            Left();
+            last = _segments.EndUse();
         }
+
+        _segments.DisposeIf(last);
     }
 
     private bool End(Reservation reservation)
@@ -387,14 +390,4 @@ public sealed unsafe class ObjectStore : IDisposable
         _filling -= ExtentAllocator.Rounded(reservation.Size);
         return true;
     }
-
-    /// <summary>A pin or a reservation has ended; the last one of a closed store takes the memory along.</summary>
-    private void Left()
-    {
-        _users--;
-        if (_closed && _users == 0)
-            _segments.Dispose();
-    }
-
-    private byte* PointerTo(in Extent extent) => Segments[extent.SegmentId].Memory.Pointer + extent.Offset;
 }

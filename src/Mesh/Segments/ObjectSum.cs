@@ -102,6 +102,11 @@ public sealed class SliceSums
     /// <summary>One sum a slice, in order.</summary>
     public ulong[] Values { get; }
 
+    /// <summary>
+    /// Whether there are none, because the bytes went from one device to another and no processor saw them.
+    /// </summary>
+    internal bool AreMissing { get; set; }
+
     /// <summary>The checksum of the object; of sums for all of its slices.</summary>
     public ulong Checksum => ObjectSum.Combine(Values, ObjectSize);
 
@@ -125,7 +130,11 @@ public sealed class SliceSums
     public SliceSums PartOf(long from, long length) => new(ObjectSize, from, length);
 
     /// <summary>Takes the sums of a part over.</summary>
-    public void Take(SliceSums part) => part.Values.CopyTo(Values, part.First - First);
+    public void Take(SliceSums part)
+    {
+        AreMissing |= part.AreMissing;
+        part.Values.CopyTo(Values, part.First - First);
+    }
 
     /// <summary>Length of the slice with this index among these, in bytes.</summary>
     public long LengthOf(int index) => Math.Min(SliceBytes, Length - (index * SliceBytes));

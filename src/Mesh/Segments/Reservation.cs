@@ -10,16 +10,16 @@ namespace Mooncake.Mesh.Segments;
 /// </summary>
 public sealed class Reservation
 {
-    private readonly nint[] _pointers;
+    private readonly SegmentBytes[] _bytes;
 
-    internal Reservation(MeshKey key, ulong objectId, long size, Extent[] extents, nint[] pointers,
+    internal Reservation(MeshKey key, ulong objectId, long size, Extent[] extents, SegmentBytes[] bytes,
         HeldAttributes attributes)
     {
         Key = key;
         ObjectId = objectId;
         Size = size;
         Extents = extents;
-        _pointers = pointers;
+        _bytes = bytes;
         Attributes = attributes;
     }
 
@@ -44,8 +44,8 @@ public sealed class Reservation
     /// <summary>Whether there are several.</summary>
     public bool IsScattered => Extents.Count > 1;
 
-    /// <summary>The first byte of an extent to fill; not to be used once the reservation has ended.</summary>
-    public unsafe byte* PointerTo(int extent) => (byte*)_pointers[extent];
+    /// <summary>The bytes of an extent to fill; not to be used once the reservation has ended.</summary>
+    public SegmentBytes BytesOf(int extent) => _bytes[extent];
 
     /// <summary>Sums of its bytes, when all of them came and were summed on the way; null otherwise.</summary>
     internal SliceSums? Sums { get; set; }

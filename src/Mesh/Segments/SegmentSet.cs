@@ -17,6 +17,9 @@ internal sealed class SegmentSet : IDisposable
     private readonly GenerationCounter _counter;
     private readonly IWordRule _words;
     private readonly HashSet<ulong> _open = [];
+    private long _active;
+    private long _users;
+    private bool _closing;
     private bool _closed;
 
     private SegmentSet(Segment[] all, GenerationCounter counter, IWordRule words)
@@ -25,18 +28,30 @@ internal sealed class SegmentSet : IDisposable
         _counter = counter;
         _words = words;
         foreach (Segment segment in all)
-            Capacity += segment.Length;
+            _active += segment.Length;
         LargestObject = ScatteredExtents.Largest(all);
     }
 
     /// <summary>The segments, by id.</summary>
     public IReadOnlyList<Segment> All => _all;
 
-    /// <summary>Bytes in all.</summary>
-    public long Capacity { get; }
+    /// <summary>What was asked for, with the lengths that there are.</summary>
+    public SegmentOptions[] Options() => Array.ConvertAll(_all, static segment => segment.Options);
+
+    /// <summary>Bytes in all; of a retired segment those that are still in use.</summary>
+    public long Capacity
+    {
+        get
+        {
+            long retired = 0;
+            foreach (Segment segment in _all)
+                retired += segment.IsRetired ? segment.Length - segment.Allocator.FreeBytes : 0;
+            return _active + retired;
+        }
+    }
 
     /// <summary>Size of the largest object that can ever be held, in bytes.</summary>
-    public long LargestObject { get; }
+    public long LargestObject { get; private set; }
 
     /// <summary>Free bytes in all.</summary>
     public long Free
@@ -45,7 +60,7 @@ internal sealed class SegmentSet : IDisposable
         {
             long free = 0;
             foreach (Segment segment in _all)
-                free += segment.Allocator.FreeBytes;
+                free += segment.IsRetired ? 0 : segment.Allocator.FreeBytes;
             return free;
         }
     }
@@ -57,7 +72,7 @@ internal sealed class SegmentSet : IDisposable
         {
             long largest = 0;
             foreach (Segment segment in _all)
-                largest = Math.Max(largest, segment.Allocator.LargestFree);
+                largest = segment.IsRetired ? largest : Math.Max(largest, segment.Allocator.LargestFree);
             return largest;
         }
     }
@@ -83,7 +98,7 @@ internal sealed class SegmentSet : IDisposable
         long promised = 0;
         for (int id = 0; id < options.Count; id++)
         {
-            MeshResult<Segment> segment = Segment.Create(id, options[id], counter, promised);
+            MeshResult<Segment> segment = Segment.Create(id, options[id], counter, promised, runtime);
             if (segment.Error is { } error)
             {
                 foreach (Segment earlier in made)
@@ -137,9 +152,14 @@ internal sealed class SegmentSet : IDisposable
             return new MeshError(MeshErrorCode.InvalidArgument, stage, "objectId is 0; 0 means none");
         if (size < 0)
             return new MeshError(MeshErrorCode.InvalidArgument, stage, $"size is {size} bytes; the least is 0");
-        return Capacity == 0 || size <= LargestObject ? null : new MeshError(MeshErrorCode.InvalidArgument, stage,
+        return LargestObject == 0 || size <= LargestObject ? null : new MeshError(MeshErrorCode.InvalidArgument, stage,
             $"size is {size} bytes; the limit is {LargestObject} bytes, all that its segments can hold");
     }
+
+    /// <summary>That there is no room now.</summary>
+    public static MeshError Full(string stage, long size, long largest) => new(MeshErrorCode.NoSpace, stage,
+        $"no room for {size} bytes; the largest size with room now is {largest} bytes, in up to "
+        + $"{ScatteredExtents.Most} extents");
 
     /// <summary>Takes a range; its word is that of before.</summary>
     public bool TryTake(long size, out Extent extent)
@@ -148,7 +168,7 @@ internal sealed class SegmentSet : IDisposable
         long needed = ExtentAllocator.Rounded(size);
         foreach (Segment segment in _all)
         {
-            if (segment.Allocator.LargestFree >= needed
+            if (!segment.IsRetired && segment.Allocator.LargestFree >= needed
                 && (best is null || segment.Allocator.FreeBytes > best.Allocator.FreeBytes))
                 best = segment;
         }
@@ -177,10 +197,51 @@ internal sealed class SegmentSet : IDisposable
     {
         foreach (Segment segment in _all)
         {
-            if (segment.Options.PreTouch)
-                await segment.Memory.TouchAsync(runtime, cancel);
+            if (segment.Options.PreTouch && segment.Memory.Host is { } host)
+                await host.TouchAsync(runtime, cancel);
         }
     });
+
+    /// <summary>The bytes of an extent.</summary>
+    public SegmentBytes BytesOf(Extent extent) =>
+        _all[extent.SegmentId].Memory.At(extent.Offset, extent.Length);
+
+    /// <summary>A segment takes no more objects; false when it is so already.</summary>
+    public bool TryRetire(int id)
+    {
+        if (_all[id].IsRetired)
+            return false;
+        _all[id].IsRetired = true;
+        _active -= _all[id].Length;
+        LargestObject = ScatteredExtents.Largest(Array.FindAll(_all, static segment => !segment.IsRetired));
+        return true;
+    }
+
+    /// <summary>A pin or a reservation uses the memory.</summary>
+    public void BeginUse() => _users++;
+
+    /// <summary>It has ended.</summary>
+    /// <returns>Whether it was the last one of a closed store, for <see cref="DisposeIf"/>.</returns>
+    public bool EndUse()
+    {
+        _users--;
+        return IsLast();
+    }
+
+    /// <summary>The store has closed; the memory goes once nothing uses it.</summary>
+    /// <returns>As <see cref="EndUse"/>.</returns>
+    public bool Close()
+    {
+        _closing = true;
+        return IsLast();
+    }
+
+    /// <summary>Frees the memory; without the lock, as a device may take its time.</summary>
+    public void DisposeIf(bool last)
+    {
+        if (last)
+            Dispose();
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -189,6 +250,8 @@ internal sealed class SegmentSet : IDisposable
         foreach (Segment segment in _all)
             segment.Dispose();
     }
+
+    private bool IsLast() => _closing && _users == 0 && (_closed = true);
 
     private Extent Named(in Extent extent) =>
         extent with { Generation = _words.Given(_all[extent.SegmentId].Generations, extent.Offset) };

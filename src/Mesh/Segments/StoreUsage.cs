@@ -31,4 +31,17 @@ public readonly record struct StoreUsage
 
     /// <summary>Number of committed objects.</summary>
     public long Objects { get; init; }
+
+    /// <summary>As it is at this moment; under the lock of the store.</summary>
+    internal static StoreUsage Of(SegmentSet segments, HeldTable held, long filling) => new()
+    {
+        Capacity = segments.Capacity,
+        Live = held.Live,
+        Filling = filling,
+        Zombie = held.Zombie,
+        HardPinned = held.Hard,
+        Free = segments.Free,
+        LargestFree = segments.LargestFree,
+        Objects = held.Count,
+    };
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
+using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 
@@ -20,13 +21,31 @@ public enum TransferOutcome
 
     /// <summary>The deadline passed or the caller cancelled.</summary>
     Late,
+
+    /// <summary>A device that has the bytes, or was to get them, refused, failed or stalled.</summary>
+    DeviceFailed,
 }
 
-/// <summary>Native memory of the caller; stays where it is until the call that got it returns.</summary>
+/// <summary>
+/// Native memory of the caller, of the host or of a device; stays where it is until the call that got it returns.
+/// </summary>
 /// <param name="Address">First byte.</param>
 /// <param name="Length">Length in bytes.</param>
 public readonly record struct NativeRange(nint Address, long Length)
 {
+    /// <summary>
+    /// Where a device has it; null: it is the host's, or nobody has asked yet. Where there is one, nobody follows the
+    /// address.
+    /// </summary>
+    internal DeviceBuffer? Device { get; init; }
+
+    /// <summary>A part of it.</summary>
+    /// <param name="from">Where it begins, in bytes.</param>
+    /// <param name="length">Its length in bytes; not past the end.</param>
+    internal NativeRange Part(long from, long length) => length > 0 && Device is { } device
+        ? new NativeRange(0, length) { Device = device.Part(from, length) }
+        : new NativeRange(Address + (nint)from, length);
+
     /// <summary>Why this can be no memory of a caller, or null; it is called <paramref name="name"/>.</summary>
     public MeshError? Validate(string stage, string name)
     {
@@ -82,6 +101,11 @@ public interface ITransport : IAsyncDisposable
 
     /// <summary>Largest transfer it does, in bytes.</summary>
     long MaxBytes { get; }
+
+    /// <summary>
+    /// Whether the caller's memory may be a device's; where not, the plan takes the bytes through host memory.
+    /// </summary>
+    bool TakesDevices => false;
 
     /// <summary>Whether it can read from this node's segments.</summary>
     bool CanRead(NodeRecord node);

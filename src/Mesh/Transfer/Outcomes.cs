@@ -11,11 +11,14 @@ internal static class Outcomes
     public static readonly Task<TransferOutcome> Unreachable = Task.FromResult(TransferOutcome.Unreachable);
     public static readonly Task<TransferOutcome> Late = Task.FromResult(TransferOutcome.Late);
 
+    public static readonly Task<TransferOutcome> DeviceFailed = Task.FromResult(TransferOutcome.DeviceFailed);
+
     public static Task<TransferOutcome> Of(TransferOutcome outcome) => outcome switch
     {
         TransferOutcome.Done => Done,
         TransferOutcome.Stale => Stale,
         TransferOutcome.Late => Late,
+        TransferOutcome.DeviceFailed => DeviceFailed,
         _ => Unreachable,
     };
 }

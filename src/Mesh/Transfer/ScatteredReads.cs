@@ -53,7 +53,7 @@ internal sealed class ScatteredReads(TransferPlan plan, IExtentLists lists, Time
                 parts.Add(plan.ReadAsync(
                     new ExtentRead(read.Node, extent.SegmentId, extent.Offset, extent.Generation, length, from - at,
                         part) { Patience = read.Patience },
-                    new NativeRange(destination.Address + (nint)(from - read.Skip), length),
+                    destination.Part(from - read.Skip, length),
                     left > TimeSpan.Zero ? left : TimeSpan.Zero, cancel));
             }
 

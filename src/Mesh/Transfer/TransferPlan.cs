@@ -4,6 +4,7 @@
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Transfer.Shm;
+using Mooncake.Mesh.Transfer.Staging;
 
 namespace Mooncake.Mesh.Transfer;
 
@@ -23,6 +24,9 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvi
 
     /// <summary>Where extents of objects in several are asked for; null: such objects cannot be read.</summary>
     internal IExtentLists? ExtentLists { get; init; }
+
+    /// <summary>The threads that wait for devices; null: no memory of a caller is a device's.</summary>
+    internal DeviceQueues? Devices { get; init; }
 
     /// <summary>Shared memory with nodes of this host, or null.</summary>
     internal ShmTransport? Shared { get; init; }
@@ -54,7 +58,10 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvi
         {
             if (read.Length > transports[i].MaxBytes || !transports[i].CanRead(read.Node))
                 continue;
-            var outcome = await transports[i].ReadAsync(read, destination, LeftOf(timeout, start), cancel);
+            var left = LeftOf(timeout, start);
+            var outcome = destination.Device is not null && !transports[i].TakesDevices
+                ? await new StagedTransfer(transports[i], Devices!, time).ReadAsync(read, destination, left, cancel)
+                : await transports[i].ReadAsync(read, destination, left, cancel);
             if (outcome == TransferOutcome.Done)
                 Interlocked.Add(ref _bytesRead[i], read.Length);
             if (outcome != TransferOutcome.Unreachable)
@@ -73,7 +80,10 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvi
         {
             if (source.Length > transports[i].MaxBytes || !transports[i].CanWrite(write))
                 continue;
-            var outcome = await transports[i].WriteAsync(write, source, LeftOf(timeout, start), cancel);
+            var left = LeftOf(timeout, start);
+            var outcome = source.Device is not null && !transports[i].TakesDevices
+                ? await new StagedTransfer(transports[i], Devices!, time).WriteAsync(write, source, left, cancel)
+                : await transports[i].WriteAsync(write, source, left, cancel);
             if (outcome == TransferOutcome.Done)
                 Interlocked.Add(ref _bytesWritten[i], source.Length);
             if (outcome != TransferOutcome.Unreachable)

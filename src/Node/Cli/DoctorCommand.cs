@@ -56,7 +56,8 @@ internal static class DoctorCommand
     }
 
     private static Need NeedOf(ServeOptions options) =>
-        new([.. options.Segments.Select(segment => (segment.Size, segment.Location, segment.HugePages))]);
+        new([.. options.Segments.Where(segment => !segment.ToSegmentOptions().IsOnDevice)
+            .Select(segment => (segment.Size.Bytes, segment.Location, segment.HugePages))]);
 
     private static VerbsFacts Verbs()
     {

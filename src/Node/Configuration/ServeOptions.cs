@@ -57,6 +57,9 @@ internal sealed record ServeOptions
     [JsonConverter(typeof(SizeConverter))]
     public long? ClientReservedBytes { get; set; }
 
+    /// <summary>Devices whose memory is not taken, or given back.</summary>
+    public IReadOnlyList<string> GiveBack { get; set; } = [];
+
     /// <summary>Most bytes one process of this host has in view; null: half of the memory.</summary>
     [JsonConverter(typeof(SizeConverter))]
     public long? ClientViewBytes { get; set; }
@@ -115,7 +118,9 @@ internal sealed record ServeOptions
         Rails = Rails,
         Transport = TransportOf(Transport),
         SocketPath = LocalSocket.PathOf(this),
-        Segments = [.. Segments.Select(segment => segment.ToSegmentOptions())],
+        Segments = [.. Segments.Where(segment => !GiveBack.Contains(segment.Location))
+            .Select(segment => segment.ToSegmentOptions())],
+        GiveBack = GiveBack,
         ClientWrites = Enum.TryParse(ClientWrites, ignoreCase: true, out ClientWrites writes)
             ? writes
             : (ClientWrites)(-1),
@@ -209,11 +214,11 @@ internal sealed record EtcdOptions
 /// <summary>One segment.</summary>
 internal sealed record SegmentSetting
 {
-    /// <summary>Length in bytes.</summary>
-    [JsonConverter(typeof(SizeConverter))]
-    public long Size { get; set; }
+    /// <summary>Length in bytes, or what is free less a reserve.</summary>
+    [JsonConverter(typeof(SegmentSizeConverter))]
+    public SegmentSize Size { get; set; }
 
-    /// <summary>"cpu:N".</summary>
+    /// <summary>"cpu:N" or "cuda:N".</summary>
     public string Location { get; set; } = "cpu:0";
 
     /// <summary>Whether huge pages are tried.</summary>
@@ -224,17 +229,20 @@ internal sealed record SegmentSetting
 
     internal SegmentOptions ToSegmentOptions() => new()
     {
-        Length = Size,
+        Length = Size.Bytes,
+        FreeLess = Size.FreeLess,
         Location = Location,
         HugePages = HugePages,
         PreTouch = PreTouch,
     };
 
-    /// <summary>Parses "64MiB", then ",location=cpu:1", ",hugePages=false" or ",preTouch=false" in any order.</summary>
+    /// <summary>
+    /// Parses "64MiB" or "free-2GiB", then ",location=cpu:1", ",hugePages=false" or ",preTouch=false" in any order.
+    /// </summary>
     internal static SegmentSetting Parse(string text)
     {
         string[] parts = text.Split(',', StringSplitOptions.TrimEntries);
-        var segment = new SegmentSetting { Size = Quantity.Size(parts[0]) };
+        var segment = new SegmentSetting { Size = SegmentSize.Parse(parts[0]) };
         foreach (string part in parts[1..])
         {
             segment = part.Split('=', 2) switch

@@ -3,6 +3,7 @@
 using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Node.Logging;
+using Mooncake.Mesh.Segments;
 
 namespace Mooncake.Mesh.Node.Configuration;
 
@@ -83,7 +84,14 @@ internal static class ServeOptionsValidator
 
     private static void Memory(ServeOptions options, long memoryBytes, List<MeshError> errors)
     {
-        decimal sum = options.Segments.Sum(segment => (decimal)Math.Max(0, segment.Size));
+        foreach (string location in options.GiveBack)
+        {
+            if (!new SegmentOptions { Location = location }.IsOnDevice)
+                errors.Add(Wrong("giveBack", $"'{location}' is no GPU; write cuda:0"));
+        }
+
+        decimal sum = options.Segments.Sum(segment =>
+            segment.ToSegmentOptions().IsOnDevice ? 0 : (decimal)Math.Max(0, segment.Size.Bytes));
         if (sum > memoryBytes)
         {
             errors.Add(Wrong("segments", $"{Quantity.Text((long)Math.Min(sum, long.MaxValue))} asked for, "

@@ -23,7 +23,7 @@ internal sealed class ServeReload(ServeOptions options,
     internal static IReadOnlyList<string> Live { get; } =
     [
         "logLevel", "grace", "hardPinRatio", "clientReservedBytes", "clientViewBytes",
-        "eviction_high_watermark_ratio", "eviction_ratio", "secretFile",
+        "eviction_high_watermark_ratio", "eviction_ratio", "secretFile", "giveBack",
     ];
 
     /// <summary>What the node goes by now.</summary>
@@ -57,6 +57,7 @@ internal sealed class ServeReload(ServeOptions options,
             ClientViewBytes = next.ClientViewBytes,
             EvictionHighWatermarkRatio = next.EvictionHighWatermarkRatio,
             EvictionRatio = next.EvictionRatio,
+            GiveBack = next.GiveBack,
             SecretFile = joins ? next.SecretFile : Current.SecretFile,
             Secret = joins ? next.Secret : Current.Secret,
         };

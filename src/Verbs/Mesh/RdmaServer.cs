@@ -100,7 +100,8 @@ internal sealed class RdmaServer(RdmaEngine engine, IReadOnlyList<LocalMemory> r
         long from = request.Offset;
         for (int i = 0; i < reservation.Extents.Count; i++)
         {
-            var extent = RangeOf(reservation, i);
+            if (RangeOf(reservation, i) is not { } extent)
+                return TransferOutcome.Unreachable;
             if (extent.Length == 0)
                 continue;
             if (engine.Find(extent, MemoryAccess.LocalWrite) is not { } memory)
@@ -114,9 +115,11 @@ internal sealed class RdmaServer(RdmaEngine engine, IReadOnlyList<LocalMemory> r
             TimeSpan.FromMilliseconds(Math.Max(1, request.Milliseconds)), engine.Time);
     }
 
-    private static unsafe NativeRange RangeOf(Reservation reservation, int extent) => new(
-        (nint)reservation.PointerTo(extent),
-        reservation.IsScattered ? reservation.Extents[extent].Length : reservation.Size);
+    /// <summary>The memory of an extent; null: a device has it, and no card of ours writes there.</summary>
+    private static unsafe NativeRange? RangeOf(Reservation reservation, int extent) =>
+        reservation.BytesOf(extent) is var bytes && bytes.TryHost(out byte* host)
+            ? new NativeRange((nint)host, bytes.Length)
+            : null;
 
     private MeshResult<VerbsPairAnswer> Pair(VerbsPairRequest request, RdmaCaller caller)
     {

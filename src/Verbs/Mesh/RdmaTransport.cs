@@ -73,6 +73,14 @@ internal sealed class RdmaTransport : IVerbsTransport
         var regions = new List<LocalMemory>();
         foreach (var segment in store.Segments)
         {
+            // Not offered by cards; those segments are numbered all the same.
+            if (segment.Memory.Host is null)
+            {
+                regions.Add(_words.Memory);
+                regions.Add(_words.Memory);
+                continue;
+            }
+
             foreach (var (memory, access) in RegionsOf(segment))
             {
                 var registered = await _engine.RegisterAsync(memory, access);
@@ -95,6 +103,9 @@ internal sealed class RdmaTransport : IVerbsTransport
     public async Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
         CancellationToken cancel)
     {
+        // No fault of the cards: they are not offered a device's memory.
+        if (read.Node.DeviceOf(read.SegmentId) is not null)
+            return TransferOutcome.Unreachable;
         var (outcome, reason) = await TryReadAsync(read, destination, timeout, cancel);
         _unreached.Note(read.Node.NodeId, outcome, reason);
         return outcome;
@@ -184,7 +195,7 @@ internal sealed class RdmaTransport : IVerbsTransport
     private static IEnumerable<(NativeRange Memory, MemoryAccess Access)> RegionsOf(Segment segment)
     {
         // Only the holder writes into its segment (rule A5): its own cards may, a peer's may read.
-        yield return (RangeOf(segment.Memory), MemoryAccess.LocalWrite | MemoryAccess.RemoteRead);
+        yield return (RangeOf(segment.Memory.Host!), MemoryAccess.LocalWrite | MemoryAccess.RemoteRead);
         yield return (RangeOf(segment.Generations.Memory), MemoryAccess.RemoteRead);
     }
 

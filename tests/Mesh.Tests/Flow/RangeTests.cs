@@ -132,5 +132,5 @@ public sealed class RangeTests
     }
 
     private static unsafe void Flip(TransferWorld world, Mooncake.Mesh.Segments.HeldObject held, int at) =>
-        world.Store.Segments[0].Memory.Pointer[held.Extent.Offset + at] ^= 1;
+        world.Store.Segments[0].Memory.Host!.Pointer[held.Extent.Offset + at] ^= 1;
 }

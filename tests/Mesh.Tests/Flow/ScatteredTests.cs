@@ -104,5 +104,5 @@ public sealed class ScatteredTests
     }
 
     private static unsafe void Flip(TransferWorld world, long offset) =>
-        world.Store.Segments[0].Memory.Pointer[offset] ^= 1;
+        world.Store.Segments[0].Memory.Host!.Pointer[offset] ^= 1;
 }

@@ -153,7 +153,7 @@ public sealed class ViewTests
     }
 
     private static unsafe void Flip(TransferWorld world, Mooncake.Mesh.Segments.HeldObject held) =>
-        world.Store.Segments[0].Memory.Pointer[held.Extent.Offset + 77] ^= 1;
+        world.Store.Segments[0].Memory.Host!.Pointer[held.Extent.Offset + 77] ^= 1;
 
     private static async Task ViewsAsync(TransferWorld world, int count)
     {

@@ -65,5 +65,5 @@ public sealed unsafe class HashIndexTests
     }
 
     private HeldCell* Cell(MeshKey key, ulong objectId) => _cells.Make(
-        new Reservation(key, objectId, 1, [new Extent(0, 0, 1, objectId)], [0], default), 0);
+        new Reservation(key, objectId, 1, [new Extent(0, 0, 1, objectId)], [default], default), 0);
 }

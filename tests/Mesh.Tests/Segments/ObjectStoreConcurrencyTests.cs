@@ -61,7 +61,7 @@ public sealed class ObjectStoreConcurrencyTests
             if (pins.Count > 3)
             {
                 (ulong expected, ExtentPin pin) = pins[0];
-                foreach (ulong word in new ReadOnlySpan<ulong>(pin.Pointer, (int)(pin.Length / 8)))
+                foreach (ulong word in new ReadOnlySpan<ulong>(HostBytes.Of(pin.Bytes), (int)(pin.Length / 8)))
                     Assert.Equal(expected, word);
                 pin.Dispose();
                 pins.RemoveAt(0);
@@ -97,7 +97,7 @@ public sealed class ObjectStoreConcurrencyTests
         }
 
         Reservation reservation = result.Value;
-        new Span<ulong>(reservation.PointerTo(0), (int)(size / 8)).Fill(objectId);
+        new Span<ulong>(HostBytes.Of(reservation.BytesOf(0)), (int)(size / 8)).Fill(objectId);
         int fate = random.Next(10);
         if (fate == 0)
         {
@@ -124,7 +124,7 @@ public sealed class ObjectStoreConcurrencyTests
             Extent extent = held.Extent;
             Segment segment = store.Segments[extent.SegmentId];
             var copy = bytes.AsSpan(0, (int)extent.Length);
-            new ReadOnlySpan<byte>(segment.Memory.Pointer + extent.Offset, copy.Length).CopyTo(copy);
+            new ReadOnlySpan<byte>(segment.Memory.Host!.Pointer + extent.Offset, copy.Length).CopyTo(copy);
             Interlocked.MemoryBarrier();
             if (segment.Generations.Read(extent.Offset) != extent.Generation)
                 continue;
@@ -146,7 +146,7 @@ public sealed class ObjectStoreConcurrencyTests
         }
 
         Reservation reservation = store.Reserve(key, 1, 8).Value;
-        *(ulong*)reservation.PointerTo(0) = 1;
+        *(ulong*)HostBytes.Of(reservation.BytesOf(0)) = 1;
         Assert.True(store.Commit(store.Seal(reservation, 0), version));
     }
 }

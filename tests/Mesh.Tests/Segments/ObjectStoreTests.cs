@@ -13,7 +13,7 @@ public sealed class ObjectStoreTests
         using ObjectStore store = Create(4 * Granule);
         var key = new MeshKey("a");
         Reservation reservation = store.Reserve(key, 9, 5_000).Value;
-        new Span<byte>(reservation.PointerTo(0), 5_000).Fill(0x5a);
+        new Span<byte>(HostBytes.Of(reservation.BytesOf(0)), 5_000).Fill(0x5a);
         Assert.Equal(2 * Granule, store.Usage.Filling);
         HeldObject held = store.Seal(reservation, checksum: 77);
         Assert.Equal((0, 2 * Granule), (store.Usage.Filling, store.Usage.Live));
@@ -24,7 +24,7 @@ public sealed class ObjectStoreTests
         Assert.Equal((9ul, 5_000L, 77ul, Version(1)), (found.ObjectId, found.Size, found.Checksum, found.Version));
         Assert.True(store.TryPin(0, held.Extent.Offset, held.Extent.Generation, out ExtentPin? pin));
         using (pin)
-            Assert.Equal(0x5a, new Span<byte>(pin.Pointer, (int)pin.Length)[4_999]);
+            Assert.Equal(0x5a, new Span<byte>(HostBytes.Of(pin.Bytes), (int)pin.Length)[4_999]);
         Assert.Throws<InvalidOperationException>(() => store.Seal(reservation, 0));
         Assert.Equal(1, store.Usage.Objects);
     }
@@ -123,7 +123,7 @@ public sealed class ObjectStoreTests
         Assert.Equal((0, 2 * Granule), (store.Usage.Zombie, store.Usage.LargestFree));
         unsafe
         {
-            Assert.Throws<ObjectDisposedException>(() => _ = (nint)second.Pointer);
+            Assert.Throws<ObjectDisposedException>(() => _ = (nint)HostBytes.Of(second.Bytes));
         }
     }
 
@@ -245,11 +245,11 @@ public sealed class ObjectStoreTests
         Assert.False(store.TryFind(held.Key, out _));
         Assert.False(store.TryPin(0, held.Extent.Offset, held.Extent.Generation, out _));
         Assert.Equal(MeshErrorCode.Closed, store.Reserve(new MeshKey("c"), 1, 1).Error!.Code);
-        *reservation.PointerTo(0) = *pin.Pointer;
+        *HostBytes.Of(reservation.BytesOf(0)) = *HostBytes.Of(pin.Bytes);
         pin.Dispose();
-        Assert.False(store.Segments[0].Memory.Pointer is null);
+        Assert.False(store.Segments[0].Memory.Host!.Pointer is null);
         HeldObject late = store.Seal(reservation, 0);
-        Assert.True(store.Segments[0].Memory.Pointer is null);
+        Assert.True(store.Segments[0].Memory.Host!.Pointer is null);
         Assert.False(store.Commit(late, Version(1)));
         AddsUp(store);
     }

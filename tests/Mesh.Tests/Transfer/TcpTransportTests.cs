@@ -162,5 +162,5 @@ public sealed class TcpTransportTests
     }
 
     private static unsafe byte LastOf(Reservation reservation, int count) =>
-        Volatile.Read(ref reservation.PointerTo(0)[count - 1]);
+        Volatile.Read(ref HostBytes.Of(reservation.BytesOf(0))[count - 1]);
 }

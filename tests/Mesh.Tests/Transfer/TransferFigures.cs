@@ -51,7 +51,7 @@ public sealed class TransferFigures(ITestOutputHelper output)
         long bytes = 0;
         for (int i = 0; bytes < RoundBytes; bytes += destination.Range.Length, i++)
         {
-            byte* from = world.Store.Segments[0].Memory.Pointer + reads[i % reads.Length].Offset;
+            byte* from = world.Store.Segments[0].Memory.Host!.Pointer + reads[i % reads.Length].Offset;
             NativeCopy.Copy(from, (byte*)destination.Range.Address, destination.Range.Length, stream);
         }
 

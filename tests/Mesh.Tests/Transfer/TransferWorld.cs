@@ -91,7 +91,7 @@ internal sealed class TransferWorld : IAsyncDisposable
         var reserved = Store.Reserve(new MeshKey("k"), 1, bytes.Length);
         if (!reserved.Succeeded)
             return null;
-        bytes.CopyTo(new Span<byte>(reserved.Value.PointerTo(0), bytes.Length));
+        bytes.CopyTo(new Span<byte>(HostBytes.Of(reserved.Value.BytesOf(0)), bytes.Length));
         return Store.Seal(reserved.Value, 0);
     }
 

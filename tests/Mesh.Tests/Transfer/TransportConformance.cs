@@ -360,7 +360,7 @@ public abstract class TransportConformance : IAsyncLifetime
         var reserved = World.Store.Reserve(new MeshKey("k"), 1, size);
         if (!reserved.Succeeded)
             return null;
-        new Span<ulong>(reserved.Value.PointerTo(0), size / sizeof(ulong)).Fill(pattern);
+        new Span<ulong>(HostBytes.Of(reserved.Value.BytesOf(0)), size / sizeof(ulong)).Fill(pattern);
         return World.Store.Seal(reserved.Value, 0);
     }
 
@@ -374,7 +374,7 @@ public abstract class TransportConformance : IAsyncLifetime
     }
 
     private static unsafe ReadOnlySpan<byte> BytesOf(Reservation reservation) =>
-        new(reservation.PointerTo(0), (int)reservation.Size);
+        new(HostBytes.Of(reservation.BytesOf(0)), (int)reservation.Size);
 
     private sealed class StrongBox((HeldObject Held, ulong Pattern) value)
     {

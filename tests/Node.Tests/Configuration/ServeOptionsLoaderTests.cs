@@ -146,6 +146,46 @@ public sealed class ServeOptionsLoaderTests
         Assert.Equal("r1", options.Labels["rack"]);
     }
 
+    [Theory]
+    [InlineData("8GiB,location=cuda:1", 8L << 30, null)]
+    [InlineData("free-2GiB,location=cuda:1", 0L, 2L << 30)]
+    [InlineData("free - 512MiB,location=cuda:1", 0L, 512L << 20)]
+    [InlineData("free,location=cuda:1", 0L, 0L)]
+    public void A_segment_of_a_gpu_may_be_what_is_free_there(string text, long length, long? freeLess)
+    {
+        (ServeOptions options, IReadOnlyList<MeshError> errors) = ServeOptionsLoader.Load(null, _ => null,
+            setting => setting.Name == "segments" ? text : null);
+        Assert.Empty(errors);
+        var segment = options.ToNodeOptions().Segments[0];
+        Assert.Equal((length, freeLess, "cuda:1"), (segment.Length, segment.FreeLess, segment.Location));
+        string json = JsonSerializer.Serialize(options, ServeOptionsJson.Default.ServeOptions);
+        var again = JsonSerializer.Deserialize(json, ServeOptionsJson.Default.ServeOptions)!;
+        Assert.Equal(options.Segments[0], again.Segments[0]);
+    }
+
+    [Theory]
+    [InlineData("free+2GiB,location=cuda:0",
+        "'free+2GiB' is no size; write 64MiB, or free-2GiB for memory of a device")]
+    [InlineData("free-x,location=cuda:0", "'x' is no size; write 64MiB, 1GiB or plain bytes")]
+    public void Other_sizes_are_refused(string text, string message)
+    {
+        (_, IReadOnlyList<MeshError> errors) = ServeOptionsLoader.Load(null, _ => null,
+            setting => setting.Name == "segments" ? text : null);
+        Assert.Equal($"--segments: {message}", Assert.Single(errors).Message);
+    }
+
+    [Fact]
+    public void Memory_of_a_gpu_that_is_to_be_given_back_is_not_taken()
+    {
+        (ServeOptions options, _) = ServeOptionsLoader.Load(null, _ => null, setting => setting.Name switch
+        {
+            "segments" => "1GiB,location=cpu:0;8GiB,location=cuda:0;8GiB,location=cuda:1",
+            "giveBack" => "cuda:1",
+            _ => null,
+        });
+        Assert.Equal(["cpu:0", "cuda:0"], options.ToNodeOptions().Segments.Select(segment => segment.Location));
+    }
+
     [Fact]
     public void Every_field_of_the_file_has_its_variable_and_flag()
     {

@@ -150,5 +150,5 @@ public sealed class StopDeviceTests : IAsyncLifetime
     }
 
     private static unsafe Span<byte> BytesOf(Reservation reservation) =>
-        new(reservation.PointerTo(0), (int)reservation.Size);
+        reservation.BytesOf(0).TryHost(out byte* bytes) ? new(bytes, (int)reservation.Size) : [];
 }

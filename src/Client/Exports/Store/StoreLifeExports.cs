@@ -3,6 +3,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text;
+using Mooncake.Mesh.Client;
 using Mooncake.Mesh.Exports.Arguments;
 using Mooncake.Mesh.Exports.Guest;
 using Mooncake.Mesh.Exports.Sessions;
@@ -90,21 +91,25 @@ internal static unsafe class StoreLifeExports
     /// <summary>Notes a buffer of the host.</summary>
     public static long Register(Session session, void* buffer, nuint size)
     {
-        _ = session.Live;
+        var client = session.Live.Client;
         if (size == 0)
             throw Given.Wrong("a buffer of 0 bytes cannot be registered");
-        return session.Memory.Add(Given.Range(buffer, size, "the buffer")) is { } why
-            ? Door.Fail(ErrorCodes.InvalidParams, why)
-            : ErrorCodes.Ok;
+        var range = Given.Range(buffer, size, "the buffer");
+        if (session.Memory.Add(range) is { } why)
+            return Door.Fail(ErrorCodes.InvalidParams, why);
+        // Host or device: asked once, here.
+        client.RegisterMemory(range);
+        return ErrorCodes.Ok;
     }
 
     /// <summary>Forgets one.</summary>
     public static long Unregister(Session session, void* buffer)
     {
-        _ = session.Live;
-        return session.Memory.Remove((nint)buffer)
-            ? ErrorCodes.Ok
-            : Door.Fail(ErrorCodes.InvalidParams, $"no registered buffer starts at 0x{(nint)buffer:x}");
+        var client = session.Live.Client;
+        if (!session.Memory.Remove((nint)buffer))
+            return Door.Fail(ErrorCodes.InvalidParams, $"no registered buffer starts at 0x{(nint)buffer:x}");
+        client.UnregisterMemory((nint)buffer);
+        return ErrorCodes.Ok;
     }
 
     /// <summary>Writes a text with its NUL where there is room; InvalidParams where there is not.</summary>

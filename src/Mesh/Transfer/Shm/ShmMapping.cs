@@ -1,23 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
+using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer.Tcp;
 
 namespace Mooncake.Mesh.Transfer.Shm;
 
 /// <summary>One segment of another process of this host.</summary>
-/// <param name="Memory">Its memory, mapped for reading.</param>
-/// <param name="Table">Its generation table, likewise.</param>
+/// <param name="Length">Length of its memory, in bytes.</param>
+/// <param name="Table">Its generation table, mapped for reading.</param>
+/// <param name="Memory">Its memory, mapped for reading; null: a device has it.</param>
 /// <param name="Writable">Its memory mapped for writing, where the holder allows that.</param>
-internal readonly record struct ShmSegment(MemoryBlock Memory, MemoryBlock Table, MemoryBlock? Writable)
+/// <param name="Device">Its memory, where a device has it that this process can read; null: it cannot.</param>
+internal readonly record struct ShmSegment(long Length, MemoryBlock Table, MemoryBlock? Memory, MemoryBlock? Writable,
+    IDeviceBlock? Device = null)
 {
     public void Dispose()
     {
-        Memory.Dispose();
+        Memory?.Dispose();
         Table.Dispose();
         Writable?.Dispose();
+        Device?.Dispose();
     }
+}
+
+/// <summary>Where an extent is, for a read.</summary>
+internal enum ShmPlace
+{
+    /// <summary>There is no such place, or it has another word.</summary>
+    Stale,
+
+    /// <summary>In memory of a device that this process cannot read.</summary>
+    Elsewhere,
+
+    /// <summary>It was found.</summary>
+    Found,
 }
 
 /// <summary>
@@ -28,7 +46,9 @@ internal readonly record struct ShmSegment(MemoryBlock Memory, MemoryBlock Table
 /// <param name="segments">The segments, by id.</param>
 /// <param name="client">What this process is called there; 0: it may have neither views nor reservations.</param>
 /// <param name="mayWrite">Whether it may fill its reservations itself.</param>
-internal sealed class ShmMapping(SocketConnection connection, ShmSegment[] segments, ulong client, bool mayWrite)
+/// <param name="devices">By what memory of devices is read; null: it is not.</param>
+internal sealed class ShmMapping(SocketConnection connection, ShmSegment[] segments, ulong client, bool mayWrite,
+    IDeviceMemory? devices = null) : Staging.IHeldForMove
 {
     private int _users = 1;
     private long _lastView;
@@ -73,23 +93,31 @@ internal sealed class ShmMapping(SocketConnection connection, ShmSegment[] segme
         _ = EndAsync();
     }
 
-    /// <summary>Where an extent and its word lie; false when there is no such place, or another word.</summary>
-    public unsafe bool TryFind(in ExtentRead read, out byte* bytes, out ulong* word)
+    /// <summary>Where an extent and its word lie.</summary>
+    public unsafe ShmPlace Find(in ExtentRead read, out NativeRange bytes, out ulong* word)
     {
-        bytes = null;
+        bytes = default;
         word = null;
         if ((uint)read.SegmentId >= (uint)segments.Length)
-            return false;
+            return ShmPlace.Stale;
         var segment = segments[read.SegmentId];
         long index = read.Offset / ExtentAllocator.Granule;
         if (read.Offset < 0 || read.Length < 0 || read.Skip < 0 || read.Offset % ExtentAllocator.Granule != 0
-            || read.Skip > segment.Memory.Length - read.Length
-            || read.Offset > segment.Memory.Length - read.Length - read.Skip
+            || read.Skip > segment.Length - read.Length
+            || read.Offset > segment.Length - read.Length - read.Skip
             || index >= segment.Table.Length / sizeof(ulong))
-            return false;
-        bytes = segment.Memory.Pointer + read.Offset + read.Skip;
+            return ShmPlace.Stale;
         word = (ulong*)segment.Table.Pointer + index;
-        return Volatile.Read(ref *word) == read.Generation;
+        if (Volatile.Read(ref *word) != read.Generation)
+            return ShmPlace.Stale;
+        nint at = (nint)(read.Offset + read.Skip);
+        if (segment.Memory is { } host)
+            bytes = new NativeRange((nint)host.Pointer + at, read.Length);
+        else if (segment.Device is { } block)
+            bytes = InDevice(block, at, read.Length);
+        else
+            return ShmPlace.Elsewhere;
+        return ShmPlace.Found;
     }
 
     /// <summary>Where the extent of a reservation of this process lies; false when there is no such place.</summary>
@@ -108,9 +136,9 @@ internal sealed class ShmMapping(SocketConnection connection, ShmSegment[] segme
     {
         bytes = null;
         if ((uint)segmentId >= (uint)segments.Length || offset < 0 || length < 0
-            || offset > segments[segmentId].Memory.Length - length)
+            || offset > segments[segmentId].Length - length || segments[segmentId].Memory is not { } memory)
             return false;
-        bytes = segments[segmentId].Memory.Pointer + offset;
+        bytes = memory.Pointer + offset;
         return true;
     }
 
@@ -120,6 +148,13 @@ internal sealed class ShmMapping(SocketConnection connection, ShmSegment[] segme
         Interlocked.MemoryBarrier();
         return Volatile.Read(ref *word) == generation ? TransferOutcome.Done : TransferOutcome.Stale;
     }
+
+    private NativeRange InDevice(IDeviceBlock block, nint at, long length) => length == 0
+        ? default
+        : new NativeRange(0, length)
+        {
+            Device = new DeviceBuffer(devices!, block.Location, [new DeviceRange(block.Address + at, length)]),
+        };
 
     private async Task EndAsync()
     {

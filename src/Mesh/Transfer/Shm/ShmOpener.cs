@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer.Interop;
@@ -23,45 +25,61 @@ internal static class ShmOpener
         MeshError? error;
         try
         {
-            error = Fetch(connection, dialer.Timeout, segments, ref head);
+            error = Fetch(connection, dialer, WhatOf(node), segments, ref head);
         }
         catch (Exception e) when (e is IOException or ObjectDisposedException)
         {
             error = Refused(e.Message);
         }
 
-        var mapping = new ShmMapping(connection, [.. segments], head.Client, head.MayWrite);
+        var mapping = new ShmMapping(connection, [.. segments], head.Client, head.MayWrite,
+            dialer.Runtime.Devices);
         if (error is null)
             return mapping;
         mapping.Release();
         return error;
     }
 
-    private static MeshError? Fetch(SocketConnection connection, TimeSpan limit, List<ShmSegment> segments,
-        ref ShmHead head)
+    private static ShmRequest WhatOf(NodeRecord node)
+    {
+        foreach (var segment in node.Segments)
+        {
+            if (node.DeviceOf(segment.Id) is not null)
+                return ShmRequest.MapDevices;
+        }
+
+        return ShmRequest.Map;
+    }
+
+    private static MeshError? Fetch(SocketConnection connection, PeerDialer dialer, ShmRequest what,
+        List<ShmSegment> segments, ref ShmHead head)
     {
         Span<byte> answer = stackalloc byte[ShmFrame.MostBytes];
         var descriptors = new List<int>();
         do
         {
             int first = segments.Count;
-            connection.SendAsync(ShmFrame.Request(ShmRequest.Map, first), CancellationToken.None).AsTask().GetAwaiter()
+            connection.SendAsync(ShmFrame.Request(what, first), CancellationToken.None).AsTask().GetAwaiter()
                 .GetResult();
-            int got = DescriptorMessage.Receive(connection.Socket, answer, descriptors, limit);
-            if (got <= 0 || !ShmFrame.TryReadHead(answer[..got], first, descriptors.Count, out head)
+            int got = DescriptorMessage.Receive(connection.Socket, answer, descriptors, dialer.Timeout);
+            if (got <= 0 || !ShmFrame.TryReadHead(answer[..got], what, first, descriptors.Count, out head)
                 || head.Total > SegmentSet.MaxSegments)
             {
                 Close(descriptors, 0);
                 return Refused(got <= 0 ? "it passed no descriptors" : "its answer is malformed");
             }
 
-            for (int i = 0; i < head.Count; i++)
+            for (int i = 0, at = 0; i < head.Count; i++)
             {
-                var (memoryBytes, tableBytes) = ShmFrame.ReadSegment(answer, i);
-                var segment = Map(descriptors, head.DescriptorsEach * i, head.DescriptorsEach, memoryBytes, tableBytes);
+                var entry = ShmFrame.ReadSegment(answer, what, i)!.Value;
+                int own = entry.IsOnDevice ? 1 : head.DescriptorsEach;
+                var segment = entry.IsOnDevice
+                    ? Map(descriptors[at], entry, dialer.Runtime)
+                    : Map(descriptors, at, own, entry.MemoryBytes, entry.TableBytes);
+                at += own;
                 if (!segment.Succeeded)
                 {
-                    Close(descriptors, head.DescriptorsEach * (i + 1));
+                    Close(descriptors, at);
                     return segment.Error;
                 }
 
@@ -75,6 +93,29 @@ internal static class ShmOpener
         return null;
     }
 
+    /// <summary>
+    /// Maps a segment that a device has: its table, and its memory where this process has the device too.
+    /// </summary>
+    private static MeshResult<ShmSegment> Map(int descriptor, in ShmEntry entry, MeshRuntime runtime)
+    {
+        var table = MemoryBlock.MapReadOnly(descriptor, entry.TableBytes);
+        if (!table.Succeeded)
+            return table.Error!;
+        IDeviceBlock? block = null;
+        if (runtime.Devices is { } devices && entry.Handle is { Length: > 0 } handle)
+        {
+            var opened = devices.OpenShared(entry.Location, handle, entry.MemoryBytes);
+            block = opened.Succeeded ? opened.Value : null;
+            if (!opened.Succeeded)
+            {
+                runtime.Log.CreateLogger("mesh.shm").LogInformation("device_not_opened location={Location} "
+                    + "reason={Reason}", entry.Location, opened.Error!.Message);
+            }
+        }
+
+        return new ShmSegment(entry.MemoryBytes, table.Value, null, null, block);
+    }
+
     /// <summary>Maps one segment; all of its descriptors are closed then, whatever comes of it.</summary>
     private static MeshResult<ShmSegment> Map(List<int> descriptors, int at, int count, long memoryBytes,
         long tableBytes)
@@ -83,7 +124,10 @@ internal static class ShmOpener
         var table = MemoryBlock.MapReadOnly(descriptors[at + 1], tableBytes);
         var writable = count < 3 ? default : MemoryBlock.MapWritable(descriptors[at + 2], memoryBytes);
         if (memory.Succeeded && table.Succeeded && (count < 3 || writable.Succeeded))
-            return new ShmSegment(memory.Value, table.Value, count < 3 ? null : writable.Value);
+        {
+            return new ShmSegment(memory.Value.Length, table.Value, memory.Value, count < 3 ? null : writable.Value);
+        }
+
         if (memory.Succeeded)
             memory.Value.Dispose();
         if (table.Succeeded)

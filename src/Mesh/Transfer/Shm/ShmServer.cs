@@ -3,6 +3,7 @@
 using System.Net.Sockets;
 using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer.Interop;
 using Mooncake.Mesh.Transfer.Tcp;
@@ -100,14 +101,14 @@ internal sealed class ShmServer : IAsyncDisposable
     {
         if (!ShmFrame.TryReadRequest(request, out var what, out int first))
             return false;
-        if (what == ShmRequest.Map)
-            return TryHandOver(socket, first, process);
+        if (what is ShmRequest.Map or ShmRequest.MapDevices)
+            return TryHandOver(socket, what, first, process);
         if (process is not null)
             _processes.End(process);
         return false;
     }
 
-    private bool TryHandOver(Socket socket, int first, ClientProcess? process)
+    private bool TryHandOver(Socket socket, ShmRequest what, int first, ClientProcess? process)
     {
         var segments = _store.Segments;
         if (first > segments.Count)
@@ -123,15 +124,26 @@ internal sealed class ShmServer : IAsyncDisposable
             for (int i = 0; i < count; i++)
             {
                 var segment = segments[first + i];
-                ShmFrame.WriteSegment(answer, i, segment.Memory.Length, segment.Generations.Memory.Length);
-                if (!TryKeep(segment.Memory.OpenReadOnly(), descriptors, ref opened)
+                if (segment.Memory.Device is { } device)
+                {
+                    // A reader who does not know of devices would take the table for the bytes.
+                    if (what != ShmRequest.MapDevices
+                        || !TryKeep(segment.Generations.Memory.OpenReadOnly(), descriptors, ref opened))
+                        return false;
+                    ShmFrame.WriteSegment(answer, what, i, EntryOf(segment, device));
+                    continue;
+                }
+
+                var memory = segment.Memory.Host!;
+                ShmFrame.WriteSegment(answer, what, i, new ShmEntry(memory.Length, segment.Generations.Memory.Length));
+                if (!TryKeep(memory.OpenReadOnly(), descriptors, ref opened)
                     || !TryKeep(segment.Generations.Memory.OpenReadOnly(), descriptors, ref opened)
-                    || (mayWrite && !TryKeep(segment.Memory.OpenWritable(), descriptors, ref opened)))
+                    || (mayWrite && !TryKeep(memory.OpenWritable(), descriptors, ref opened)))
                     return false;
             }
 
             int errno = DescriptorMessage.Send(socket,
-                answer[..(ShmFrame.HeaderBytes + (count * ShmFrame.SegmentBytes))], descriptors[..opened]);
+                answer[..(ShmFrame.HeaderBytes + (count * ShmFrame.EntryBytes(what)))], descriptors[..opened]);
             if (errno != 0)
                 _log.LogWarning("shm_hand_over_failed errno={Errno} segments={Segments}", errno, count);
             return errno == 0;
@@ -141,6 +153,19 @@ internal sealed class ShmServer : IAsyncDisposable
             foreach (int fd in descriptors[..opened])
                 _ = LibC.close(fd);
         }
+    }
+
+    private ShmEntry EntryOf(Segment segment, IDeviceBlock device)
+    {
+        var handle = device.Share();
+        if (!handle.Succeeded)
+        {
+            _log.LogInformation("device_not_shared segment={Segment} reason={Reason}", segment.Id,
+                handle.Error!.Message);
+        }
+
+        return new ShmEntry(segment.Length, segment.Generations.Memory.Length, device.Location,
+            handle.Succeeded ? handle.Value : []);
     }
 
     private bool TryKeep(MeshResult<int> fd, Span<int> descriptors, ref int opened)

@@ -3,6 +3,7 @@
 // On the data path.
 using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Transfer.Staging;
 
 namespace Mooncake.Mesh.Transfer.Shm;
 
@@ -34,11 +35,13 @@ internal sealed class ShmTransport : ITransport
     private readonly TimeProvider _time;
     private readonly ILogger _log;
     private readonly JobQueue<CopyJob> _copies;
+    private readonly DeviceQueues? _devices;
     private int _soleInline;
     private bool _closed;
 
-    public ShmTransport(PeerDialer dialer)
+    public ShmTransport(PeerDialer dialer, DeviceQueues? devices = null)
     {
+        _devices = devices;
         _dialer = dialer;
         _time = dialer.Runtime.Time;
         _log = dialer.Runtime.Log.CreateLogger("mesh.shm");
@@ -51,6 +54,9 @@ internal sealed class ShmTransport : ITransport
 
     /// <inheritdoc/>
     public long MaxBytes => long.MaxValue;
+
+    /// <inheritdoc/>
+    public bool TakesDevices => true;
 
     /// <inheritdoc/>
     public bool CanRead(NodeRecord node)
@@ -108,6 +114,7 @@ internal sealed class ShmTransport : ITransport
     /// <summary>Unmaps the memory of nodes, and of former lives of nodes, that are not in the view.</summary>
     public void Keep(MeshView view)
     {
+        var gone = new List<ShmMapping>();
         lock (_peers)
         {
             foreach (var (incarnation, peer) in _peers)
@@ -115,10 +122,15 @@ internal sealed class ShmTransport : ITransport
                 if (view.IsMember(incarnation))
                     continue;
                 _peers.Remove(incarnation);
-                peer.Mapping?.Release();
+                if (peer.Mapping is { } mapping)
+                    gone.Add(mapping);
                 peer.Mapping = null;
             }
         }
+
+        // Without the lock: a device may take its time.
+        foreach (var mapping in gone)
+            mapping.Release();
     }
 
     /// <inheritdoc/>
@@ -148,14 +160,25 @@ internal sealed class ShmTransport : ITransport
     private unsafe Task<TransferOutcome> ReadAsync(ShmMapping mapping, in ExtentRead read, NativeRange destination,
         TimeSpan timeout, CancellationToken cancel)
     {
-        if (mapping.TryFind(read, out byte* bytes, out ulong* word))
+        var place = mapping.Find(read, out var bytes, out ulong* word);
+        if (place != ShmPlace.Found)
         {
-            return RunAsync(mapping, new ShmCopy((nint)bytes, destination.Address, read.Length, read.Sums, (nint)word,
-                read.Generation), timeout, cancel);
+            mapping.Release();
+            return place == ShmPlace.Elsewhere ? Outcomes.Unreachable : Outcomes.Stale;
         }
 
-        mapping.Release();
-        return Outcomes.Stale;
+        if (bytes.Device is null && destination.Device is null)
+        {
+            return RunAsync(mapping, new ShmCopy(bytes.Address, destination.Address, read.Length, read.Sums,
+                (nint)word, read.Generation), timeout, cancel);
+        }
+
+        return _devices!.RunAsync(new DeviceMove(bytes, destination.Part(0, read.Length), read.Sums)
+        {
+            Word = (nint)word,
+            Generation = read.Generation,
+            Held = mapping,
+        }, timeout, cancel);
     }
 
     private Task<TransferOutcome> RunAsync(ShmMapping mapping, in ShmCopy copy, TimeSpan timeout,
@@ -188,6 +211,14 @@ internal sealed class ShmTransport : ITransport
     {
         if (mapping.TryFindReserved(write, source.Length, out byte* to))
         {
+            if (source.Device is not null)
+            {
+                return _devices!.RunAsync(new DeviceMove(source, new NativeRange((nint)to, source.Length), write.Sums)
+                {
+                    Held = mapping,
+                }, timeout, cancel);
+            }
+
             return RunAsync(mapping, new ShmCopy(source.Address, (nint)to, source.Length, write.Sums, 0, 0), timeout,
                 cancel);
         }

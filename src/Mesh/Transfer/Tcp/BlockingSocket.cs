@@ -235,7 +235,8 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
         _connection.Abort();
     }
 
-    private bool TrySend(byte* bytes, long length, long end)
+    /// <summary>Sends all of the memory by a point in time, see <see cref="EndOf"/>.</summary>
+    public bool TrySend(byte* bytes, long length, long end)
     {
         while (length > 0 && Environment.TickCount64 < end)
         {
@@ -251,7 +252,8 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
         return length == 0;
     }
 
-    private long Receive(byte* bytes, long length, long end)
+    /// <summary>Fills all of the memory by a point in time, see <see cref="EndOf"/>.</summary>
+    public long Receive(byte* bytes, long length, long end)
     {
         long received = 0;
         while (received < length && Environment.TickCount64 < end)
@@ -283,7 +285,8 @@ internal sealed unsafe class BlockingSocket : IStoppable, IDisposable
         message.msg_iov->iov_len -= (nuint)moved;
     }
 
-    private static long EndOf(long length) =>
+    /// <summary>When a transfer of so many bytes, begun now, is given up.</summary>
+    public static long EndOf(long length) =>
         Environment.TickCount64 + (long)NoProgress.TotalMilliseconds + (length / Slowest * 1000);
 
     private bool MakeBlocking()

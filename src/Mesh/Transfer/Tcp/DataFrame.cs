@@ -23,6 +23,9 @@ internal enum DataStatus
 
     /// <summary>The extent or reservation is not, or is no longer, what was asked for; no bytes follow.</summary>
     Stale = 2,
+
+    /// <summary>A device that has the bytes, or was to get them, failed; no bytes follow.</summary>
+    Failed = 3,
 }
 
 /// <summary>

@@ -3,7 +3,9 @@
 // On the data path.
 using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Segments;
+using Mooncake.Mesh.Transfer.Staging;
 
 namespace Mooncake.Mesh.Transfer.Tcp;
 
@@ -20,6 +22,9 @@ internal sealed class TcpDataServer : IAsyncDisposable
 
     /// <summary>Longer than the peer lets a connection idle, so that it is the peer who closes.</summary>
     private static readonly TimeSpan IdleLimit = TcpTransport.IdleLimit * 2;
+
+    /// <summary>Longest time that a device may take for one transfer; the socket has its own.</summary>
+    private static readonly TimeSpan DevicePatience = BlockingSocket.NoProgress;
 
     private readonly HashSet<BlockingSocket> _open = [];
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -151,9 +156,24 @@ internal sealed class TcpDataServer : IAsyncDisposable
         {
             if (request.Length > pin.Length || request.Skip > pin.Length - request.Length)
                 return TryReply(socket, request, DataStatus.Stale);
+            var bytes = pin.Bytes.Part(request.Skip, request.Length);
+            if (bytes.Length > 0 && bytes.OnDevice is { } device)
+                return TrySendFrom(device, socket, request);
             return TryReply(socket, request, DataStatus.Done)
-                && socket.TrySend(pin.Pointer + request.Skip, request.Length);
+                && (!bytes.TryHost(out byte* from) || socket.TrySend(from, request.Length));
         }
+    }
+
+    /// <summary>
+    /// Sends what a device has, chunk by chunk. The answer goes with the first one, or says that there is none.
+    /// </summary>
+    private static bool TrySendFrom(DeviceBuffer device, BlockingSocket socket, in DataRequest request)
+    {
+        var asked = request;
+        var sink = new SocketSink(socket, request.Length, () => TryReply(socket, asked, DataStatus.Done));
+        if (DeviceMoves.Read(device, sink, DevicePatience, null) == TransferOutcome.Done)
+            return true;
+        return !sink.HasBegun && TryReply(socket, request, DataStatus.Failed);
     }
 
     private unsafe bool TryReceive(BlockingSocket socket, in DataRequest request)
@@ -163,7 +183,8 @@ internal sealed class TcpDataServer : IAsyncDisposable
         bool fits = reservation.Size == request.Length;
         reservation.Sums = null;
         var sums = fits ? new SliceSums(request.Length) : null;
-        bool whole = sums is not null && IsReceived(socket, reservation, sums);
+        var received = sums is null ? TransferOutcome.Stale : Received(socket, reservation, sums);
+        bool whole = received == TransferOutcome.Done;
         if (whole)
             reservation.Sums = sums;
 
@@ -171,14 +192,23 @@ internal sealed class TcpDataServer : IAsyncDisposable
         _reserved.EndWrite(request.Token);
         if (!fits)
             return Refuse(socket, request);
+        if (received == TransferOutcome.DeviceFailed)
+        {
+            // What is still on its way belongs to nothing now: the connection ends with this answer.
+            TryReply(socket, request, DataStatus.Failed);
+            TryDrain(socket, request.Length);
+            return false;
+        }
+
         return whole && TryReply(socket, request, DataStatus.Done);
     }
 
     /// <summary>Receives all bytes of a reservation.</summary>
-    private static unsafe bool IsReceived(BlockingSocket socket, Reservation reservation, SliceSums sums) =>
-        ReservedExtents.Each(reservation, sums, (extent, _, part) =>
-            socket.Receive((byte*)extent.Address, extent.Length, part!) == extent.Length
-                ? TransferOutcome.Done : TransferOutcome.Unreachable) == TransferOutcome.Done;
+    private static unsafe TransferOutcome Received(BlockingSocket socket, Reservation reservation, SliceSums sums) =>
+        ReservedExtents.Each(reservation, sums, (extent, _, part) => extent.Device is { } device
+            ? DeviceMoves.Write(device, new SocketSource(socket, extent.Length, part!), DevicePatience, null)
+            : socket.Receive((byte*)extent.Address, extent.Length, part!) == extent.Length
+                ? TransferOutcome.Done : TransferOutcome.Unreachable);
 
     /// <summary>Says no to a write; its bytes are on their way and are thrown away.</summary>
     private static bool Refuse(BlockingSocket socket, in DataRequest request) =>

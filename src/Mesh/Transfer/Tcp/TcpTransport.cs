@@ -2,6 +2,7 @@
 
 // On the data path.
 using Mooncake.Mesh.Membership;
+using Mooncake.Mesh.Transfer.Staging;
 
 namespace Mooncake.Mesh.Transfer.Tcp;
 
@@ -50,6 +51,9 @@ internal sealed class TcpTransport : ITransport
     public long MaxBytes => long.MaxValue;
 
     /// <inheritdoc/>
+    public bool TakesDevices => true;
+
+    /// <inheritdoc/>
     public bool CanRead(NodeRecord node) => true;
 
     /// <inheritdoc/>
@@ -65,12 +69,17 @@ internal sealed class TcpTransport : ITransport
             return Outcomes.Late;
         if (PeerOf(read.Node) is not { } peer)
             return Outcomes.Unreachable;
-        if (read.Length >= RailSet.SmallestRead && peer.Rails is { } rails && rails.TryEnter())
+        var memory = destination.Part(0, read.Length);
+        var device = memory.Device is { } ours ? new Waited(ours.Location, IsOurs: true)
+            : read.Node.DeviceOf(read.SegmentId) is { } theirs ? new Waited(theirs, IsOurs: false)
+            : (Waited?)null;
+        if (device is null && read.Length >= RailSet.SmallestRead && peer.Rails is { } rails && rails.TryEnter())
             return rails.ReadAsync(read, destination, timeout, cancel);
         var request = new DataRequest(DataOperation.Read, read.SegmentId, 0, read.Offset, read.Generation, read.Length,
             read.Skip);
-        return RunAsync(peer,
-            new TcpJob(request, destination with { Length = read.Length }, read.Sums, read.Patience), timeout, cancel);
+        return RunAsync(peer, device,
+            new TcpJob(request, memory, read.Sums, read.Patience) { Limit = new MoveLimit(Time, timeout) }, timeout,
+            cancel);
     }
 
     /// <inheritdoc/>
@@ -81,7 +90,8 @@ internal sealed class TcpTransport : ITransport
             return Outcomes.Late;
         var request = new DataRequest(DataOperation.Write, 0, 0, 0, write.ReservationId, source.Length);
         return PeerOf(write.Node) is { } peer
-            ? RunAsync(peer, new TcpJob(request, source, write.Sums), timeout, cancel)
+            ? RunAsync(peer, source.Device is { } ours ? new Waited(ours.Location, IsOurs: true) : null,
+                new TcpJob(request, source, write.Sums) { Limit = new MoveLimit(Time, timeout) }, timeout, cancel)
             : Outcomes.Unreachable;
     }
 
@@ -94,13 +104,12 @@ internal sealed class TcpTransport : ITransport
             {
                 if (view.IsMember(incarnation))
                     continue;
-                peer.Queue.Retire();
-                peer.Rails?.Retire();
+                peer.Retire();
                 _peers.Remove(incarnation);
                 _retired.Add(peer);
             }
 
-            _retired.RemoveAll(static peer => peer.Queue.HasEnded && peer.Rails is null or { HasEnded: true });
+            _retired.RemoveAll(static peer => peer.HasEnded);
         }
     }
 
@@ -118,15 +127,16 @@ internal sealed class TcpTransport : ITransport
 
         foreach (var peer in peers)
         {
-            await peer.Queue.DisposeAsync();
-            if (peer.Rails is not null)
-                await peer.Rails.DisposeAsync();
+            await peer.DisposeAsync();
         }
     }
 
-    private Task<TransferOutcome> RunAsync(Peer peer, TcpJob job, TimeSpan timeout, CancellationToken cancel) =>
-        peer.Queue.TryAdd(job)
-            ? job.EndAsync(timeout, _dialer.Runtime.Time, cancel, job.Patience)
+    private TimeProvider Time => _dialer.Runtime.Time;
+
+    private Task<TransferOutcome> RunAsync(Peer peer, Waited? device, TcpJob job, TimeSpan timeout,
+        CancellationToken cancel) =>
+        peer.QueueOf(device).TryAdd(job)
+            ? job.EndAsync(timeout, Time, cancel, job.Patience)
             : Outcomes.Unreachable;
 
     private Peer? PeerOf(NodeRecord node)
@@ -141,9 +151,9 @@ internal sealed class TcpTransport : ITransport
 
     private Peer NewPeer(NodeRecord node)
     {
-        var time = _dialer.Runtime.Time;
-        var queue = new JobQueue<TcpJob>("mesh-tcp", _bounds, time, () => new TcpWorker(_dialer, node));
-        var peer = new Peer(queue, _dialer.IsLocal(node) ? null : RailsTo(node, queue, time));
+        JobQueue<TcpJob> NewQueue() => new("mesh-tcp", _bounds, Time, () => new TcpWorker(_dialer, node));
+        var queue = NewQueue();
+        var peer = new Peer(queue, _dialer.IsLocal(node) ? null : RailsTo(node, queue, Time), NewQueue);
         _peers.Add(node.Incarnation, peer);
         return peer;
     }
@@ -160,6 +170,62 @@ internal sealed class TcpTransport : ITransport
         return new RailSet(queues, endpoint, connections, RailCounters, time);
     }
 
-    /// <summary>What leads to one peer.</summary>
-    private sealed record Peer(JobQueue<TcpJob> Queue, RailSet? Rails);
+    /// <summary>A device that a transfer may have to wait for: one of ours, or of the peer's.</summary>
+    private readonly record struct Waited(string Location, bool IsOurs);
+
+    /// <summary>
+    /// What leads to one peer. What waits for a device has connections of its own: nobody else waits for it.
+    /// </summary>
+    private sealed class Peer(JobQueue<TcpJob> queue, RailSet? rails, Func<JobQueue<TcpJob>> newQueue)
+    {
+        private readonly Dictionary<Waited, JobQueue<TcpJob>> _devices = [];
+
+        public RailSet? Rails => rails;
+
+        public bool HasEnded
+        {
+            get
+            {
+                bool ended = queue.HasEnded && rails is null or { HasEnded: true };
+                foreach (var device in Devices())
+                    ended &= device.HasEnded;
+                return ended;
+            }
+        }
+
+        public JobQueue<TcpJob> QueueOf(Waited? waited)
+        {
+            if (waited is not { } device)
+                return queue;
+            lock (_devices)
+            {
+                if (!_devices.TryGetValue(device, out var own))
+                    _devices.Add(device, own = newQueue());
+                return own;
+            }
+        }
+
+        public void Retire()
+        {
+            queue.Retire();
+            rails?.Retire();
+            foreach (var device in Devices())
+                device.Retire();
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            await queue.DisposeAsync();
+            if (rails is not null)
+                await rails.DisposeAsync();
+            foreach (var device in Devices())
+                await device.DisposeAsync();
+        }
+
+        private JobQueue<TcpJob>[] Devices()
+        {
+            lock (_devices)
+                return [.. _devices.Values];
+        }
+    }
 }

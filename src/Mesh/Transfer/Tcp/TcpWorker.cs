@@ -4,6 +4,7 @@
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
+using Mooncake.Mesh.Transfer.Staging;
 
 namespace Mooncake.Mesh.Transfer.Tcp;
 
@@ -13,13 +14,16 @@ namespace Mooncake.Mesh.Transfer.Tcp;
 /// <param name="sums">Gets the sums of what is moved, or null.</param>
 /// <param name="patience">How long the holder may keep silent; null: as long as any.</param>
 internal sealed class TcpJob(DataRequest request, NativeRange memory, SliceSums? sums, TimeSpan? patience = null)
-    : TransferJob
+    : TransferJob, IMoveStop
 {
     public TimeSpan? Patience => patience;
 
     public NativeRange Memory => memory;
 
     public SliceSums? Sums => sums;
+
+    /// <summary>Time that is left; for a job that waits for a device.</summary>
+    public MoveLimit Limit { get; init; }
 
     public DataRequest ToRequest(ulong id) => request with { Id = id };
 }
@@ -82,9 +86,11 @@ internal sealed unsafe class TcpWorker(PeerDialer dialer, NodeRecord node, RailP
         var outcome = request.Operation == DataOperation.Read
             ? Read(socket, request, job, ref answered)
             : Write(socket, request, job, ref answered);
+        // After a stop or a device's failure bytes may be on their way that nobody takes.
+        if (outcome is not (TransferOutcome.Done or TransferOutcome.Stale))
+            Close();
         if (outcome == TransferOutcome.Unreachable)
         {
-            Close();
             // A connection that lay idle may have died long ago: that says nothing about the holder of now.
             if (pooled && !answered && !lastTry && job.Patience is null)
                 return false;
@@ -116,9 +122,13 @@ internal sealed unsafe class TcpWorker(PeerDialer dialer, NodeRecord node, RailP
             return TransferOutcome.Unreachable;
         if (answer.Status == DataStatus.Stale)
             return TransferOutcome.Stale;
+        if (answer.Status == DataStatus.Failed)
+            return TransferOutcome.DeviceFailed;
         // The holder sends from under a pin: what has arrived whole is the object that was located.
         if (answer.Status != DataStatus.Done || answer.Length != memory.Length)
             return TransferOutcome.Unreachable;
+        if (memory.Device is { } device)
+            return DeviceMoves.Write(device, new SocketSource(socket, memory.Length, job.Sums), job.Limit.Left, job);
         byte* to = (byte*)memory.Address;
         long got = job.Sums is { } sums
             ? socket.Receive(to, memory.Length, sums)
@@ -132,15 +142,33 @@ internal sealed unsafe class TcpWorker(PeerDialer dialer, NodeRecord node, RailP
         var memory = job.Memory;
         // A holder that refuses says so and closes, perhaps while we still send: its answer counts, not our failure.
         byte* from = (byte*)memory.Address;
+        if (memory.Device is { } device)
+        {
+            var moved = SendHeader(socket, request)
+                ? DeviceMoves.Read(device, new SocketSink(socket, memory.Length, null, job.Sums), job.Limit.Left, job)
+                : TransferOutcome.Unreachable;
+            if (moved is TransferOutcome.DeviceFailed or TransferOutcome.Late)
+                return moved;
+            return Answered(socket, request, moved == TransferOutcome.Done, ref answered);
+        }
+
         bool sent = SendHeader(socket, request) && (job.Sums is { } sums
             ? socket.TrySend(from, memory.Length, sums)
             : socket.TrySend(from, memory.Length));
+        return Answered(socket, request, sent, ref answered);
+    }
+
+    /// <summary>What the holder says of a write, of which all bytes were sent or not.</summary>
+    private static TransferOutcome Answered(BlockingSocket socket, in DataRequest request, bool sent,
+        ref bool answered)
+    {
         if (!ReceiveHeader(socket, request.Id, out var answer, ref answered))
             return TransferOutcome.Unreachable;
         return answer.Status switch
         {
-            DataStatus.Done when sent && answer.Length == memory.Length => TransferOutcome.Done,
+            DataStatus.Done when sent && answer.Length == request.Length => TransferOutcome.Done,
             DataStatus.Stale => TransferOutcome.Stale,
+            DataStatus.Failed => TransferOutcome.DeviceFailed,
             _ => TransferOutcome.Unreachable,
         };
     }

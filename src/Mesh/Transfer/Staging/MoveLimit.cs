@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// On the data path.
+namespace Mooncake.Mesh.Transfer.Staging;
+
+/// <summary>How long a move may take, from when this is made.</summary>
+internal readonly struct MoveLimit(TimeProvider time, TimeSpan limit)
+{
+    private readonly long _start = time.GetTimestamp();
+
+    /// <summary>What is left; none or less when it has passed.</summary>
+    public TimeSpan Left => limit - time.GetElapsedTime(_start);
+}
