@@ -66,9 +66,9 @@ public sealed class CudaMemory : IDeviceMemory
     /// <summary>Opens a driver that has devices.</summary>
     internal static MeshResult<CudaMemory> Open(CudaLibrary library, TimeProvider time)
     {
-        var entries = new DeviceEntry[LibCuda.CountOf(library)];
         try
         {
+            DeviceEntry[] entries = new DeviceEntry[CountOf(library)];
             for (int i = 0; i < entries.Length; i++)
                 entries[i] = DeviceEntry.Of(library, i, time);
             return new CudaMemory(library, entries);
@@ -215,6 +215,14 @@ public sealed class CudaMemory : IDeviceMemory
         _disposed = true;
         foreach (DeviceEntry entry in _entries)
             entry.Dispose();
+    }
+
+    private static unsafe int CountOf(CudaLibrary library)
+    {
+        int count = 0;
+        CudaException.ThrowIfFailed(
+            library, library.cuDeviceGetCount(&count), nameof(library.cuDeviceGetCount));
+        return count;
     }
 
     private static unsafe MeshResult<DeviceUsage> Usage(CudaDevice device)

@@ -31,13 +31,6 @@ public static class LibCuda
     /// <summary>The reason for the library at <paramref name="path"/>; null: the usual names, and supported.</summary>
     internal static string? Probe(string? path) => Load(path).Reason;
 
-    /// <summary>Number of devices of a library that has some.</summary>
-    internal static unsafe int CountOf(CudaLibrary library)
-    {
-        int count = 0;
-        return library.cuDeviceGetCount(&count) == CUresult.CUDA_SUCCESS ? count : 0;
-    }
-
     private static (CudaLibrary? Library, string? Reason) Load(string? path)
     {
         CudaLibrary? library = CudaLibrary.TryOpen(path, out string? reason);

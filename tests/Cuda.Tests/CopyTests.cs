@@ -82,7 +82,7 @@ public sealed class CopyTests
         using var memory = cuda.Open();
         using var block = memory.Block(32 << 20);
         var random = new Random(7);
-        for (int round = 0; round < 12; round++)
+        for (int round = 0; round < 6; round++)
         {
             var ranges = new List<DeviceRange>();
             long at = 0;

@@ -151,7 +151,8 @@ internal sealed unsafe class CopyRun : IDisposable
                 return Lose();
             default:
                 var error = new MeshError(MeshErrorCode.Device, "device", $"{_device.Location} has failed: "
-                    + $"{CudaException.Describe(Library, result)}; it counts as lost and is not called again");
+                    + CudaException.Of(Library, result, nameof(Library.cuStreamQuery)).Message
+                    + "; it counts as lost and is not called again");
                 return new DeviceOutcome(DeviceEnd.Failed, _device.Loss.Mark(error));
         }
     }

@@ -21,7 +21,10 @@ internal static class DeviceLocation
     }
 
     /// <summary>All names: "cuda:0 to cuda:7".</summary>
-    internal static string Known(DeviceEntry[] entries) => entries.Length == 1
-        ? entries[0].Info.Location
-        : $"{entries[0].Info.Location} to {entries[^1].Info.Location}";
+    internal static string Known(DeviceEntry[] entries) => entries switch
+    {
+        [] => "none",
+        [var only] => only.Info.Location,
+        [var first, .., var last] => $"{first.Info.Location} to {last.Info.Location}",
+    };
 }

@@ -10,6 +10,7 @@
  *   -DNO_BATCH       as a driver before CUDA 12.8
  *   -DNO_DMABUF      as a driver before CUDA 11.7
  *   -DNO_KERNEL      without the calls for kernels
+ *   -DOWN_IPC        a process may map what it has shared itself, which the driver refuses
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -213,10 +213,12 @@ EXPORT int cuIpcOpenMemHandle_v2(uintptr_t *address, struct bytes64 bytes, unsig
     struct handle handle;
     char path[64];
     memcpy(&handle, &bytes, sizeof handle);
-    if (flags != 1 || memcmp(handle.magic, "double", 7))
+    if (!context || flags != 1 || memcmp(handle.magic, "double", 7))
         LEAVE(INVALID_VALUE);
-    if (handle.pid == getpid() || !context)
+#ifndef OWN_IPC
+    if (handle.pid == getpid())
         LEAVE(INVALID_CONTEXT);
+#endif
     for (struct region *r = regions; r; r = r->next) {
         if (r->kind == KIND_MAPPED && r->owner == handle.pid && r->id == handle.id) {
             r->opens++;
