@@ -16,7 +16,10 @@ public sealed class DeviceMemoryTests
         using var cuda = new CudaDouble();
         using var memory = cuda.Open();
         Assert.Equal(
-            [new DeviceInfo("cuda:0", "Double 0", "0000:3b:00.0"), new DeviceInfo("cuda:1", "Double 1", "0000:3c:00.0")],
+            [
+                new DeviceInfo("cuda:0", "Double 0", "0000:3b:00.0"),
+                new DeviceInfo("cuda:1", "Double 1", "0000:3c:00.0"),
+            ],
             memory.Devices);
         Assert.EndsWith(", CUDA 12.8", memory.Driver);
         Assert.Equal("", cuda.Left);

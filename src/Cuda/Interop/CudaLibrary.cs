@@ -34,11 +34,13 @@ internal sealed unsafe class CudaLibrary
     private static readonly string[] Names = ["libcuda.so.1", "libcuda.so"];
 
     private readonly nint _library;
+    private readonly string[] _without;
     private string? _missing;
 
-    private CudaLibrary(nint library, string name)
+    private CudaLibrary(nint library, string name, string[] without)
     {
         _library = library;
+        _without = without;
         Name = name;
         cuInit = (delegate* unmanaged[Cdecl]<uint, int>)Needed("cuInit");
         cuDriverGetVersion = (delegate* unmanaged[Cdecl]<int*, int>)Needed("cuDriverGetVersion");
@@ -262,14 +264,15 @@ internal sealed unsafe class CudaLibrary
     /// <summary>Opens the library, or says why not. The library stays loaded for the life of the process.</summary>
     /// <param name="path">The file to open alone, or null for the usual names.</param>
     /// <param name="reason">One line for a person when null is returned, else null.</param>
-    internal static CudaLibrary? TryOpen(string? path, out string? reason)
+    /// <param name="without">Symbols to take for missing, as in an older driver.</param>
+    internal static CudaLibrary? TryOpen(string? path, out string? reason, params string[] without)
     {
         string[] names = string.IsNullOrEmpty(path) ? Names : [path];
         foreach (string name in names)
         {
             if (!NativeLibrary.TryLoad(name, out nint handle))
                 continue;
-            var library = new CudaLibrary(handle, name);
+            var library = new CudaLibrary(handle, name, without);
             reason = library._missing is null
                 ? null
                 : $"missing symbol {library._missing} in {name}: a driver for CUDA 11 or newer is needed";
@@ -291,5 +294,7 @@ internal sealed unsafe class CudaLibrary
     }
 
     private void* Optional(string symbol) =>
-        NativeLibrary.TryGetExport(_library, symbol, out nint address) ? (void*)address : null;
+        NativeLibrary.TryGetExport(_library, symbol, out nint address) && !_without.Contains(symbol)
+            ? (void*)address
+            : null;
 }
