@@ -88,10 +88,7 @@ public sealed class CudaMemory : IDeviceMemory
     /// <returns>InvalidArgument for a location that is none; Device.</returns>
     public MeshResult<CudaCapabilities> CapabilitiesOf(string location) =>
         Run<int, CudaCapabilities>(location, "capabilities", 0, static (device, _) =>
-        {
-            using DeviceBlock probe = DeviceBlock.Take(device, DeviceBlock.Granularity);
-            return new CudaCapabilities(probe.Share().Succeeded, device.HasDmaBuf, device.Copier.HasBatches);
-        });
+            new CudaCapabilities(IsShared(device), device.HasDmaBuf, device.Copier.HasBatches));
 
     /// <inheritdoc/>
     public string? LocationOf(DeviceRange range)
@@ -234,6 +231,19 @@ public sealed class CudaMemory : IDeviceMemory
         return new DeviceUsage((long)free, (long)total);
     }
 
+    private static bool? IsShared(CudaDevice device)
+    {
+        try
+        {
+            using DeviceBlock probe = DeviceBlock.Take(device, DeviceBlock.Granularity);
+            return probe.Share().Succeeded;
+        }
+        catch (CudaException full) when (full.Result == CUresult.CUDA_ERROR_OUT_OF_MEMORY)
+        {
+            return null;
+        }
+    }
+
     private static MeshResult<IDeviceBlock> Allocate(CudaDevice device, long length)
     {
         DeviceBlock block;
@@ -342,7 +352,9 @@ public sealed class CudaMemory : IDeviceMemory
 }
 
 /// <summary>What a driver can do with a device.</summary>
-/// <param name="IsShared">Whether other processes of the host can map its memory.</param>
+/// <param name="IsShared">
+/// Whether other processes of the host can map its memory; null: there was no memory to try it with.
+/// </param>
 /// <param name="HasDmaBuf">Whether network cards can be given its memory as dma-buf.</param>
 /// <param name="HasBatches">Whether scattered memory is copied by the driver at once.</param>
-public sealed record CudaCapabilities(bool IsShared, bool HasDmaBuf, bool HasBatches);
+public sealed record CudaCapabilities(bool? IsShared, bool HasDmaBuf, bool HasBatches);

@@ -57,6 +57,8 @@ public sealed class DeviceMemoryTests
         Assert.Equal(new MeshError(MeshErrorCode.NoSpace, "device:allocate",
             "cuda:0: cuMemAlloc_v2: CUDA_ERROR_OUT_OF_MEMORY (2): 5242880 bytes are wanted, 4194304 are free"), error);
         memory.Block(4 * MiB).Dispose();
+        using var rest = memory.Block(4 * MiB);
+        Assert.Equal(new CudaCapabilities(null, true, true), memory.CapabilitiesOf("cuda:0").Value);
         memory.Block(8 * MiB, "cuda:1").Dispose();
     }
 

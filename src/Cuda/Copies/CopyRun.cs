@@ -36,7 +36,7 @@ internal sealed unsafe class CopyRun : IDisposable
     /// <param name="device">The device that copies.</param>
     /// <param name="other">Another that takes part; or null.</param>
     /// <param name="timeout">Longest time that the device may take.</param>
-    /// <param name="late">What to say when null is returned: no lane has become free.</param>
+    /// <param name="late">What to say when null is returned: no lane has become free, or there is no device.</param>
     /// <exception cref="CudaException">The driver refuses.</exception>
     internal static CopyRun? Start(CudaDevice device, CudaDevice? other, TimeSpan timeout, out DeviceOutcome late)
     {
@@ -44,13 +44,11 @@ internal sealed unsafe class CopyRun : IDisposable
         DevicePatience patience = device.Lanes.Patience(timeout);
         // A copy that has no time is not begun: what is begun and does not end costs the device.
         CopyLane? lane = patience.IsOver ? null : device.Lanes.Rent(ref patience);
-        if (lane is null)
-        {
-            late = Late($"{device.Location}: {LanePool.Most} copies are under way, and none of them has ended within "
-                + $"{Text(timeout)}; nothing was copied");
-        }
-
-        return lane is null ? null : new CopyRun(device, other, lane, patience);
+        if (lane is not null)
+            return new CopyRun(device, other, lane, patience);
+        late = Lost(device) ?? Late($"{device.Location}: {LanePool.Most} copies are under way, and none of them has "
+            + $"ended within {Text(timeout)}; nothing was copied");
+        return null;
     }
 
     /// <summary>
@@ -68,7 +66,7 @@ internal sealed unsafe class CopyRun : IDisposable
         switch (_patience.ForEvent(Library, _lane.OrderEvent, out result))
         {
             case WaitEnd.Done:
-                return null;
+                return Lost(_device);
             case WaitEnd.Late:
                 return Late($"{_device.Location}: the work before it on the caller's stream has not ended within "
                     + $"{Text(_patience.Limit)}; nothing was copied");
@@ -112,11 +110,11 @@ internal sealed unsafe class CopyRun : IDisposable
     }
 
     /// <summary>Waits for the mark of a slot.</summary>
-    /// <returns>Null when it has come; else how it ended, the device being lost.</returns>
+    /// <returns>Null when it has come; else how it ended, the device being lost: to this copy or to another.</returns>
     /// <exception cref="CudaException">The work before it has failed.</exception>
     internal DeviceOutcome? Wait(int slot) => _patience.ForEvent(Library, _lane.Event(slot), out int result) switch
     {
-        WaitEnd.Done => null,
+        WaitEnd.Done => Lost(_device),
         WaitEnd.Late => Lose(),
         _ => throw CudaException.Of(Library, result, nameof(Library.cuEventQuery)),
     };
@@ -165,6 +163,9 @@ internal sealed unsafe class CopyRun : IDisposable
         _other?.Loss.Mark(LossOf(_other, limit));
         return new DeviceOutcome(DeviceEnd.Late, error);
     }
+
+    private static DeviceOutcome? Lost(CudaDevice device) =>
+        device.Loss.Error is { } error ? new DeviceOutcome(DeviceEnd.Failed, error) : null;
 
     private static MeshError LossOf(CudaDevice device, string limit) => new(MeshErrorCode.Device, "device",
         $"{device.Location}: a copy has not ended within {limit}; the device counts as lost and is not called again");

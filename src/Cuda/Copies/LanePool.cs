@@ -23,12 +23,18 @@ internal sealed class LanePool(CudaContext context, TimeProvider time) : IDispos
     internal DevicePatience Patience(TimeSpan limit) => new(time, limit);
 
     /// <summary>Takes a lane of the context, which is entered; give it back.</summary>
-    /// <returns>Null: none has become free in time.</returns>
+    /// <returns>Null: none has become free in time, or the device has been lost meanwhile.</returns>
     /// <exception cref="CudaException">One was to be made, and the driver refuses.</exception>
     internal CopyLane? Rent(ref DevicePatience patience)
     {
         if (!patience.ForPlace(_places))
             return null;
+        if (context.Loss.Error is not null)
+        {
+            _places.Release();
+            return null;
+        }
+
         lock (_gate)
         {
             if (_idle.TryPop(out CopyLane? idle))

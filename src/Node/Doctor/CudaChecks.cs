@@ -15,11 +15,11 @@ internal sealed record CudaFacts(string? NotSupportedReason, string Driver, IRea
 /// <param name="Info">What it is.</param>
 /// <param name="NotUsableReason">Why it cannot be used; null: it can.</param>
 /// <param name="Usage">How full it is.</param>
-/// <param name="IsShared">Whether other processes of the host can map its memory.</param>
+/// <param name="IsShared">Whether other processes of the host can map its memory; null: not tried.</param>
 /// <param name="HasDmaBuf">Whether its memory can be exported as dma-buf.</param>
 /// <param name="HasBatches">Whether the driver copies scattered memory at once.</param>
 internal sealed record CudaDeviceFacts(DeviceInfo Info, string? NotUsableReason = null, DeviceUsage Usage = default,
-    bool IsShared = false, bool HasDmaBuf = false, bool HasBatches = false);
+    bool? IsShared = false, bool HasDmaBuf = false, bool HasBatches = false);
 
 /// <summary>Whether the memory of GPUs can be used. Pure.</summary>
 internal static class CudaChecks
@@ -49,7 +49,7 @@ internal static class CudaChecks
         if (device.NotUsableReason is { } reason)
         {
             return new Finding(FindingLevel.Problem, device.Info.Location, $"{name}: {reason}",
-                "see to the GPU with nvidia-smi: another process may have it for itself");
+                "see to it with nvidia-smi: its memory may be full, or another process have it for itself");
         }
 
         return new Finding(FindingLevel.Ok, device.Info.Location,
@@ -57,5 +57,5 @@ internal static class CudaChecks
             + $"IPC {Word(device.IsShared)}, dma-buf {Word(device.HasDmaBuf)}, batch copies {Word(device.HasBatches)}");
     }
 
-    private static string Word(bool has) => has ? "yes" : "no";
+    private static string Word(bool? has) => has is null ? "not tried" : has.Value ? "yes" : "no";
 }
