@@ -196,6 +196,48 @@ public sealed class DeviceMemoryTests
     }
 
     [Fact]
+    public void A_driver_that_is_too_old_is_not_used()
+    {
+        using var cuda = new CudaDouble("VERSION=10020");
+        Assert.Equal("no device: the driver is one for CUDA 10.2; 11.0 or newer is needed",
+            CudaMemory.Open(cuda.Library, TimeProvider.System).Error?.Message);
+    }
+
+    [Fact]
+    public void The_memory_of_this_host_opens_where_CUDA_is_supported()
+    {
+        MeshResult<CudaMemory> opened = CudaMemory.TryOpen();
+        Assert.Equal(LibCuda.NotSupportedReason, opened.Error?.Message);
+        if (opened.Succeeded)
+            opened.Value.Dispose();
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("NO_BATCH")]
+    public void What_is_under_way_goes_on_when_the_memory_is_closed(string definitions)
+    {
+        using var cuda = new CudaDouble(definitions);
+        var memory = cuda.Open();
+        using (var block = memory.Block(8 * MiB))
+        {
+            byte[] bytes = Bytes.Mixed((int)(4 * MiB));
+            DeviceRange[] pages =
+                [.. Enumerable.Range(0, 64).Select(i => new DeviceRange(block.Address + (i << 17), 1 << 16))];
+            var source = new GivenBytes(bytes, onFill: offset =>
+            {
+                if (offset > 0)
+                    memory.Dispose();
+            });
+            Bytes.Is(DeviceEnd.Done, memory.Write(pages, source, default, Bytes.Long));
+            Assert.Equal(bytes[..(1 << 16)], cuda.Peek(block.Address, 1 << 16));
+            Assert.Equal(MeshErrorCode.Closed, memory.Write(pages, source, default, Bytes.Long).Error!.Code);
+        }
+
+        Assert.Equal("", cuda.Left);
+    }
+
+    [Fact]
     public void A_block_that_outlives_the_memory_keeps_its_device()
     {
         using var cuda = new CudaDouble();

@@ -42,8 +42,20 @@ internal sealed unsafe class CopyRun : IDisposable
     {
         late = default;
         DevicePatience patience = device.Lanes.Patience(timeout);
-        // A copy that has no time is not begun: what is begun and does not end costs the device.
-        CopyLane? lane = patience.IsOver ? null : device.Lanes.Rent(ref patience);
+        device.Copier.Hold();
+        CopyLane? lane = null;
+        try
+        {
+            // A copy that has no time is not begun: what is begun and does not end costs the device.
+            if (!patience.IsOver)
+                lane = device.Lanes.Rent(ref patience);
+        }
+        finally
+        {
+            if (lane is null)
+                device.Copier.LetGo();
+        }
+
         if (lane is not null)
             return new CopyRun(device, other, lane, patience);
         late = Lost(device) ?? Late($"{device.Location}: {LanePool.Most} copies are under way, and none of them has "
@@ -134,6 +146,7 @@ internal sealed unsafe class CopyRun : IDisposable
     {
         Settle();
         _device.Lanes.Return(_lane);
+        _device.Copier.LetGo();
     }
 
     private DeviceOutcome? Settle()

@@ -39,6 +39,13 @@ internal sealed unsafe class PieceCopier : IDisposable
         return new PieceCopier(context.Library, hasBatches, hasBatches ? null : PieceKernel.TryLoad(context));
     }
 
+    /// <summary>Keeps the kernel through a copy.</summary>
+    /// <exception cref="ObjectDisposedException">This has been disposed.</exception>
+    internal void Hold() => _kernel?.Hold();
+
+    /// <summary>Ends a hold.</summary>
+    internal void LetGo() => _kernel?.LetGo();
+
     /// <summary>Most pieces of a chunk.</summary>
     /// <param name="isExact">Whether all of the memory is known to be there: the kernel may touch no other.</param>
     internal int MostPieces(bool isExact) =>

@@ -152,6 +152,17 @@ internal sealed unsafe class PieceKernel : IDisposable
         CudaException.ThrowIfFailed(_library, result, nameof(_library.cuLaunchKernel));
     }
 
-    /// <summary>Unloads it.</summary>
+    /// <summary>Keeps it loaded until let go of, whatever its owner does meanwhile.</summary>
+    /// <exception cref="ObjectDisposedException">It is unloaded.</exception>
+    internal void Hold()
+    {
+        bool held = false;
+        _module.DangerousAddRef(ref held);
+    }
+
+    /// <summary>Ends a hold.</summary>
+    internal void LetGo() => _module.DangerousRelease();
+
+    /// <summary>Unloads it, once nobody holds it.</summary>
     public void Dispose() => _module.Dispose();
 }

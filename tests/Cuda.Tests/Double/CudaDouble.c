@@ -4,6 +4,7 @@
  * without a context, memory that was given back, a copy past its end. Built by the tests with
  *   -DDEVICES=n      number of devices
  *   -DMEMORY_MIB=n   memory of each
+ *   -DVERSION=n      the newest CUDA that it knows
  *   -DINIT=n         what cuInit returns
  *   -DCOUNT=n        what cuDeviceGetCount returns
  *   -DNO_MEM_ALLOC   only the old cuMemAlloc is there, as in a driver before CUDA 3.2
@@ -28,6 +29,9 @@
 #endif
 #ifndef MEMORY_MIB
 #define MEMORY_MIB 256
+#endif
+#ifndef VERSION
+#define VERSION 12080
 #endif
 #ifndef INIT
 #define INIT 0

@@ -29,7 +29,7 @@ __attribute__((constructor)) static void begin(void)
 
 EXPORT int cuInit(unsigned flags) { CALL(cuInit); initialized = 1; return flags == 0 ? INIT : INVALID_VALUE; }
 
-EXPORT int cuDriverGetVersion(int *version) { CALL(cuDriverGetVersion); *version = 12080; return OK; }
+EXPORT int cuDriverGetVersion(int *version) { CALL(cuDriverGetVersion); *version = VERSION; return OK; }
 
 EXPORT int cuGetErrorName(int error, const char **name)
 {
