@@ -19,8 +19,6 @@ namespace Mooncake.Mesh.Cuda;
 /// </remarks>
 public sealed class CudaMemory : IDeviceMemory
 {
-    private const int OldestMajor = 11;
-
     private static readonly TimeSpan ZeroingLimit = TimeSpan.FromSeconds(30);
 
     private readonly CudaLibrary _library;
@@ -38,7 +36,7 @@ public sealed class CudaMemory : IDeviceMemory
     public IReadOnlyList<DeviceInfo> Devices { get; }
 
     /// <summary>The library and its version: "libcuda.so.1, CUDA 12.8".</summary>
-    public string Driver => VersionOf(_library) is { } version
+    public string Driver => LibCuda.VersionOf(_library) is { } version
         ? string.Create(CultureInfo.InvariantCulture, $"{_library.Name}, CUDA {version.Major}.{version.Minor}")
         : _library.Name;
 
@@ -60,13 +58,6 @@ public sealed class CudaMemory : IDeviceMemory
     /// <summary>Opens a driver that has devices.</summary>
     internal static MeshResult<CudaMemory> Open(CudaLibrary library, TimeProvider time)
     {
-        // What it says of addresses is not all known to older ones, and who does not know an address follows it.
-        if (VersionOf(library) is { Major: < OldestMajor } old)
-        {
-            return new MeshError(MeshErrorCode.Device, "device:open",
-                $"no device: the driver is one for CUDA {old.Major}.{old.Minor}; {OldestMajor}.0 or newer is needed");
-        }
-
         try
         {
             DeviceEntry[] entries = new DeviceEntry[CountOf(library)];
@@ -213,14 +204,6 @@ public sealed class CudaMemory : IDeviceMemory
         _disposed = true;
         foreach (DeviceEntry entry in _entries)
             entry.Dispose();
-    }
-
-    private static unsafe (int Major, int Minor)? VersionOf(CudaLibrary library)
-    {
-        int version = 0;
-        return library.cuDriverGetVersion(&version) == CUresult.CUDA_SUCCESS
-            ? (version / 1000, version % 1000 / 10)
-            : null;
     }
 
     private static unsafe int CountOf(CudaLibrary library)

@@ -10,6 +10,8 @@ namespace Mooncake.Mesh.Cuda;
 /// </summary>
 public static class LibCuda
 {
+    private const int OldestMajor = 11;
+
     private static readonly Lazy<(CudaLibrary? Library, string? Reason)> Loaded =
         new(() => Load(Environment.GetEnvironmentVariable(CudaLibrary.PathVariable)));
 
@@ -31,6 +33,15 @@ public static class LibCuda
     /// <summary>The reason for the library at <paramref name="path"/>; null: the usual names, and supported.</summary>
     internal static string? Probe(string? path) => Load(path).Reason;
 
+    /// <summary>The newest CUDA that the driver knows; null: it does not say.</summary>
+    internal static unsafe (int Major, int Minor)? VersionOf(CudaLibrary library)
+    {
+        int version = 0;
+        return library.cuDriverGetVersion(&version) == CUresult.CUDA_SUCCESS
+            ? (version / 1000, version % 1000 / 10)
+            : null;
+    }
+
     private static (CudaLibrary? Library, string? Reason) Load(string? path)
     {
         CudaLibrary? library = CudaLibrary.TryOpen(path, out string? reason);
@@ -45,6 +56,10 @@ public static class LibCuda
             return NoGpu;
         if (result != CUresult.CUDA_SUCCESS)
             return $"no device: cuInit returned {result}";
+
+        // An older one does not tell all that is asked of an address; who does not know what an address is follows it.
+        if (VersionOf(library) is { Major: < OldestMajor } old)
+            return $"no device: the driver is one for CUDA {old.Major}.{old.Minor}; {OldestMajor}.0 or newer is needed";
 
         int count = 0;
         result = library.cuDeviceGetCount(&count);

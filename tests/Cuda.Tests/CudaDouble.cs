@@ -139,7 +139,7 @@ internal sealed unsafe class CudaDouble : IDisposable
     private static byte[] Compile(string definitions)
     {
         using var compiler = new NativeDouble();
-        return File.ReadAllBytes(compiler.Build("Double/CudaDouble.c", definitions));
+        return File.ReadAllBytes(compiler.Build("Double/CudaDouble.c", definitions, "-Wall -Wextra -Werror"));
     }
 
     private void* Export(string name) => (void*)NativeLibrary.GetExport(_handle, name);
