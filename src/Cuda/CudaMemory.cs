@@ -110,7 +110,7 @@ public sealed class CudaMemory : IDeviceMemory
             return Invalid($"length {length} is not from 1 to {long.MaxValue}");
         return Run<(byte[] Handle, long Length), IDeviceBlock>(location, "map", (handle.ToArray(), length),
             static (device, shared) => DeviceBlock.Map(device, shared.Handle, shared.Length, out MeshError? error) is
-                { } block ? block : error!);
+            { } block ? block : error!);
     }
 
     /// <inheritdoc/>
