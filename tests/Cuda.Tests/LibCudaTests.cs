@@ -6,7 +6,7 @@ namespace Mooncake.Mesh.Cuda.Tests;
 
 public sealed class LibCudaTests : IDisposable
 {
-    private const string Source = "CudaDouble.c";
+    private const string Source = "Double/CudaDouble.c";
     private readonly NativeDouble _double = new();
 
     public void Dispose() => _double.Dispose();
@@ -26,8 +26,9 @@ public sealed class LibCudaTests : IDisposable
             LibCuda.Probe(_double.Build(Source, "DEVICES=1 NO_MEM_ALLOC")));
 
     [Theory]
-    [InlineData("", "no device: the CUDA driver sees no GPU")]
+    [InlineData("DEVICES=0", "no device: the CUDA driver sees no GPU")]
     [InlineData("INIT=100", "no device: the CUDA driver sees no GPU")]
+    [InlineData("VERSION=10020", "no device: the driver is one for CUDA 10.2; 11.0 or newer is needed")]
     [InlineData("INIT=803 DEVICES=1", "no device: cuInit returned 803")]
     [InlineData("COUNT=3 DEVICES=1", "no device: cuDeviceGetCount returned 3")]
     public void No_device_is_said(string definitions, string reason) =>

@@ -10,11 +10,18 @@ internal sealed class NativeDouble : IDisposable
 {
     private readonly string _folder = System.IO.Directory.CreateTempSubdirectory("mooncake-mesh-double-").FullName;
 
-    /// <summary>Compiles <paramref name="source"/>, a C file beside the caller, with the given definitions.</summary>
-    internal string Build(string source, string definitions = "", [CallerFilePath] string test = "")
+    /// <summary>Compiles a C file with the given definitions.</summary>
+    /// <param name="source">The file, named from the caller's folder.</param>
+    /// <param name="definitions">What to define, with spaces between.</param>
+    /// <param name="options">What else to tell the compiler, with spaces between.</param>
+    /// <param name="test">The caller.</param>
+    internal string Build(
+        string source, string definitions = "", string options = "", [CallerFilePath] string test = "")
     {
         string library = Path.Combine(_folder, $"double-{System.IO.Directory.GetFiles(_folder).Length}.so");
-        List<string> arguments = ["-shared", "-fPIC", "-O0", "-o", library];
+        List<string> arguments =
+            ["-shared", "-fPIC", "-O0", "-pthread", .. options.Split(' ', StringSplitOptions.RemoveEmptyEntries)];
+        arguments.AddRange(["-o", library]);
         foreach (string definition in definitions.Split(' ', StringSplitOptions.RemoveEmptyEntries))
             arguments.Add("-D" + definition);
         arguments.Add(Path.Combine(Path.GetDirectoryName(test)!, source));

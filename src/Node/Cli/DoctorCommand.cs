@@ -39,7 +39,8 @@ internal static class DoctorCommand
                 return ExitCode.Usage;
             }
 
-            var report = new DoctorReport(HostReader.Read("/", Locals(), Verbs()), NeedOf(options));
+            var report = new DoctorReport(
+                HostReader.Read("/", Locals(), Verbs()) with { Cuda = CudaReader.Read() }, NeedOf(options));
             if (parsed.GetValue(json))
             {
                 terminal.WriteJson(report.Write);

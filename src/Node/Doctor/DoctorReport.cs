@@ -18,7 +18,11 @@ internal sealed class DoctorReport
     {
         _facts = facts;
         _matrix = TopologyMatrix.Of(facts.Hardware);
-        Findings = [.. MemoryChecks.Of(facts, need), .. RdmaChecks.Of(facts, need), .. GpuChecks.Of(facts)];
+        Findings =
+        [
+            .. MemoryChecks.Of(facts, need), .. RdmaChecks.Of(facts, need), .. GpuChecks.Of(facts),
+            .. CudaChecks.Of(facts),
+        ];
     }
 
     /// <summary>What was found.</summary>

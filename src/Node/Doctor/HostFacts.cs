@@ -49,6 +49,9 @@ internal sealed record HostFacts
 
     /// <summary>What libibverbs says.</summary>
     public VerbsFacts Verbs { get; init; } = new(null, new Dictionary<string, long>());
+
+    /// <summary>What the CUDA driver says.</summary>
+    public CudaFacts Cuda { get; init; } = new("no library: not looked for", "", []);
 }
 
 /// <summary>A NUMA node.</summary>

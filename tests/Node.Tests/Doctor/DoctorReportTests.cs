@@ -2,6 +2,7 @@
 
 using System.Net;
 using System.Text.Json;
+using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Node.Doctor;
 using Mooncake.Mesh.Transfer.Topology;
 using Mooncake.Mesh.Verbs.Devices;
@@ -16,6 +17,8 @@ public sealed class DoctorReportTests
     private static readonly Need SixteenGiB = new([(16 * GiB, "cpu:0", true)]);
     private static readonly NicDevice Nic = new("mlx5_0", 0, PciPath.None);
     private static readonly GpuDevice Gpu = new(0, 0, PciPath.None);
+    private static readonly DeviceInfo Card = new("cuda:0", "NVIDIA H200", "0000:17:00.0");
+
     private static readonly GidCandidate IPv4 = GidCandidate.Of(3,
         IPAddress.Parse("::ffff:10.0.0.7").GetAddressBytes(), GidType.RoceV2);
 
@@ -31,6 +34,8 @@ public sealed class DoctorReportTests
         Hardware = new HostHardware([Nic], [Gpu], [0]),
         Rdma = [Device(Port)],
         Verbs = new VerbsFacts(null, new Dictionary<string, long> { ["mlx5_0"] = 64 * GiB }),
+        Cuda = new CudaFacts(null, "libcuda.so.1, CUDA 12.8",
+            [new CudaDeviceFacts(Card, null, new DeviceUsage(70 * GiB, 80 * GiB), true, true, true)]),
     };
 
     [Fact]
@@ -163,6 +168,35 @@ public sealed class DoctorReportTests
             Good with { HasPeerMemory = peer, HasOpenGpuDriver = open, KernelRelease = kernel }, "gpu");
         Assert.Equal(level, finding.Level);
         Assert.Contains(text, finding.Text);
+    }
+
+    [Fact]
+    public void Each_GPU_of_the_driver_is_described()
+    {
+        var report = new DoctorReport(Good, SixteenGiB);
+        Assert.Equal("libcuda.so.1, CUDA 12.8", Single(report, "cuda").Text);
+        Assert.Equal("NVIDIA H200 at 0000:17:00.0; 70 GiB of 80 GiB free; IPC yes, dma-buf yes, batch copies yes",
+            Single(report, "cuda:0").Text);
+    }
+
+    [Fact]
+    public void A_GPU_that_the_driver_does_not_open_is_a_problem()
+    {
+        var finding = Problem(Good with
+        {
+            Cuda = Good.Cuda with { Devices = [new CudaDeviceFacts(Card with { PciAddress = "" }, "cuda:0: why")] },
+        }, "cuda:0");
+        Assert.Equal("NVIDIA H200: cuda:0: why", finding.Text);
+        Assert.Contains("nvidia-smi", finding.Fix);
+    }
+
+    [Fact]
+    public void A_host_without_CUDA_is_told_the_reason_and_only_one_with_a_GPU_has_a_problem()
+    {
+        var without = Good with { Cuda = new CudaFacts("no library: x", "", []) };
+        Assert.Equal("no library: x", Problem(without, "cuda").Text);
+        var note = Note(without with { Hardware = new HostHardware([Nic], [], [0]) }, "cuda");
+        Assert.Equal(("no library: x", null), (note.Text, note.Fix));
     }
 
     [Fact]

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using Mooncake.Mesh.Devices;
+
+namespace Mooncake.Mesh.Cuda.Tests;
+
+/// <summary>A copy comes after the work on the caller's stream, and before what is put there next.</summary>
+public sealed class OrderTests
+{
+    private const int Length = 3_000_000;
+
+    [Fact]
+    public void A_read_sees_what_a_kernel_before_it_writes()
+    {
+        using var cuda = new CudaDouble();
+        using (var stream = cuda.Stream(0))
+        using (var memory = cuda.Open())
+        using (var block = memory.Block(Length))
+        {
+            cuda.Slow(stream.Native, 150, block.Address, 7, Length);
+            var sink = new TakenBytes(Length);
+            Bytes.Is(DeviceEnd.Done, memory.Read([block.All()], sink, new DeviceOrder(stream.Native), Bytes.Long));
+            Assert.Equal(-1, sink.Bytes.AsSpan().IndexOfAnyExcept((byte)7));
+        }
+
+        Assert.Equal("", cuda.Left);
+    }
+
+    [Fact]
+    public void A_write_comes_after_the_kernel_and_before_the_next()
+    {
+        using var cuda = new CudaDouble();
+        using var stream = cuda.Stream(0);
+        using var memory = cuda.Open();
+        using var block = memory.Block(Length);
+        byte[] bytes = Bytes.Mixed(Length);
+        cuda.Slow(stream.Native, 150, block.Address, 7, Length);
+        var order = new DeviceOrder(stream.Native);
+        Bytes.Is(DeviceEnd.Done, memory.Write([block.All()], new GivenBytes(bytes), order, Bytes.Long));
+        Assert.Equal(bytes, cuda.Peek(block.Address, Length));
+        Assert.Equal(1, cuda.Calls("cuStreamWaitEvent"));
+        cuda.Slow(stream.Native, 1, block.Address, 9, 10);
+        Assert.True(SpinWait.SpinUntil(() => stream.IsIdle, Bytes.Long));
+        Assert.Equal(9, cuda.Peek(block.Address, 1)[0]);
+    }
+
+    [Fact]
+    public void A_copy_comes_after_the_kernel()
+    {
+        using var cuda = new CudaDouble();
+        using var stream = cuda.Stream(0);
+        using var memory = cuda.Open();
+        using var from = memory.Block(Length);
+        using var to = memory.Block(Length, "cuda:1");
+        cuda.Slow(stream.Native, 100, from.Address, 7, Length);
+        Bytes.Is(DeviceEnd.Done, memory.Copy(from.All(), to.Address, new DeviceOrder(stream.Native), Bytes.Long));
+        Assert.Equal(-1, cuda.Peek(to.Address, Length).AsSpan().IndexOfAnyExcept((byte)7));
+    }
+
+    [Fact]
+    public void Without_a_stream_nothing_is_waited_for()
+    {
+        using var cuda = new CudaDouble();
+        using var stream = cuda.Stream(0);
+        using var memory = cuda.Open();
+        using var block = memory.Block(Length);
+        cuda.Slow(stream.Native, 2000, block.Address, 7, 1);
+        Bytes.Is(DeviceEnd.Done, memory.Read([block.All()], new TakenBytes(Length), default, Bytes.Long));
+        Assert.False(stream.IsIdle);
+    }
+
+    [Fact]
+    public void Work_of_the_caller_that_takes_too_long_costs_no_device()
+    {
+        using var cuda = new CudaDouble();
+        using var stream = cuda.Stream(0);
+        using var memory = cuda.Open();
+        using var block = memory.Block(Length);
+        cuda.Slow(stream.Native, 1500, block.Address, 7, 1);
+        long copies = cuda.Copies;
+        var source = new GivenBytes(new byte[Length]);
+        var outcome = memory.Write([block.All()], source, new DeviceOrder(stream.Native),
+            TimeSpan.FromMilliseconds(20));
+        Bytes.Is(DeviceEnd.Late, outcome);
+        Assert.Equal("cuda:0: the work before it on the caller's stream has not ended within 20 ms; nothing was copied",
+            outcome.Error!.Message);
+        Assert.Equal((0, copies), (source.Given, cuda.Copies));
+        Bytes.Is(DeviceEnd.Done, memory.Read([block.All()], new TakenBytes(Length), default, Bytes.Long));
+    }
+
+    [Fact]
+    public void A_stream_that_is_none_is_refused()
+    {
+        using var cuda = new CudaDouble();
+        using var other = cuda.Stream(1);
+        using var memory = cuda.Open();
+        using var block = memory.Block(Length);
+        var outcome = memory.Read([block.All()], new TakenBytes(Length), new DeviceOrder(other.Native), Bytes.Long);
+        Bytes.Is(DeviceEnd.Failed, outcome);
+        Assert.Equal("cuda:0: cuEventRecord: CUDA_ERROR_INVALID_HANDLE (400)", outcome.Error!.Message);
+    }
+}
