@@ -42,6 +42,9 @@ public static class LibCuda
             : null;
     }
 
+    /// <summary>Whether the driver is older than what is needed here.</summary>
+    internal static bool IsTooOld(CudaLibrary library) => VersionOf(library) is { Major: < OldestMajor };
+
     private static (CudaLibrary? Library, string? Reason) Load(string? path)
     {
         CudaLibrary? library = CudaLibrary.TryOpen(path, out string? reason);
@@ -58,7 +61,7 @@ public static class LibCuda
             return $"no device: cuInit returned {result}";
 
         // An older one does not tell all that is asked of an address; who does not know what an address is follows it.
-        if (VersionOf(library) is { Major: < OldestMajor } old)
+        if (IsTooOld(library) && VersionOf(library) is { } old)
             return $"no device: the driver is one for CUDA {old.Major}.{old.Minor}; {OldestMajor}.0 or newer is needed";
 
         int count = 0;

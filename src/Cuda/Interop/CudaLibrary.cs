@@ -31,7 +31,7 @@ internal sealed unsafe class CudaLibrary
     /// <summary>Environment variable that names the library instead.</summary>
     internal const string PathVariable = "MCM_LIBCUDA";
 
-    private static readonly string[] Names = ["libcuda.so.1", "libcuda.so"];
+    internal static readonly string[] Names = ["libcuda.so.1", "libcuda.so"];
 
     private readonly nint _library;
     private readonly string[] _without;

@@ -2,6 +2,7 @@
 
 using System.Collections;
 using System.CommandLine;
+using Mooncake.Mesh.Cuda;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Node.Configuration;
 using Mooncake.Mesh.Node.Logging;
@@ -61,9 +62,16 @@ internal static class ServeCommand
         var threshold = new LogThreshold(least);
         using ILoggerFactory logs = Logs.Create(terminal, threshold);
         Warn(options, logs.CreateLogger("Serve"));
+        // Only where a segment wants one: a driver takes up to a second to begin.
+        MeshResult<CudaMemory>? cuda = options.Segments.Any(segment => segment.ToSegmentOptions().IsOnDevice)
+            ? CudaMemory.TryOpen()
+            : default(MeshResult<CudaMemory>?);
+        using CudaMemory? devices = cuda is { Succeeded: true } opened ? opened.Value : null;
         var runtime = new MeshRuntime
         {
             Network = new SocketNetwork(),
+            Devices = devices,
+            NoDevicesReason = cuda?.Error?.Message,
             Log = logs,
             Verbs = parts => RdmaTransport.OpenAsync(options.Rdma.ToOptions(), parts),
         };

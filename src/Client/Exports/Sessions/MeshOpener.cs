@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using Mooncake.Mesh.Client;
+using Mooncake.Mesh.Cuda;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer.Tcp;
@@ -59,6 +60,7 @@ internal sealed class MeshOpener(OpenOptions options)
         ConnectTimeout = options.ConnectLimit,
         Deadline = options.Deadline,
         SameHost = options.SameHost,
+        Devices = HostCuda.OfProcess,
     };
 
     private async Task<MeshResult<LiveMesh>> ConnectAsync(PeerEndpoint hostname, ClusterSecret? secret,
@@ -79,6 +81,7 @@ internal sealed class MeshOpener(OpenOptions options)
         var runtime = new MeshRuntime
         {
             Network = new SocketNetwork(),
+            Devices = HostCuda.OfProcess,
             Verbs = parts => RdmaTransport.OpenAsync(_rdma, parts),
         };
         var made = await RegistryAsync(runtime, secret, cancel);
