@@ -38,11 +38,15 @@ public sealed class NativeMesh : IAsyncLifetime
     }
 
     /// <summary>Starts one more node.</summary>
-    public async Task<NodeProcess> StartNodeAsync(string id, string memory)
+    public Task<NodeProcess> StartNodeAsync(string id, string memory) => StartNodeAsync(id, memory, []);
+
+    /// <summary>Starts one more node, with environment variables and flags of its own.</summary>
+    public async Task<NodeProcess> StartNodeAsync(string id, string memory, Dictionary<string, string> environment,
+        params string[] flags)
     {
-        var process = Start(NodeProgram, "serve", "--json", "--node-id", id, "--etcd-endpoints", Etcd, "--segments",
-            memory + ",hugePages=false,preTouch=false", "--lease-ttl", "3s", "--runtime-directory",
-            Path.Combine(_folder, id));
+        var process = Start(NodeProgram, environment, ["serve", "--json", "--node-id", id, "--etcd-endpoints", Etcd,
+            "--segments", memory + ",hugePages=false,preTouch=false", "--lease-ttl", "3s", "--runtime-directory",
+            Path.Combine(_folder, id), .. flags]);
         using var limit = new CancellationTokenSource(StartLimit);
         string line = await process.StandardOutput.ReadLineAsync(limit.Token) ?? "";
         using var ready = JsonDocument.Parse(line);
@@ -82,13 +86,18 @@ public sealed class NativeMesh : IAsyncLifetime
         }
     }
 
-    private Process Start(string program, params string[] arguments)
+    private Process Start(string program, params string[] arguments) => Start(program, [], arguments);
+
+    private Process Start(string program, Dictionary<string, string> environment, string[] arguments)
     {
-        var process = Process.Start(new ProcessStartInfo(program, arguments)
+        var start = new ProcessStartInfo(program, arguments)
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
-        })!;
+        };
+        foreach ((string name, string value) in environment)
+            start.Environment[name] = value;
+        var process = Process.Start(start)!;
         _processes.Add(process);
         _ = process.StandardError.ReadToEndAsync();
         if (program != NodeProgram)

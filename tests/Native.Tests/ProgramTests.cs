@@ -8,7 +8,7 @@ public sealed class ProgramTests(NativeMesh mesh, ITestOutputHelper output)
 {
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(3);
 
-    private static readonly Dictionary<string, string> Settings = new()
+    internal static readonly Dictionary<string, string> Settings = new()
     {
         // The runtime keeps what it has to the end, in memory that the sanitizer does not look through.
         ["ASAN_OPTIONS"] = "detect_leaks=0",
