@@ -24,7 +24,7 @@ internal static unsafe partial class LoadedLibraries
         }
     }
 
-    /// <summary>Whether the process has loaded a library by this name; where not, that costs a look at the disk.</summary>
+    /// <summary>Whether a library of this name is loaded; where not, that costs a look at the disk.</summary>
     internal static bool Has(string name)
     {
         nint handle = dlopen(name, RTLD_LAZY | RTLD_NOLOAD);

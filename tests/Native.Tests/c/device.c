@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A host that uses a GPU passes memory of it: device.c NODE LIBCUDA. Nothing may follow its addresses; the double of the
- * driver has no host memory there.
+ * A host that uses a GPU passes memory of it: device.c NODE LIBCUDA. Nothing may follow its addresses; the double of
+ * the driver has no host memory there.
  */
 #include "check.h"
 
