@@ -99,6 +99,13 @@ internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
         return bytes.IsEmpty ? RecordOf(index)?.Version ?? default : RecordBlob.VersionOf(bytes);
     }
 
+    /// <summary>The object of a Yes; 0 when codes alone were asked for.</summary>
+    public ulong ObjectIdOf(int index)
+    {
+        var bytes = BytesOf(index);
+        return bytes.IsEmpty ? RecordOf(index)?.ObjectId ?? 0 : RecordBlob.ObjectIdOf(bytes);
+    }
+
     /// <summary>Size of the object in bytes, and its copies; none without a record.</summary>
     public (long Size, int Copies) ShapeOf(int index)
     {

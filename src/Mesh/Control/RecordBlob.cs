@@ -90,6 +90,9 @@ internal static class RecordBlob
         BinaryPrimitives.ReadInt64LittleEndian(bytes), BinaryPrimitives.ReadInt64LittleEndian(bytes[8..]),
         BinaryPrimitives.ReadInt64LittleEndian(bytes[16..]));
 
+    /// <summary>Its object.</summary>
+    public static ulong ObjectIdOf(ReadOnlySpan<byte> bytes) => BinaryPrimitives.ReadUInt64LittleEndian(bytes[24..]);
+
     /// <summary>Its replicas.</summary>
     public static int CopiesOf(ReadOnlySpan<byte> bytes) => BinaryPrimitives.ReadUInt16LittleEndian(bytes[48..]);
 
@@ -108,7 +111,7 @@ internal static class RecordBlob
         return new ObjectRecord
         {
             Version = VersionOf(bytes),
-            ObjectId = BinaryPrimitives.ReadUInt64LittleEndian(bytes[24..]),
+            ObjectId = ObjectIdOf(bytes),
             Size = SizeOf(bytes),
             Checksum = BinaryPrimitives.ReadUInt64LittleEndian(bytes[40..]),
             Removed = (BinaryPrimitives.ReadUInt16LittleEndian(bytes[50..]) & Removed) != 0,

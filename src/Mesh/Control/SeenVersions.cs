@@ -4,12 +4,14 @@
 namespace Mooncake.Mesh.Control;
 
 /// <summary>
-/// The greatest version of a key that this caller has read, written or removed. While parts of the mesh do not reach
-/// each other an owner may find an older one; to this caller it would be a step back, so it is no answer. Keeps the
-/// last 16,384 keys or so (a later one takes the place of another of the same hash), in 512 KiB, or less as long as
+/// The greatest version of a key that this caller has read, written or removed, and the object that it has removed.
+/// While parts of the mesh do not reach each other an owner may find an older one, or that object under a number of its
+/// own; to this caller it would be a step back, so it is no answer. Keeps the
+/// last 16,384 keys or so (a later one takes the place of another of the same hash), in 640 KiB, or less as long as
 /// they are few. Thread-safe.
 /// </summary>
-internal sealed class SeenVersions
+/// <param name="mayPass">Whether an object may come after the removal of another; null: if it is another.</param>
+internal sealed class SeenVersions(Func<ulong, ulong, bool>? mayPass = null)
 {
     private const int MostPlaces = 16_384;
     private const int FirstPlaces = 1024;
@@ -17,7 +19,13 @@ internal sealed class SeenVersions
     private Seen[]? _seen;
 
     /// <summary>Notes a version of a key.</summary>
-    public void Note(ulong keyHash, in RecordVersion version)
+    public void Note(ulong keyHash, in RecordVersion version) => Note(keyHash, version, 0);
+
+    /// <summary>Notes the removal of a key's object.</summary>
+    public void NoteRemoval(ulong keyHash, ObjectRecord tombstone) =>
+        Note(keyHash, tombstone.Version, tombstone.ObjectId);
+
+    private void Note(ulong keyHash, in RecordVersion version, ulong removed)
     {
         if (version.IsNone)
             return;
@@ -29,16 +37,16 @@ internal sealed class SeenVersions
                 Grow();
             ref var seen = ref PlaceOf(_seen, keyHash);
             if (seen.KeyHash != keyHash || version > seen.Version)
-                seen = new Seen(keyHash, version);
+                seen = new Seen(keyHash, version, removed);
         }
     }
 
-    /// <summary>Whether an owner's record of a key is older than what was seen of it.</summary>
-    public bool IsBehind(ulong keyHash, LocateAnswer answer, int index) =>
-        Volatile.Read(ref _seen) is not null && IsBehind(keyHash, answer.VersionOf(index));
+    /// <summary>Whether an owner's record of a key is older than what was seen of it, or was removed.</summary>
+    public bool IsBehind(ulong keyHash, LocateAnswer answer, int index) => Volatile.Read(ref _seen) is not null
+        && IsBehind(keyHash, answer.VersionOf(index), answer.ObjectIdOf(index));
 
-    /// <summary>Whether a version of a key, if it is one, is older than what was seen of it.</summary>
-    public bool IsBehind(ulong keyHash, in RecordVersion version)
+    /// <summary>Whether a version of a key, if it is one, is older than what was seen of it, or was removed.</summary>
+    public bool IsBehind(ulong keyHash, in RecordVersion version, ulong objectId)
     {
         if (Volatile.Read(ref _seen) is null || version.IsNone)
             return false;
@@ -47,7 +55,8 @@ internal sealed class SeenVersions
             if (_seen is null)
                 return false;
             ref var seen = ref PlaceOf(_seen, keyHash);
-            return seen.KeyHash == keyHash && version < seen.Version;
+            return seen.KeyHash == keyHash
+                && (version < seen.Version || (seen.Removed != 0 && !MayPass(seen.Removed, objectId)));
         }
     }
 
@@ -72,6 +81,9 @@ internal sealed class SeenVersions
 
     private static ref Seen PlaceOf(Seen[] places, ulong keyHash) => ref places[keyHash & (ulong)(places.Length - 1)];
 
+    private bool MayPass(ulong removed, ulong objectId) =>
+        mayPass is null ? removed != objectId : mayPass(removed, objectId);
+
     private void Grow()
     {
         // One step at a time: what shared no place before shares none now.
@@ -85,5 +97,5 @@ internal sealed class SeenVersions
         Volatile.Write(ref _seen, larger);
     }
 
-    private readonly record struct Seen(ulong KeyHash, RecordVersion Version);
+    private readonly record struct Seen(ulong KeyHash, RecordVersion Version, ulong Removed);
 }

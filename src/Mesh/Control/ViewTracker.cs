@@ -28,6 +28,7 @@ internal sealed class ViewTracker
         _runtime = runtime;
         _current = current;
         _adopt = adopt;
+        Seen = new SeenVersions(runtime.Policies.Tombstone.MayPass);
     }
 
     /// <summary>Set once calls can be made.</summary>
@@ -40,7 +41,7 @@ internal sealed class ViewTracker
     public MeshView Previous => Volatile.Read(ref _previous);
 
     /// <summary>What this caller has seen of keys.</summary>
-    public SeenVersions Seen { get; } = new();
+    public SeenVersions Seen { get; }
 
     /// <summary>The first of our views that had the ring of now.</summary>
     public ViewId RingSince => Volatile.Read(ref _ringSince).Id;

@@ -18,6 +18,7 @@ internal sealed class OwnerService : IOwnerCalls
     private readonly SlotStates _states;
     private readonly Func<NodeRecord, bool> _isUnreachable;
     private readonly IActingRule _acting;
+    private readonly ITombstoneRule _tombstones;
     private readonly TimeProvider _time;
     private readonly SlotStreamer _streamer;
     private readonly OwnerDecisions _decisions;
@@ -30,6 +31,7 @@ internal sealed class OwnerService : IOwnerCalls
     {
         policies ??= MeshPolicies.Default;
         _acting = policies.Acting;
+        _tombstones = policies.Tombstone;
         _table = table;
         _states = states;
         _isUnreachable = isUnreachable;
@@ -174,7 +176,12 @@ internal sealed class OwnerService : IOwnerCalls
                 return new OwnerAnswer(OwnerCode.Yes);
             }
 
-            if (order > 0)
+            if (incoming.Removed != present.Removed && present.ObjectId == incoming.ObjectId
+                && !_tombstones.MayPass(present.ObjectId, incoming.ObjectId))
+            {
+                answer = Bury(slot, key, present.ToRecord() with { Cleared = cleared }, incoming, out loser);
+            }
+            else if (order > 0)
             {
                 loser = present.ObjectId == incoming.ObjectId && !incoming.Removed ? null : present.ToRecord();
                 var winner = loser is null ? Union(incoming, present.ToRecord()) : incoming;
@@ -272,6 +279,29 @@ internal sealed class OwnerService : IOwnerCalls
 
     /// <summary>Whether this node decides for a slot in the view of <paramref name="roles"/>.</summary>
     public bool IsActing(Roles roles, int slot) => _acting.IsActing(roles, slot, _isUnreachable);
+
+    /// <summary>
+    /// An object and its removal meet: it stays removed, whatever number it was given on the other side of a split. The
+    /// tombstone takes the greater number, so that it stands where the object stood. Under the lock of the slot.
+    /// </summary>
+    private OwnerAnswer Bury(int slot, in MeshKey key, ObjectRecord present, ObjectRecord incoming,
+        out ObjectRecord? loser)
+    {
+        var version = incoming.Version > present.Version ? incoming.Version : present.Version;
+        if (incoming.Removed)
+        {
+            loser = present;
+            Store(slot, key, incoming with { Version = version });
+            return new OwnerAnswer(OwnerCode.Yes);
+        }
+
+        loser = null;
+        // As it is in the table: it is no younger than it was.
+        var tombstone = present with { Version = version };
+        if (version != present.Version)
+            _table.Set(slot, key, tombstone);
+        return new OwnerAnswer(OwnerCode.Kept, tombstone);
+    }
 
     /// <summary>Adds the copies of another record of the same object; whether there were any.</summary>
     private bool Join(int slot, in MeshKey key, RecordRef present, ObjectRecord incoming)

@@ -33,8 +33,8 @@ internal static class RemoveOperation
 
                 var code = answer.Value.Items[0].Code;
                 // Absent comes with the removal, if there was one: ours, when the answer to an earlier call was lost.
-                if (code is OwnerCode.Yes or OwnerCode.Absent)
-                    context.Seen.Note(key.Hash, answer.Value.Items[0].Record?.Version ?? default);
+                if (code is OwnerCode.Yes or OwnerCode.Absent && answer.Value.Items[0].Record is { } tombstone)
+                    context.Seen.NoteRemoval(key.Hash, tombstone);
                 if (code == OwnerCode.Yes)
                     return true;
                 // After a call that ended without an answer, absent may well be our own doing.

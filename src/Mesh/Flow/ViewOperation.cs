@@ -41,7 +41,7 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
                 return opened.Error!;
             if (opened.Value is not { } found)
                 continue;
-            if (context.Seen.IsBehind(key.Hash, found.Record.Version))
+            if (context.Seen.IsBehind(key.Hash, found.Record.Version, found.Record.ObjectId))
             {
                 found.View.Dispose();
                 continue;

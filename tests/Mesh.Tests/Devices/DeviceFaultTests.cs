@@ -61,7 +61,7 @@ public sealed class DeviceFaultTests
         var (caller, _) = await world.CallerAsync(who);
         world.Devices.Fault = Broken;
         byte[] value = DeviceWorld.Value(size);
-        var put = await caller.PutAsync(Key, value, new PutOptions { Deadline = TimeSpan.FromSeconds(1) }, Cancel);
+        var put = await caller.PutAsync(Key, value, new PutOptions { Deadline = TimeSpan.FromSeconds(4) }, Cancel);
         Assert.Equal(MeshErrorCode.Device, put.Error?.Code);
         world.Devices.Fault = null;
         Assert.False((await caller.ExistAsync([Key], DeviceWorld.Long, Cancel))[0].Value);

@@ -251,6 +251,41 @@ public sealed class OwnerServiceTests : IDisposable
         Assert.Equal(1, next.Owner.Sweep(slot, TombstoneClock.Life, _ => false));
     }
 
+    /// <summary>On the other side of a split one put was numbered higher than its removal on this one.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_removed_object_stays_removed_whatever_number_it_has_elsewhere(bool tombstoneFirst)
+    {
+        var key = _world.KeyAt(0);
+        _world.Publish(key, OwnerWorld.Offer(1));
+        var tombstone = _world.Remove(key).Record!;
+        var record = OwnerWorld.Offer(1, "n2") with { Version = Above(7) };
+        using var other = new OwnerWorld();
+        if (tombstoneFirst)
+        {
+            other.Mirror(key, tombstone);
+            var kept = other.Mirror(key, record);
+            Assert.Equal((OwnerCode.Kept, true), (kept.Code, kept.Record!.Removed));
+            Assert.Empty(other.Losers);
+        }
+        else
+        {
+            other.Mirror(key, record);
+            Assert.Equal(OwnerCode.Yes, other.Mirror(key, tombstone).Code);
+            Assert.Equal(1ul, Assert.Single(other.Losers).Record.ObjectId);
+        }
+
+        Assert.Equal(OwnerCode.Absent, other.Locate(key).Code);
+        // It stands where the object stood: what was numbered below that is older, what was above is newer.
+        Assert.Equal(OwnerCode.Kept, other.Mirror(key, OwnerWorld.Offer(2) with { Version = Above(3) }).Code);
+        Assert.Equal(OwnerCode.Yes, other.Mirror(key, OwnerWorld.Offer(3) with { Version = Above(8) }).Code);
+        Assert.Equal(OwnerCode.Yes, other.Locate(key).Code);
+
+        RecordVersion Above(long more) =>
+            new(tombstone.Version.Epoch, tombstone.Version.Revision, tombstone.Version.Counter + more);
+    }
+
     [Fact]
     public void A_sweep_forgets_copies_of_holders_that_are_gone()
     {
