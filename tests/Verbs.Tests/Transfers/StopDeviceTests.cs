@@ -14,7 +14,7 @@ namespace Mooncake.Mesh.Verbs.Tests.Transfers;
 public sealed class StopDeviceTests : IAsyncLifetime
 {
     private const int Bytes = 3 << 20;
-    private const int Rounds = 8;
+    private const int Rounds = 8, MostRounds = 80;
     private const byte Sent = 7, After = 0xEE;
     private static readonly TimeSpan Long = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan Watch = TimeSpan.FromMilliseconds(100);
@@ -99,35 +99,38 @@ public sealed class StopDeviceTests : IAsyncLifetime
     }
 
     /// <summary>
-    /// Stops transfers at ever later times, by deadline and by cancel in turn; looks after each how much has landed.
+    /// Stops transfers by deadline and by cancel in turn, ever nearer to their middle, until some were stopped there;
+    /// looks after each how much has landed.
     /// </summary>
     private static async Task StopAsync(Func<TimeSpan, CancellationToken, Task<TransferOutcome>> transfer,
         Func<int> look)
     {
-        double whole = double.MaxValue;
         int partly = 0;
-        for (int i = 0; i <= 2 * Rounds; i++)
+        var part = TimeSpan.Zero;
+        for (int i = 0; i < Rounds || partly == 0; i++)
         {
-            // Every other one runs to its end: that connects anew what the stop before has broken, and says how long
-            // one takes that is not stopped.
-            bool isStopped = i > 0 && i % 2 == 0, byCancel = i % 4 == 0;
-            var part = TimeSpan.FromSeconds(isStopped ? whole * i / (2 * Rounds + 2) : 0);
-            using var stop = new CancellationTokenSource();
+            Assert.True(i < MostRounds, $"none was stopped in its middle, the last after {part.TotalMilliseconds} ms");
+            // One that runs to its end connects anew what the stop before has broken.
             long start = Stopwatch.GetTimestamp();
-            var ended = transfer(isStopped && !byCancel ? part : Long, stop.Token);
-            if (isStopped && byCancel)
-                stop.CancelAfter(part);
-            var outcome = await ended;
-            if (i > 0 && !isStopped)
-                whole = Math.Min(whole, Stopwatch.GetElapsedTime(start).TotalSeconds);
+            var outcome = await transfer(Long, CancellationToken.None);
+            var whole = Stopwatch.GetElapsedTime(start);
             int landed = look();
-            Assert.True(outcome == TransferOutcome.Late ? isStopped
-                : outcome == TransferOutcome.Done && landed == Bytes, $"{outcome} with {landed} bytes");
+            Assert.True(outcome == TransferOutcome.Done && landed == Bytes, $"{outcome} with {landed} bytes");
+            part = i == 0 ? whole / 2 : part;
+            bool byCancel = i % 2 == 0;
+            using var stop = new CancellationTokenSource();
+            var ended = transfer(byCancel ? Long : part, stop.Token);
+            if (byCancel)
+                stop.CancelAfter(part);
+            outcome = await ended;
+            landed = look();
+            Assert.True(outcome == TransferOutcome.Late || outcome == TransferOutcome.Done && landed == Bytes,
+                $"{outcome} with {landed} bytes");
             partly += outcome == TransferOutcome.Late && landed is > 0 and < Bytes ? 1 : 0;
+            part *= landed == 0 ? 1.3 : landed == Bytes ? 0.75 : 1;
         }
 
-        TestContext.Current.TestOutputHelper?.WriteLine($"whole in {whole:0.00} s; {partly} of {Rounds} in part");
-        Assert.True(partly > 0, "none was stopped in its middle");
+        TestContext.Current.TestOutputHelper?.WriteLine($"{partly} in part, the last after {part.TotalMilliseconds} ms");
     }
 
     private static void AssertStays(Func<bool> isSo, string broken)
