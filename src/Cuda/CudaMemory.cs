@@ -166,6 +166,28 @@ public sealed class CudaMemory : IDeviceMemory
     }
 
     /// <inheritdoc/>
+    public MeshResult<int> ExportDmaBuf(DeviceRange range)
+    {
+        try
+        {
+            if (EntryOf([range], nameof(range), TimeSpan.Zero, out DeviceEntry? entry, out _) is { } error)
+                return error;
+            return entry is null
+                ? Invalid("range has 0 bytes; a dma-buf has whole pages")
+                : Run<DeviceRange, int>(entry.Info.Location, "dma-buf", range,
+                    static (device, range) => device.ExportDmaBuf(range));
+        }
+        catch (CudaException refused)
+        {
+            return DeviceCalls.Error("dma-buf", NameOf(null), refused);
+        }
+    }
+
+    /// <inheritdoc/>
+    public MeshError? FlushWrites(string location) =>
+        Run<int, bool>(location, "flush", 0, static (device, _) => device.FlushWrites()).Error;
+
+    /// <inheritdoc/>
     /// <remarks>
     /// A stream that it comes after is one of the device that is copied from. The two ranges may not overlap.
     /// </remarks>

@@ -54,6 +54,14 @@ public sealed class HostCuda(TimeProvider time, string? path = null) : IDeviceMe
         Begun() is { } memory ? memory.Write(to, source, order, timeout) : Failed("write");
 
     /// <inheritdoc/>
+    public MeshResult<int> ExportDmaBuf(DeviceRange range) =>
+        Begun() is { } memory ? memory.ExportDmaBuf(range) : NotBegun("dma-buf");
+
+    /// <inheritdoc/>
+    public MeshError? FlushWrites(string location) =>
+        Begun() is { } memory ? memory.FlushWrites(location) : NotBegun("flush");
+
+    /// <inheritdoc/>
     public DeviceOutcome Copy(DeviceRange from, nint to, DeviceOrder order, TimeSpan timeout) =>
         Begun() is { } memory ? memory.Copy(from, to, order, timeout) : Failed("copy");
 

@@ -277,8 +277,8 @@ public sealed class MeshNode : IAsyncDisposable
             return advertised.Error;
         Endpoint = advertised.Value;
         var view = await _membership.StartAsync(
-            SelfRecord.Of(_options, _incarnation.Value, _bootId, advertised.Value, bound, _handler.Verbs is not null),
-            cancel);
+            SelfRecord.Of(_options, _incarnation.Value, _bootId, advertised.Value, bound,
+                segment => _transports.CardsReach(_holder.Store.Segments[segment])), cancel);
         if (!view.Succeeded)
             return view.Error;
         // Ready means that owner calls are decided in a view, so the start waits for the first one to be adopted.

@@ -60,6 +60,7 @@ internal sealed class NodeTransports : IAsyncDisposable
         {
             Devices = _devices = context.Devices,
             Shared = _shm,
+            Cards = verbs,
             ExtentLists = new ExtentLists(context.Calls),
         };
     }
@@ -77,6 +78,9 @@ internal sealed class NodeTransports : IAsyncDisposable
 
     /// <summary>What a node with cards answers; null: it has none, or uses none.</summary>
     public IVerbsCalls? Verbs { get; private init; }
+
+    /// <summary>Whether cards reach a segment here.</summary>
+    public bool CardsReach(Segment segment) => Verbs is not null && _verbs!.Serves(segment);
 
     /// <summary>What each card has carried.</summary>
     public IEnumerable<CardStatus> Cards => _verbs?.Cards() ?? [];
@@ -108,6 +112,7 @@ internal sealed class NodeTransports : IAsyncDisposable
         var served = await transport.ServeAsync(holder.Store, holder.Book);
         if (served.Succeeded)
         {
+            holder.Retreat.Withdraw = transport.Withdraw;
             return new NodeTransports(context, holder, dialer, rails, choice, transport) { Verbs = served.Value };
         }
 
@@ -144,7 +149,7 @@ internal sealed class NodeTransports : IAsyncDisposable
         if (choice is not (TransportChoice.Auto or TransportChoice.Rdma))
             return default(Wanted);
         var made = context.Runtime.Verbs is { } make
-            ? await make(new VerbsParts(context.Runtime, context.Calls.Links))
+            ? await make(new VerbsParts(context.Runtime, context.Calls.Links) { Devices = context.Devices })
             : new MeshError(MeshErrorCode.Unavailable, "config:transport", "this program has no RDMA in it");
         if (made.Succeeded)
             return new Wanted(made.Value);

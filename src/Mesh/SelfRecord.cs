@@ -8,6 +8,8 @@ namespace Mooncake.Mesh;
 /// <summary>What a node says of itself in the registry when it starts.</summary>
 internal static class SelfRecord
 {
+    private static readonly string[] Cards = ["verbs"];
+
     /// <summary>How a node with these options greets a peer.</summary>
     public static Hello Hello(MeshNodeOptions options, ulong incarnation, MeshView view, string bootId,
         Lane lane) => new()
@@ -25,10 +27,10 @@ internal static class SelfRecord
 
     /// <summary>
     /// The record of a node with these options; peers are told <paramref name="endpoint"/>, it listens on
-    /// <paramref name="bound"/>, and where there are <paramref name="verbs"/> cards reach its memory.
+    /// <paramref name="bound"/>, and cards reach the segments that pass <paramref name="cardsReach"/>, by number.
     /// </summary>
     public static NodeRecord Of(MeshNodeOptions options, ulong incarnation, string bootId, string endpoint,
-        string bound, bool verbs) => new()
+        string bound, Predicate<int> cardsReach) => new()
     {
         NodeId = options.NodeId,
         Incarnation = incarnation,
@@ -46,7 +48,7 @@ internal static class SelfRecord
             Id = index,
             Location = segment.Location,
             Length = segment.Length,
-            Transports = segment.IsOnDevice ? ["tcp", "cuda-ipc"] : verbs ? ["tcp", "shm", "verbs"] : ["tcp", "shm"],
+            Transports = ["tcp", segment.IsOnDevice ? "cuda-ipc" : "shm", .. cardsReach(index) ? Cards : []],
         })],
     };
 }

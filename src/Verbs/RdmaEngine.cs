@@ -3,6 +3,7 @@
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Transfer.Engine;
 using Mooncake.Mesh.Transfer.Rails;
@@ -101,9 +102,26 @@ internal sealed class RdmaEngine : IAsyncDisposable
                 ?? new MeshError(MeshErrorCode.InvalidArgument, "verbs:register", "memory has 0 bytes");
         }
 
-        if (Options.RelaxedOrdering)
-            access |= MemoryAccess.RelaxedOrdering;
-        var memory = new LocalMemory(range, _cards.PartBytes, access, _cards.Count) { IsShared = isShared };
+        var memory = new LocalMemory(range, _cards.PartBytes, Ordered(access), _cards.Count) { IsShared = isShared };
+        return await RegisterAsync(memory);
+    }
+
+    /// <summary>Lets the cards reach memory of an accelerator, for all, until it is released.</summary>
+    /// <param name="device">The memory, in one range; it must outlive the registration.</param>
+    /// <param name="access">Who may do what.</param>
+    /// <returns>As for memory of the host; System where there is neither dma-buf nor nvidia_peermem.</returns>
+    public Task<MeshResult<LocalMemory>> RegisterAsync(DeviceBuffer device, MemoryAccess access) =>
+        RegisterAsync(new LocalMemory(new NativeRange(device.Ranges[0].Address, device.Length), _cards.PartBytes,
+            Ordered(access), _cards.Count)
+        {
+            Device = device,
+        });
+
+    private MemoryAccess Ordered(MemoryAccess access) =>
+        Options.RelaxedOrdering ? access | MemoryAccess.RelaxedOrdering : access;
+
+    private async Task<MeshResult<LocalMemory>> RegisterAsync(LocalMemory memory)
+    {
         lock (_gate)
         {
             if (_isClosed)
@@ -126,7 +144,9 @@ internal sealed class RdmaEngine : IAsyncDisposable
             refused ??= await task;
         if (refused is null)
         {
-            memory.Places = MemoryPlaces.Of(range, _preferences);
+            memory.Places = memory.Device is { } device
+                ? MemoryPlaces.All(memory.Range, _preferences, device.Location)
+                : MemoryPlaces.Of(memory.Range, _preferences);
             return memory;
         }
 

@@ -97,6 +97,10 @@ internal sealed unsafe class CudaDouble : IDisposable
         ((delegate* unmanaged<int, int, int, void>)Export("double_ways"))(
             strictPointers ? 1 : 0, hasDmaBuf ? 1 : 0, canPeer ? 1 : 0);
 
+    /// <summary>Whether the host can flush what cards wrote, and who sees it without that.</summary>
+    internal void Flushes(bool can, int ordering = 0) =>
+        ((delegate* unmanaged<int, int, void>)Export("double_flushes"))(can ? 1 : 0, ordering);
+
     internal nint Managed(int length) => ((delegate* unmanaged<nuint, nint>)Export("double_managed"))((nuint)length);
 
     internal void InPieces(nint address) => ((delegate* unmanaged<nint, void>)Export("double_in_pieces"))(address);

@@ -142,9 +142,13 @@ public sealed class DeviceMemoryTests
             memory.Copy(new DeviceRange(at, 10), at + 9, default, Bytes.Long).Error);
         Refused($"to[0] of 10 bytes at 0x20: there is no memory of a device at 0x20",
             memory.Copy(new DeviceRange(at, 10), 32, default, Bytes.Long).Error);
-        Refused("offset 1 is not a multiple of 4096 from 0 to 2097152", block.ExportDmaBuf(1, 4096).Error);
-        Refused("length 8192 is not a multiple of 4096 from 4096 to 4096",
-            block.ExportDmaBuf((2 * MiB) - 4096, 8192).Error);
+        Assert.Equal($"4096 bytes at 0x{at + 1:x} are not whole pages of 4096 bytes",
+            memory.ExportDmaBuf(new DeviceRange(at + 1, 4096)).Error?.Message);
+        Assert.Equal($"4095 bytes at 0x{at:x} are not whole pages of 4096 bytes",
+            memory.ExportDmaBuf(new DeviceRange(at, 4095)).Error?.Message);
+        Refused("range has 0 bytes; a dma-buf has whole pages", memory.ExportDmaBuf(new DeviceRange(at, 0)).Error);
+        Refused("range[0] of 4096 bytes at 0x1000: there is no memory of a device at 0x1000",
+            memory.ExportDmaBuf(new DeviceRange(4096, 4096)).Error);
         Assert.Throws<ArgumentNullException>(() => memory.Read([], null!, default, Bytes.Long));
     }
 
@@ -154,11 +158,39 @@ public sealed class DeviceMemoryTests
         using var cuda = new CudaDouble();
         using var memory = cuda.Open();
         using var block = memory.Block(2 * MiB);
-        var exported = block.ExportDmaBuf(4096, 8192);
+        var exported = memory.ExportDmaBuf(new DeviceRange(block.Address + 4096, 8192));
         Assert.True(exported.Succeeded, exported.Error?.Message);
         using var descriptor = new SafeFileHandle(exported.Value, ownsHandle: true);
         Assert.InRange(exported.Value, 0, int.MaxValue);
         Assert.Equal(new CudaCapabilities(true, true, true), memory.CapabilitiesOf("cuda:0").Value);
+    }
+
+    [Fact]
+    public void What_cards_have_written_is_flushed_unless_everybody_sees_it_anyhow()
+    {
+        const string Call = "cuFlushGPUDirectRDMAWrites";
+        using var cuda = new CudaDouble();
+        using var memory = cuda.Open();
+        Assert.Null(memory.FlushWrites("cuda:1"));
+        Assert.Equal(1, cuda.Calls(Call));
+        cuda.Flushes(can: true, ordering: 100);
+        Assert.Null(memory.FlushWrites("cuda:1"));
+        Assert.Equal(2, cuda.Calls(Call));
+        cuda.Flushes(can: false, ordering: 200);
+        Assert.Null(memory.FlushWrites("cuda:1"));
+        cuda.Flushes(can: false, ordering: 100);
+        Assert.Equal("cuda:1 cannot flush what network cards write: a driver for CUDA 11.3 or newer can",
+            memory.FlushWrites("cuda:1")?.Message);
+        Assert.Equal(2, cuda.Calls(Call));
+        Assert.Equal(MeshErrorCode.InvalidArgument, memory.FlushWrites("cuda:9")?.Code);
+    }
+
+    [Fact]
+    public void A_driver_that_flushes_nothing_says_so()
+    {
+        using var cuda = new CudaDouble("NO_FLUSH");
+        using var memory = cuda.Open();
+        Assert.Equal(MeshErrorCode.Device, memory.FlushWrites("cuda:0")?.Code);
     }
 
     [Fact]
@@ -168,8 +200,8 @@ public sealed class DeviceMemoryTests
         cuda.Ways(hasDmaBuf: false);
         using var memory = cuda.Open();
         using var block = memory.Block(MiB);
-        Assert.Equal(new MeshError(MeshErrorCode.Device, "device", "cuda:0 exports no dma-buf: the open kernel module "
-            + "of the driver does"), block.ExportDmaBuf(0, 4096).Error);
+        Assert.Equal(new MeshError(MeshErrorCode.Device, "device:dma-buf", "cuda:0 exports no dma-buf: the open kernel "
+            + "module of the driver does"), memory.ExportDmaBuf(new DeviceRange(block.Address, 4096)).Error);
         Assert.False(memory.CapabilitiesOf("cuda:0").Value.HasDmaBuf);
     }
 
@@ -180,7 +212,7 @@ public sealed class DeviceMemoryTests
         using var memory = cuda.Open();
         using var block = memory.Block(MiB);
         Assert.Equal("the driver exports no dma-buf: one for CUDA 11.7 or newer is needed",
-            block.ExportDmaBuf(0, 4096).Error?.Message);
+            memory.ExportDmaBuf(new DeviceRange(block.Address, 4096)).Error?.Message);
         Assert.Equal(new CudaCapabilities(true, false, false), memory.CapabilitiesOf("cuda:0").Value);
     }
 

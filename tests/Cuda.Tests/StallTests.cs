@@ -233,8 +233,9 @@ public sealed class StallTests
         yield return memory.OpenShared("cuda:0", new byte[64], 1).Error;
         yield return memory.UsageOf("cuda:0").Error;
         yield return memory.CapabilitiesOf("cuda:0").Error;
+        yield return memory.FlushWrites("cuda:0");
         yield return block.Share().Error;
-        yield return block.ExportDmaBuf(0, 4096).Error;
+        yield return memory.ExportDmaBuf(new DeviceRange(block.Address, 4096)).Error;
     }
 
     /// <summary>Where an address lies is asked of the driver alone: it does not wait for a device.</summary>

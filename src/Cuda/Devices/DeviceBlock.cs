@@ -19,15 +19,13 @@ internal sealed unsafe class DeviceBlock : IDeviceBlock
 
     private readonly CudaDevice _device;
     private readonly CudaHandle _memory;
-    private readonly long _taken;
     private readonly bool _isMapped;
 
-    private DeviceBlock(CudaDevice device, CudaHandle memory, long length, long taken, bool isMapped)
+    private DeviceBlock(CudaDevice device, CudaHandle memory, long length, bool isMapped)
     {
         _device = device;
         _memory = memory;
         Length = length;
-        _taken = taken;
         _isMapped = isMapped;
     }
 
@@ -53,7 +51,7 @@ internal sealed unsafe class DeviceBlock : IDeviceBlock
         int result = library.cuMemAlloc_v2(&address, (nuint)taken);
         CudaException.ThrowIfFailed(library, result, nameof(library.cuMemAlloc_v2));
         var memory = new CudaHandle(device.Context, address, library.cuMemFree_v2);
-        return new DeviceBlock(device, memory, length, taken, isMapped: false);
+        return new DeviceBlock(device, memory, length, isMapped: false);
     }
 
     /// <summary>Maps memory of another process for a device whose context is entered.</summary>
@@ -81,7 +79,7 @@ internal sealed unsafe class DeviceBlock : IDeviceBlock
         else if (facts.Size > 0 && facts.Start + facts.Size - (ulong)address < (ulong)length)
             error = Refused($"length {length}: the block has {facts.Start + facts.Size - (ulong)address} bytes");
         if (error is null)
-            return new DeviceBlock(device, memory, length, length, isMapped: true);
+            return new DeviceBlock(device, memory, length, isMapped: true);
         memory.Dispose();
         return null;
     }
@@ -105,39 +103,11 @@ internal sealed unsafe class DeviceBlock : IDeviceBlock
         });
     }
 
-    /// <inheritdoc/>
-    public MeshResult<int> ExportDmaBuf(long offset, long length)
-    {
-        int page = Environment.SystemPageSize;
-        if (offset < 0 || offset % page != 0 || offset > _taken)
-            return Invalid($"offset {offset} is not a multiple of {page} from 0 to {_taken}");
-        if (length <= 0 || length % page != 0 || length > _taken - offset)
-            return Invalid($"length {length} is not a multiple of {page} from {page} to {_taken - offset}");
-        if (_device.Library.cuMemGetHandleForAddressRange is null)
-            return Refused("the driver exports no dma-buf: one for CUDA 11.7 or newer is needed");
-        return DeviceCalls.Run<(DeviceBlock Block, long Offset, long Length), int>(
-            _device, "dma-buf", (this, offset, length), static part => part.Block.Export(part.Offset, part.Length));
-    }
-
     /// <summary>
     /// Gives the memory back, or ends the mapping. The driver waits for the device in this: never under a lock. Memory
     /// of a lost device is left.
     /// </summary>
     public void Dispose() => _memory.Dispose();
-
-    private MeshResult<int> Export(long offset, long length)
-    {
-        if (!_device.HasDmaBuf)
-            return Refused($"{Location} exports no dma-buf: the open kernel module of the driver does");
-        int descriptor = -1;
-        CudaLibrary library = _device.Library;
-        int result = library.cuMemGetHandleForAddressRange(&descriptor, Address + (nint)offset, (nuint)length,
-            CudaFlags.CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD, 0);
-        CudaException.ThrowIfFailed(library, result, nameof(library.cuMemGetHandleForAddressRange));
-        return descriptor;
-    }
-
-    private static MeshError Invalid(string message) => new(MeshErrorCode.InvalidArgument, "device", message);
 
     private static MeshError Refused(string message) => new(MeshErrorCode.Device, "device", message);
 }

@@ -23,6 +23,12 @@ internal static class CUresult
 /// </summary>
 internal static class CUdevice_attribute
 {
+    /// <summary>How what network cards have written can be flushed: bit 0, by a call of the host.</summary>
+    internal const int CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_FLUSH_WRITES_OPTIONS = 117;
+
+    /// <summary>Who sees what network cards have written without that: 0 nobody, 100 the device, 200 all.</summary>
+    internal const int CU_DEVICE_ATTRIBUTE_GPU_DIRECT_RDMA_WRITES_ORDERING = 118;
+
     internal const int CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED = 124;
 }
 
@@ -91,4 +97,16 @@ internal static class CudaFlags
 
     /// <summary>A range's handle is a dma-buf (CUmemRangeHandleType).</summary>
     internal const int CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD = 0x1;
+
+    /// <summary>The host may flush what network cards have written (CUflushGPUDirectRDMAWritesOptions).</summary>
+    internal const int CU_FLUSH_GPU_DIRECT_RDMA_WRITES_OPTION_HOST = 0x1;
+
+    /// <summary>The device of the current context is flushed (CUflushGPUDirectRDMAWritesTarget).</summary>
+    internal const int CU_FLUSH_GPU_DIRECT_RDMA_WRITES_TARGET_CURRENT_CTX = 0;
+
+    /// <summary>Every device sees it then (CUflushGPUDirectRDMAWritesScope).</summary>
+    internal const int CU_FLUSH_GPU_DIRECT_RDMA_WRITES_TO_ALL_DEVICES = 200;
+
+    /// <summary>Every device sees it anyhow (CUGPUDirectRDMAWritesOrdering).</summary>
+    internal const int CU_GPU_DIRECT_RDMA_WRITES_ORDERING_ALL_DEVICES = 200;
 }

@@ -71,6 +71,8 @@ internal sealed unsafe class CudaLibrary
         cuIpcCloseMemHandle = (delegate* unmanaged[Cdecl]<nint, int>)Needed("cuIpcCloseMemHandle");
         cuMemcpyBatchAsync = (CuMemcpyBatch)Optional("cuMemcpyBatchAsync");
         cuMemGetHandleForAddressRange = (CuMemGetHandleForAddressRange)Optional("cuMemGetHandleForAddressRange");
+        cuFlushGPUDirectRDMAWrites =
+            (delegate* unmanaged[Cdecl]<int, int, int>)Optional("cuFlushGPUDirectRDMAWrites");
         cuPointerGetAttributes = (CuPointerGetAttributes)Needed("cuPointerGetAttributes");
         cuStreamCreate = (delegate* unmanaged[Cdecl]<nint*, uint, int>)Needed("cuStreamCreate");
         cuStreamQuery = (delegate* unmanaged[Cdecl]<nint, int>)Needed("cuStreamQuery");
@@ -205,6 +207,12 @@ internal sealed unsafe class CudaLibrary
     /// CUDA 11.7.
     /// </summary>
     internal readonly CuMemGetHandleForAddressRange cuMemGetHandleForAddressRange;
+
+    /// <summary>
+    /// Waits until what network cards have written is seen: (of the current context's device, by whom). Null before
+    /// CUDA 11.3.
+    /// </summary>
+    internal readonly delegate* unmanaged[Cdecl]<int, int, int> cuFlushGPUDirectRDMAWrites;
 
     /// <summary>
     /// What the driver knows of an address: (how many, <see cref="CUpointer_attribute"/>s, values, address). Of an

@@ -58,6 +58,21 @@ public interface IDeviceMemory : IDisposable
     /// <returns>As <see cref="Read"/>.</returns>
     DeviceOutcome Write(ReadOnlySpan<DeviceRange> to, IChunkSource source, DeviceOrder order, TimeSpan timeout);
 
+    /// <summary>A dma-buf of device memory, for a network card; the caller closes the descriptor.</summary>
+    /// <param name="range">Whole pages of the host, in one allocation.</param>
+    /// <returns>
+    /// InvalidArgument for what is not that; Device where the driver or the device has no such thing.
+    /// </returns>
+    MeshResult<int> ExportDmaBuf(DeviceRange range);
+
+    /// <summary>
+    /// Waits until whoever reads a device's memory, here or in another process, sees what network cards have written
+    /// there. Short; blocks its thread.
+    /// </summary>
+    /// <param name="location">"cuda:N".</param>
+    /// <returns>null; Device where that cannot be had: then no card may write there.</returns>
+    MeshError? FlushWrites(string location);
+
     /// <summary>Copies within a device or between two of them.</summary>
     /// <returns>As <see cref="Read"/>.</returns>
     DeviceOutcome Copy(DeviceRange from, nint to, DeviceOrder order, TimeSpan timeout);
@@ -89,12 +104,6 @@ public interface IDeviceBlock : IDisposable
     /// <summary>What another process of this host opens it by, up to 64 bytes.</summary>
     /// <returns>Device where the driver cannot share it; then readers go through this process.</returns>
     MeshResult<byte[]> Share();
-
-    /// <summary>A dma-buf of a part of it, for a network card; the caller closes the descriptor.</summary>
-    /// <param name="offset">First byte of the part: at a page of the host.</param>
-    /// <param name="length">Whole pages.</param>
-    /// <returns>Device where the driver or the card has no such thing.</returns>
-    MeshResult<int> ExportDmaBuf(long offset, long length);
 }
 
 /// <summary>What a copy comes after.</summary>

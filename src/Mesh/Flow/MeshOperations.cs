@@ -41,6 +41,21 @@ internal sealed class MeshOperations
 
     public TransferPlan Plan => _plan;
 
+    /// <summary>Looks where a caller's memory is, and lets network cards reach it, until it is unregistered.</summary>
+    public async Task RegisterAsync(NativeRange memory)
+    {
+        _context.CallerMemory.Note(memory);
+        if (_plan.Cards is { } cards)
+            await cards.RegisterAsync(_context.CallerMemory.Find(memory, default));
+    }
+
+    /// <summary>The memory that was registered with this first byte may become other memory.</summary>
+    public void Unregister(nint address)
+    {
+        _plan.Cards?.Unregister(address);
+        _context.CallerMemory.Forget(address);
+    }
+
     /// <summary>Reads that found their extent given to another object.</summary>
     public long StaleReads => _get.StaleReads + _range.StaleReads;
 

@@ -19,6 +19,9 @@ internal sealed class SegmentRetreat(FlowContext context, ObjectStore store, Dro
     private readonly ILogger _log = context.Runtime.Log.CreateLogger("mesh.segments");
     private readonly CancellationTokenSource _stop = new();
 
+    /// <summary>Ends what lets cards reach a segment, before its memory is free; null: none do.</summary>
+    public Action<Segment>? Withdraw { get; set; }
+
     /// <summary>Watches for devices that are lost.</summary>
     public void Start()
     {
@@ -80,6 +83,7 @@ internal sealed class SegmentRetreat(FlowContext context, ObjectStore store, Dro
         // A lost device may never answer; what it has goes with the process.
         if (segment.Memory.Failure is not null)
             return;
+        Withdraw?.Invoke(segment);
         segment.Memory.Dispose();
         _log.LogInformation("segment_given_back segment={Segment} location={Location} bytes={Bytes}", segment.Id,
             segment.Options.Location, segment.Length);

@@ -21,7 +21,7 @@ internal sealed class SelfTransport(Func<NodeRecord, bool> isSelf, ObjectStore s
 
     public long MaxBytes => long.MaxValue;
 
-    public bool TakesDevices => true;
+    public bool TakesDevice(in NativeRange memory) => true;
 
     public bool CanRead(NodeRecord node) => isSelf(node);
 

@@ -103,9 +103,10 @@ public interface ITransport : IAsyncDisposable
     long MaxBytes { get; }
 
     /// <summary>
-    /// Whether the caller's memory may be a device's; where not, the plan takes the bytes through host memory.
+    /// Whether it moves bytes from and to this memory of a caller, which a device has; where not, the plan takes them
+    /// through host memory.
     /// </summary>
-    bool TakesDevices => false;
+    bool TakesDevice(in NativeRange memory) => false;
 
     /// <summary>Whether it can read from this node's segments.</summary>
     bool CanRead(NodeRecord node);

@@ -31,6 +31,9 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvi
     /// <summary>Shared memory with nodes of this host, or null.</summary>
     internal ShmTransport? Shared { get; init; }
 
+    /// <summary>The cards, or null.</summary>
+    internal IVerbsTransport? Cards { get; init; }
+
     /// <summary>The time a call may take by default: 1 s, and 1 s more for each 64 MiB.</summary>
     public static TimeSpan DefaultLimit(long bytes) => TimeSpan.FromSeconds(1 + (bytes / BytesPerSecond));
 
@@ -59,7 +62,7 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvi
             if (read.Length > transports[i].MaxBytes || !transports[i].CanRead(read.Node))
                 continue;
             var left = LeftOf(timeout, start);
-            var outcome = destination.Device is not null && !transports[i].TakesDevices
+            var outcome = destination.Device is not null && !transports[i].TakesDevice(destination)
                 ? await new StagedTransfer(transports[i], Devices!, time).ReadAsync(read, destination, left, cancel)
                 : await transports[i].ReadAsync(read, destination, left, cancel);
             if (outcome == TransferOutcome.Done)
@@ -81,7 +84,7 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvi
             if (source.Length > transports[i].MaxBytes || !transports[i].CanWrite(write))
                 continue;
             var left = LeftOf(timeout, start);
-            var outcome = source.Device is not null && !transports[i].TakesDevices
+            var outcome = source.Device is not null && !transports[i].TakesDevice(source)
                 ? await new StagedTransfer(transports[i], Devices!, time).WriteAsync(write, source, left, cancel)
                 : await transports[i].WriteAsync(write, source, left, cancel);
             if (outcome == TransferOutcome.Done)

@@ -2,6 +2,7 @@
 
 // On the data path.
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Transfer.Rails;
 using Mooncake.Mesh.Verbs.Cards;
@@ -34,6 +35,9 @@ internal sealed class LocalMemory : IDisposable
 
     /// <summary>Whether it stays for all who want to use it, and not for the one call it was registered for.</summary>
     public bool IsShared { get; init; } = true;
+
+    /// <summary>Where an accelerator has it; null: it is the host's.</summary>
+    public DeviceBuffer? Device { get; init; }
 
     /// <summary>Where it lies; known once it is registered.</summary>
     public MemoryPlaces? Places { get; set; }
@@ -70,8 +74,11 @@ internal sealed class LocalMemory : IDisposable
             for (int part = 0; part < Parts; part++)
             {
                 long from = part * PartBytes;
-                made.Regions[part] = life.Device.Register(Range.Address + (nint)from,
-                    Math.Min(PartBytes, Range.Length - from), _access);
+                long length = Math.Min(PartBytes, Range.Length - from);
+                nint address = Range.Address + (nint)from;
+                made.Regions[part] = Device is { } device
+                    ? DeviceRegion.Register(life.Device, device.Memory, new DeviceRange(address, length), _access)
+                    : life.Device.Register(address, length, _access);
             }
 
             lock (_gate)

@@ -60,6 +60,14 @@ internal sealed class MemoryPlaces
         return new MemoryPlaces(range.Address, locations);
     }
 
+    /// <summary>Those of memory that all lies in one place, as "cuda:1".</summary>
+    public static MemoryPlaces All(NativeRange range, RailPreferences preferences, string location)
+    {
+        var locations = new int[preferences.IsUniform ? 0 : ((range.Length - 1) / ChunkBytes) + 1];
+        Array.Fill(locations, preferences.NumberOf(location));
+        return new MemoryPlaces(range.Address, locations);
+    }
+
     /// <summary>The location of an address.</summary>
     public int At(nint address) =>
         _locations.Length == 0 ? RailPreferences.Anywhere : _locations[(address - _start) / (nint)ChunkBytes];

@@ -2,6 +2,7 @@
 
 using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Verbs.Devices;
@@ -23,6 +24,7 @@ internal sealed class RdmaServer(RdmaEngine engine, IReadOnlyList<LocalMemory> r
 
     private readonly Lock _gate = new();
     private readonly Dictionary<PeerChannel, RdmaCaller> _callers = [];
+    private readonly DeviceFlush _flush = new(engine.Time, log);
 
     /// <inheritdoc/>
     public MeshResult<VerbsOpenAnswer> Open(in VerbsOpenRequest request, PeerChannel channel)
@@ -97,13 +99,19 @@ internal sealed class RdmaServer(RdmaEngine engine, IReadOnlyList<LocalMemory> r
     {
         var source = new RemoteMemory(request.Source, request.Keys);
         var requests = new List<RdmaRequest>();
+        var devices = new List<DeviceBuffer>();
         long from = request.Offset;
+        var timeout = TimeSpan.FromMilliseconds(Math.Max(1, request.Milliseconds));
+        long start = engine.Time.GetTimestamp();
         for (int i = 0; i < reservation.Extents.Count; i++)
         {
-            if (RangeOf(reservation, i) is not { } extent)
-                return TransferOutcome.Unreachable;
-            if (extent.Length == 0)
+            var bytes = reservation.BytesOf(i);
+            if (bytes.Length == 0)
                 continue;
+            var device = bytes.OnDevice;
+            var extent = RangeOf(bytes, device);
+            if (device is not null)
+                devices.Add(device);
             if (engine.Find(extent, MemoryAccess.LocalWrite) is not { } memory)
                 return TransferOutcome.Unreachable;
             requests.Add(new RdmaRequest(WorkKind.Read, extent.Address, memory, source, from, extent.Length));
@@ -111,15 +119,21 @@ internal sealed class RdmaServer(RdmaEngine engine, IReadOnlyList<LocalMemory> r
         }
 
         var batch = new RdmaBatch([.. requests], engine.Options.SliceBytes);
-        return await caller.RunAsync(request.Engine, batch,
-            TimeSpan.FromMilliseconds(Math.Max(1, request.Milliseconds)), engine.Time);
+        var outcome = await caller.RunAsync(request.Engine, batch, timeout, engine.Time);
+        foreach (var device in devices)
+        {
+            if (outcome == TransferOutcome.Done)
+                outcome = await _flush.RunAsync(device, timeout - engine.Time.GetElapsedTime(start));
+        }
+
+        return outcome;
     }
 
-    /// <summary>The memory of an extent; null: a device has it, and no card of ours writes there.</summary>
-    private static unsafe NativeRange? RangeOf(Reservation reservation, int extent) =>
-        reservation.BytesOf(extent) is var bytes && bytes.TryHost(out byte* host)
+    /// <summary>The memory of an extent, as the cards name it: nothing here follows the address of a device.</summary>
+    private static unsafe NativeRange RangeOf(in SegmentBytes bytes, DeviceBuffer? device) =>
+        bytes.TryHost(out byte* host)
             ? new NativeRange((nint)host, bytes.Length)
-            : null;
+            : new NativeRange(device!.Ranges[0].Address, bytes.Length);
 
     private MeshResult<VerbsPairAnswer> Pair(VerbsPairRequest request, RdmaCaller caller)
     {

@@ -6,6 +6,7 @@ using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Transfer.Staging;
 using Mooncake.Mesh.Verbs.Devices;
 using Mooncake.Mesh.Verbs.Memory;
 
@@ -21,22 +22,25 @@ internal sealed class RdmaTransport : IVerbsTransport
 
     private readonly Lock _gate = new();
     private readonly Dictionary<string, Task<MeshResult<RdmaTarget>>> _targets = new(StringComparer.Ordinal);
+    private readonly Dictionary<int, LocalMemory> _devices = [];
     private readonly RdmaEngine _engine;
     private readonly WordCells _words;
     private readonly MeshRuntime _runtime;
     private readonly PeerLinks _links;
     private readonly ILogger _log;
     private readonly UnreachedNodes _unreached;
+    private readonly CallerRegions _callers;
+    private readonly DeviceQueues? _queues;
     private int _disposed;
 
-    private RdmaTransport(RdmaEngine engine, WordCells words, PeerLinks links, MeshRuntime runtime)
+    private RdmaTransport(RdmaEngine engine, WordCells words, VerbsParts parts)
     {
+        (_links, _runtime, _queues) = (parts.Links, parts.Runtime, parts.Devices);
         _engine = engine;
         _words = words;
-        _links = links;
-        _runtime = runtime;
-        _log = runtime.Log.CreateLogger("mesh.verbs");
-        _unreached = new UnreachedNodes(runtime.Time, _log);
+        _log = _runtime.Log.CreateLogger("mesh.verbs");
+        _unreached = new UnreachedNodes(_runtime.Time, _log);
+        _callers = new CallerRegions(engine, _log);
     }
 
     /// <inheritdoc/>
@@ -62,7 +66,7 @@ internal sealed class RdmaTransport : IVerbsTransport
             return engine.Error!;
         var words = await WordCells.CreateAsync(engine.Value);
         if (words.Succeeded)
-            return new RdmaTransport(engine.Value, words.Value, parts.Links, parts.Runtime);
+            return new RdmaTransport(engine.Value, words.Value, parts);
         await engine.Value.DisposeAsync();
         return words.Error!;
     }
@@ -73,25 +77,52 @@ internal sealed class RdmaTransport : IVerbsTransport
         var regions = new List<LocalMemory>();
         foreach (var segment in store.Segments)
         {
-            // Not offered by cards; those segments are numbered all the same.
-            if (segment.Memory.Host is null)
-            {
-                regions.Add(_words.Memory);
-                regions.Add(_words.Memory);
-                continue;
-            }
-
-            foreach (var (memory, access) in RegionsOf(segment))
-            {
-                var registered = await _engine.RegisterAsync(memory, access);
-                if (!registered.Succeeded)
-                    return registered.Error!;
-                regions.Add(registered.Value);
-            }
+            var bytes = segment.Memory.Host is { } host
+                // Only the holder writes into its segment (rule A5): its own cards may, a peer's may read.
+                ? await _engine.RegisterAsync(RangeOf(host), MemoryAccess.LocalWrite | MemoryAccess.RemoteRead)
+                : await RegisterDeviceAsync(segment);
+            if (!bytes.Succeeded)
+                return bytes.Error!;
+            regions.Add(bytes.Value);
+            var words = await _engine.RegisterAsync(RangeOf(segment.Generations.Memory), MemoryAccess.RemoteRead);
+            if (!words.Succeeded)
+                return words.Error!;
+            regions.Add(words.Value);
         }
 
         return new RdmaServer(_engine, regions, reserved, _log);
     }
+
+    /// <inheritdoc/>
+    public bool Serves(Segment segment)
+    {
+        lock (_gate)
+            return segment.Memory.Host is not null || _devices.ContainsKey(segment.Id);
+    }
+
+    /// <inheritdoc/>
+    public void Withdraw(Segment segment)
+    {
+        LocalMemory? memory;
+        lock (_gate)
+            _devices.Remove(segment.Id, out memory);
+        if (memory is not null)
+            _engine.Release(memory);
+    }
+
+    /// <inheritdoc/>
+    public Task RegisterAsync(NativeRange memory) => _callers.AddAsync(memory);
+
+    /// <inheritdoc/>
+    public void Unregister(nint address) => _callers.Remove(address);
+
+    /// <summary>
+    /// What was registered once; to register it for one call takes longer than to go through host memory. Nor do cards
+    /// wait for a stream.
+    /// </summary>
+    public bool TakesDevice(in NativeRange memory) => _queues is not null && memory.Length > 0
+        && memory.Device is { Ranges.Length: 1, Order.Stream: 0 }
+        && _engine.Find(AtCards(memory), CallerRegions.Access) is not null;
 
     /// <inheritdoc/>
     public bool CanRead(NodeRecord node) => Reaches(node);
@@ -103,22 +134,41 @@ internal sealed class RdmaTransport : IVerbsTransport
     public async Task<TransferOutcome> ReadAsync(ExtentRead read, NativeRange destination, TimeSpan timeout,
         CancellationToken cancel)
     {
-        // No fault of the cards: they are not offered a device's memory.
-        if (read.Node.DeviceOf(read.SegmentId) is not null)
+        // No fault of the cards: they are not always offered a device's memory.
+        if (!Reaches(read.Node, read.SegmentId))
             return TransferOutcome.Unreachable;
-        var (outcome, reason) = await TryReadAsync(read, destination, timeout, cancel);
+        long start = _runtime.Time.GetTimestamp();
+        var device = destination.Device;
+        // No processor sees what lands in a device.
+        read.Sums?.AreMissing = device is not null;
+        var (outcome, reason) = await TryReadAsync(device is null ? read : read with { Sums = null },
+            AtCards(destination), timeout, cancel);
         _unreached.Note(read.Node.NodeId, outcome, reason);
-        return outcome;
+        return device is null || outcome != TransferOutcome.Done ? outcome
+            : await new DeviceFlush(_runtime.Time, _log).RunAsync(device,
+                timeout - _runtime.Time.GetElapsedTime(start));
     }
 
     /// <inheritdoc/>
     public async Task<TransferOutcome> WriteAsync(ExtentWrite write, NativeRange source, TimeSpan timeout,
         CancellationToken cancel)
     {
-        var (outcome, reason) = await TryWriteAsync(write, source, timeout, cancel);
+        // A device's bytes are read once more, by its driver, while the holder's cards read them.
+        var summed = source.Device is null || write.Sums is not { } sums ? Outcomes.Of(TransferOutcome.Done)
+            : _queues!.RunAsync(new DeviceMove(source, default, sums), timeout, cancel);
+        var (outcome, reason) = await TryWriteAsync(write, AtCards(source), timeout, cancel);
         _unreached.Note(write.Node.NodeId, outcome, reason);
-        return outcome;
+        var sumsEnded = await summed;
+        if (outcome != TransferOutcome.Done)
+            return outcome;
+        if (source.Device is null)
+            SumUp(write.Sums, source);
+        return sumsEnded;
     }
+
+    /// <summary>Memory of a caller as cards name it: nothing here follows the address of a device.</summary>
+    private static NativeRange AtCards(in NativeRange memory) =>
+        memory.Device is { } device ? new NativeRange(device.Ranges[0].Address, memory.Length) : memory;
 
     private async Task<(TransferOutcome Outcome, string? Reason)> TryReadAsync(ExtentRead read,
         NativeRange destination, TimeSpan timeout, CancellationToken cancel)
@@ -157,10 +207,7 @@ internal sealed class RdmaTransport : IVerbsTransport
         try
         {
             var pull = new RdmaPull(_engine, target, memory.Value.Memory, source);
-            var outcome = await pull.RunAsync(write, timeout - _runtime.Time.GetElapsedTime(start), cancel);
-            if (outcome == TransferOutcome.Done)
-                SumUp(write.Sums, source);
-            return (outcome, null);
+            return (await pull.RunAsync(write, timeout - _runtime.Time.GetElapsedTime(start), cancel), null);
         }
         finally
         {
@@ -192,21 +239,46 @@ internal sealed class RdmaTransport : IVerbsTransport
         _words.Dispose();
     }
 
-    private static IEnumerable<(NativeRange Memory, MemoryAccess Access)> RegionsOf(Segment segment)
+    /// <summary>
+    /// Offers a device's memory to the cards. Where that cannot be, it stays to other transports, and others' memory
+    /// takes its number.
+    /// </summary>
+    private async Task<MeshResult<LocalMemory>> RegisterDeviceAsync(Segment segment)
     {
-        // Only the holder writes into its segment (rule A5): its own cards may, a peer's may read.
-        yield return (RangeOf(segment.Memory.Host!), MemoryAccess.LocalWrite | MemoryAccess.RemoteRead);
-        yield return (RangeOf(segment.Generations.Memory), MemoryAccess.RemoteRead);
+        var device = segment.Memory.OnDevice(0, segment.Length)!;
+        var access = MemoryAccess.LocalWrite | MemoryAccess.RemoteRead;
+        if (device.Memory.FlushWrites(device.Location) is { } cannotFlush)
+        {
+            access = MemoryAccess.RemoteRead;
+            Left("rdma_writes_no_device", segment, cannotFlush);
+        }
+
+        var registered = await _engine.RegisterAsync(device, access);
+        if (registered.Succeeded)
+        {
+            lock (_gate)
+                _devices.Add(segment.Id, registered.Value);
+            return registered;
+        }
+
+        Left("rdma_reaches_no_device", segment, registered.Error!);
+        return _words.Memory;
     }
+
+    private void Left(string what, Segment segment, MeshError reason) => _log.LogWarning(
+        "{What} segment={Segment} location={Location} reason={Reason}", what, segment.Id, segment.Options.Location,
+        reason.Message);
 
     private static unsafe NativeRange RangeOf(MemoryBlock block) => new((nint)block.Pointer, block.Length);
 
     private static unsafe void SumUp(SliceSums? sums, NativeRange source) => sums?.Take((byte*)source.Address);
 
-    private static bool Reaches(NodeRecord node)
+    private static bool Reaches(NodeRecord node, int? segmentId = null)
     {
         foreach (var segment in node.Segments)
         {
+            if (segmentId is { } wanted && segment.Id != wanted)
+                continue;
             foreach (string transport in segment.Transports)
             {
                 if (transport == "verbs")

@@ -10,6 +10,7 @@
  *   -DNO_MEM_ALLOC   only the old cuMemAlloc is there, as in a driver before CUDA 3.2
  *   -DNO_BATCH       as a driver before CUDA 12.8
  *   -DNO_DMABUF      as a driver before CUDA 11.7
+ *   -DNO_FLUSH       as a driver before CUDA 11.3
  *   -DNO_KERNEL      without the calls for kernels
  *   -DOWN_IPC        a process may map what it has shared itself, which the driver refuses
  */

@@ -7,7 +7,7 @@
 
 static __thread struct context *stack[MOST_NESTED];
 static __thread int depth;
-static int initialized, strict_pointers, has_dma_buf = 1, can_peer = 1, alive_modules;
+static int initialized, strict_pointers, has_dma_buf = 1, can_peer = 1, alive_modules, can_flush = 1, seen_by;
 
 #define LEAVE(code) do { int left_ = (code); pthread_mutex_unlock(&gate); return left_; } while (0)
 
@@ -72,7 +72,7 @@ EXPORT int cuDeviceGetPCIBusId(char *name, int room, int device)
 EXPORT int cuDeviceGetAttribute(int *value, int attribute, int device)
 {
     CALL(cuDeviceGetAttribute);
-    *value = attribute == 124 ? has_dma_buf : 0;
+    *value = attribute == 124 ? has_dma_buf : attribute == 117 ? can_flush : attribute == 118 ? seen_by : 0;
     return device >= FIRST_DEVICE ? OK : INVALID_DEVICE;
 }
 
@@ -267,6 +267,15 @@ EXPORT int cuMemGetHandleForAddressRange(int *descriptor, uintptr_t address, siz
 }
 #endif
 
+#ifndef NO_FLUSH
+EXPORT int cuFlushGPUDirectRDMAWrites(int target, int scope)
+{
+    CALL(cuFlushGPUDirectRDMAWrites);
+    IN_CONTEXT(context);
+    LEAVE(target != 0 || (scope != 100 && scope != 200) ? INVALID_VALUE : !can_flush ? NOT_SUPPORTED : OK);
+}
+#endif
+
 EXPORT int cuPointerGetAttributes(unsigned count, const int *attributes, void **values, uintptr_t address)
 {
     CALL(cuPointerGetAttributes);
@@ -307,6 +316,13 @@ EXPORT long double_alive(char what)
     }
     pthread_mutex_unlock(&gate);
     return count;
+}
+
+/* The host can flush what network cards have written; who sees it without that: 0 nobody, 100 the device, 200 all. */
+EXPORT void double_flushes(int can, int ordering)
+{
+    can_flush = can;
+    seen_by = ordering;
 }
 
 /* Pointers are looked at in a context only; there is dma-buf; the devices reach each other. */

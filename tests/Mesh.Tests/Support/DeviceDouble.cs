@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using System.Runtime.InteropServices;
 using Mooncake.Mesh.Devices;
 
 namespace Mooncake.Mesh.Tests.Support;
@@ -61,6 +62,11 @@ internal sealed class DeviceDouble : IDeviceMemory
     /// <summary>Called before each chunk, with its place in the whole.</summary>
     public Action<long>? BeforeChunk { get; set; }
 
+    /// <summary>
+    /// Whether blocks have addresses that a network card reaches, as with the kernel module nvidia_peermem.
+    /// </summary>
+    public bool CardsReach { get; init; }
+
     /// <summary>Whether blocks can be shared.</summary>
     public bool Shares { get; set; } = true;
 
@@ -104,7 +110,10 @@ internal sealed class DeviceDouble : IDeviceMemory
             return new MeshError(MeshErrorCode.NoSpace, "device", $"{usage.Value.Free} bytes are free");
         lock (_host)
         {
-            var block = new Block(this, location, _host.Next, new byte[length]);
+            byte[] bytes = GC.AllocateArray<byte>((int)length, pinned: true);
+            var block = new Block(this, location, CardsReach
+                ? Marshal.UnsafeAddrOfPinnedArrayElement(bytes, 0)
+                : _host.Next, bytes);
             _host.Next += (nint)((length + 0x1FFFFF) & ~0x1FFFFF);
             _host.Blocks.Add(block.Address, block);
             Interlocked.Increment(ref _live);
@@ -123,6 +132,26 @@ internal sealed class DeviceDouble : IDeviceMemory
             Interlocked.Increment(ref _live);
             return new Block(this, location, address, block.Bytes, opened: true);
         }
+    }
+
+    /// <summary>Times that what cards had written was flushed.</summary>
+    public int Flushes => Volatile.Read(ref _flushes);
+
+    private int _flushes;
+
+    /// <summary>Why nothing can be flushed; null: it can.</summary>
+    public MeshError? FlushFault { get; set; }
+
+    public MeshResult<int> ExportDmaBuf(DeviceRange range) =>
+        new MeshError(MeshErrorCode.Device, "device", "a double has no dma-buf");
+
+    public MeshError? FlushWrites(string location)
+    {
+        if (NumberOf(location) is null)
+            return Unknown(location);
+        if (FlushFault is null)
+            Interlocked.Increment(ref _flushes);
+        return FlushFault;
     }
 
     public DeviceOutcome Read(ReadOnlySpan<DeviceRange> from, IChunkSink sink, DeviceOrder order, TimeSpan timeout) =>
@@ -273,9 +302,6 @@ internal sealed class DeviceDouble : IDeviceMemory
         public MeshResult<byte[]> Share() => owner.Shares
             ? BitConverter.GetBytes((long)address)
             : new MeshError(MeshErrorCode.Device, "device", "this device shares nothing");
-
-        public MeshResult<int> ExportDmaBuf(long offset, long length) =>
-            new MeshError(MeshErrorCode.Device, "device", "a double has no dma-buf");
 
         public void Dispose()
         {

@@ -2,6 +2,7 @@
 
 using Mooncake.Mesh.Tests.Transfer;
 using Mooncake.Mesh.Transfer;
+using Mooncake.Mesh.Transfer.Staging;
 using Mooncake.Mesh.Verbs.Mesh;
 
 namespace Mooncake.Mesh.Verbs.Tests.Transfers;
@@ -18,9 +19,10 @@ internal static class RdmaWorld
     /// <summary>
     /// A transport that has reached the node: in an emulated machine the first time takes longer than is waited for.
     /// </summary>
-    internal static ITransport Open(TransferWorld world, RdmaOptions? options = null)
+    internal static IVerbsTransport Open(TransferWorld world, RdmaOptions? options = null,
+        DeviceQueues? devices = null)
     {
-        var parts = new VerbsParts(world.Runtime, world.Links());
+        var parts = new VerbsParts(world.Runtime, world.Links()) { Devices = devices };
         var transport = RdmaTransport.OpenAsync(options ?? new RdmaOptions(), parts).GetAwaiter().GetResult().Value;
         var held = world.Hold(new byte[4096]);
         using var destination = new GuardedMemory(4096);

@@ -130,7 +130,8 @@ public sealed class StopDeviceTests : IAsyncLifetime
             part *= landed == 0 ? 1.3 : landed == Bytes ? 0.75 : 1;
         }
 
-        TestContext.Current.TestOutputHelper?.WriteLine($"{partly} in part, the last after {part.TotalMilliseconds} ms");
+        TestContext.Current.TestOutputHelper?.WriteLine(
+            $"{partly} in part, the last after {part.TotalMilliseconds} ms");
     }
 
     private static void AssertStays(Func<bool> isSo, string broken)

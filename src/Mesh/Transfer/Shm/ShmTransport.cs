@@ -56,7 +56,7 @@ internal sealed class ShmTransport : ITransport
     public long MaxBytes => long.MaxValue;
 
     /// <inheritdoc/>
-    public bool TakesDevices => true;
+    public bool TakesDevice(in NativeRange memory) => true;
 
     /// <inheritdoc/>
     public bool CanRead(NodeRecord node)

@@ -51,7 +51,7 @@ internal sealed class TcpTransport : ITransport
     public long MaxBytes => long.MaxValue;
 
     /// <inheritdoc/>
-    public bool TakesDevices => true;
+    public bool TakesDevice(in NativeRange memory) => true;
 
     /// <inheritdoc/>
     public bool CanRead(NodeRecord node) => true;
