@@ -236,6 +236,8 @@ internal sealed class FaultPlan(SimulatedMesh mesh)
                 break;
             case 5 when _backup is { } backup:
                 _world.Etcd.Restore(backup);
+                // One that was made while nothing was there is as good as a wipe.
+                mesh.History.Wipes += backup.Entries.Any(entry => entry.Key == RegistryMirror.ConfigKey) ? 0 : 1;
                 mesh.PastLost();
                 break;
             case 6:
