@@ -90,6 +90,12 @@ static void ordered(mooncake_mesh_t *mesh, void *on, uintptr_t a, uintptr_t b) {
   EXPECT(result, 1000);
   CHECK(all_are(b, 1000, 13));
 
+  /* Copies are made by other threads. */
+  put.stream = get.stream = (void *)2;
+  EXPECT(mooncake_mesh_put(mesh, key, strlen(key), (void *)a, 100, &put), -600);
+  EXPECT(mooncake_mesh_get_into_with(mesh, key, strlen(key), (void *)b, LARGEST, &get), -600);
+  SAYS("CU_STREAM_PER_THREAD");
+
   /* A host that was built before there were streams. */
   put.struct_size = offsetof(mooncake_mesh_put_options, stream);
   put.stream = (void *)4096;

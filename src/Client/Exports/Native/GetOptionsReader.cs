@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
-using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Exports.Arguments;
 using Mooncake.Mesh.Exports.Sessions;
 
@@ -28,6 +27,6 @@ internal static unsafe class GetOptionsReader
                 + $"{sizeof(mooncake_mesh_get_options)}");
         }
 
-        return given->stream == 0 ? live.Gets : live.Gets with { Order = new DeviceOrder(given->stream) };
+        return given->stream == 0 ? live.Gets : live.Gets with { Order = Streams.Order(given->stream) };
     }
 }

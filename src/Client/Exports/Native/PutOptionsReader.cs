@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Exports.Arguments;
 using Mooncake.Mesh.Exports.Sessions;
 
@@ -71,7 +70,7 @@ internal static unsafe class PutOptionsReader
             Group = Given.TextOrEmpty(given->group, "group"),
             Deadline = given->timeout_ms == 0 ? live.PutLimit : TimeSpan.FromMilliseconds(given->timeout_ms),
             Order = given->struct_size >= (nuint)sizeof(mooncake_mesh_put_options)
-                ? new DeviceOrder(given->stream)
+                ? Streams.Order(given->stream)
                 : default,
         };
     }

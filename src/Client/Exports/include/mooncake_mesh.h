@@ -144,7 +144,7 @@ typedef struct mooncake_mesh_put_options {
 /*
  * What a get asks for. stream is a CUstream or cudaStream_t of the GPU that the memory is on: the call begins when the
  * work that is on it so far is done, and what is put on it once the call has returned sees the bytes. NULL: the work is
- * done already. The default stream is (void *)1 (CU_STREAM_LEGACY), a thread's own is (void *)2.
+ * done already. The default stream is (void *)1 (CU_STREAM_LEGACY); that of a thread, (void *)2, is refused.
  */
 typedef struct mooncake_mesh_get_options {
   size_t struct_size; /* sizeof(mooncake_mesh_get_options) */

@@ -178,8 +178,9 @@ internal sealed class EnginePeer
         var dialled = _dialer.Dial(Address, Incarnation, closing);
         if (dialled.Succeeded)
         {
-            // A device there is given a while, and its failure is to be heard of.
-            dialled.Value.Socket.TrySetPatience(EngineWork.DevicePatience + AnswerAfter);
+            // A device there is given a while, and its failure is to be heard of; where the kernel refuses, the peer is
+            // given up sooner.
+            _ = dialled.Value.Socket.TrySetPatience(EngineWork.DevicePatience + AnswerAfter);
             return new EngineConnection(dialled.Value.Socket, _time);
         }
 

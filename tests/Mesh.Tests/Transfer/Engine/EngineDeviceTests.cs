@@ -48,6 +48,30 @@ public sealed class EngineDeviceTests
         Assert.Equal(0, world.Peer.Server.GarbageConnections);
     }
 
+    [Theory]
+    [InlineData("host", "cuda:0")]
+    [InlineData("cuda:0", "host")]
+    [InlineData("cuda:0", "cuda:0")]
+    public void Where_the_kernel_alone_may_copy_a_device_is_out_of_reach(string from, string to)
+    {
+        using var world = new EngineDeviceWorld(TransferTransports.Cma);
+        var mine = world.Memory(here: true, from, 5000);
+        var there = world.Memory(here: false, to, 5000);
+        var here = world.Memory(here: true, "host", 5000);
+        var plain = world.Memory(here: false, "host", 5000);
+        foreach (var opcode in Enum.GetValues<TransferOpcode>())
+        {
+            Completed(world.Move(world.Request(opcode, here, plain)), 5000);
+            var refused = world.Move(world.Request(opcode, mine, there));
+            Assert.Equal((TransferState.Failed, EntryStatus.NotLocal), (refused.StatusOf(0).State,
+                refused.FailureOf(0)));
+        }
+
+        // Once nothing of a device is registered, the peer's table need not be looked at again.
+        Assert.Null(world.Peer.Memory.Unregister((ulong)there.Address));
+        Completed(world.Move(world.Request(TransferOpcode.Write, here, plain)), 5000);
+    }
+
     [Fact]
     public void Requests_of_one_batch_may_lie_anywhere()
     {
@@ -254,6 +278,17 @@ public sealed class EngineDeviceTests
         Assert.True(transfers.AwaitStream(two, 0).Value);
         Assert.Equal(["cuda:0", "cuda:1"], waited[4..].Select(w => w.Item1).Order());
 
+        foreach (string foreign in (string[])["cuda:0", "cuda:1"])
+        {
+            world.Here.ForeignStreams.Add((foreign, 77));
+            waited.Clear();
+            var result = transfers.AwaitStream(two, 77);
+            Assert.Equal(foreign == "cuda:0", result.Succeeded);
+            Assert.Equal(result.Succeeded ? [("cuda:1", 77)] : [], waited);
+            Assert.Equal(result.Succeeded ? null : TransferErrorCode.InvalidArgument, result.Error?.Code);
+        }
+
+        world.Here.ForeignStreams.Clear();
         world.Here.OnAwait = static (_, _) => false;
         Assert.False(transfers.AwaitStream(one, 77).Value);
         Assert.Equal(TransferErrorCode.DeviceNotFound, LostOf(world, one));

@@ -71,16 +71,18 @@ internal sealed class EngineDevices(IDeviceMemory? memory, MeshRuntime runtime)
         if (on.Count == 0)
             return AwaitOne(null, stream, limit);
         long start = runtime.Time.GetTimestamp();
+        TransferResult<bool> waited = true;
         foreach (var device in on)
         {
             var left = limit - runtime.Time.GetElapsedTime(start);
-            var waited = AwaitOne(device.Location, stream, left > TimeSpan.Zero ? left : TimeSpan.Zero);
-            // A stream belongs to one device.
-            if (stream != 0 || !waited.Succeeded || !waited.Value)
+            waited = AwaitOne(device.Location, stream, left > TimeSpan.Zero ? left : TimeSpan.Zero);
+            // A stream belongs to one device: the first that does not say that it is another's.
+            if (stream != 0 ? waited.Error?.Code != TransferErrorCode.InvalidArgument
+                : !waited.Succeeded || !waited.Value)
                 return waited;
         }
 
-        return true;
+        return waited;
     }
 
     private TransferResult<bool> AwaitOne(string? location, nint stream, TimeSpan limit)
