@@ -218,6 +218,31 @@ public sealed class CudaMemory : IDeviceMemory
         }
     }
 
+    /// <inheritdoc/>
+    public DeviceOutcome Await(string? location, DeviceOrder order, TimeSpan timeout)
+    {
+        DeviceEntry? entry = null;
+        try
+        {
+            MeshError? error = location is null
+                ? EntryOfThread(order, out entry)
+                : DeviceLocation.Find(location, _entries, out entry);
+            if ((error ?? entry?.Loss.Error) is { } refusal)
+                return Failed(refusal);
+            return entry is null || order.Stream == 0
+                ? new DeviceOutcome(DeviceEnd.Done)
+                : StreamWait.Run(entry.Open(), order, timeout);
+        }
+        catch (CudaException refused)
+        {
+            return Failed(DeviceCalls.Error("wait", NameOf(entry), refused));
+        }
+        catch (ObjectDisposedException) when (_disposed)
+        {
+            return Failed(DeviceCalls.Closed("wait", NameOf(entry)));
+        }
+    }
+
     /// <summary>
     /// Gives the devices back: each once the last block of it is disposed. Nothing of a lost device is called.
     /// </summary>
@@ -328,6 +353,21 @@ public sealed class CudaMemory : IDeviceMemory
         entry = _entries[facts.Device];
         isExact = facts.IsExact;
         return entry.Loss.Error;
+    }
+
+    /// <summary>The device that this thread uses; null: none, and the stream is the default one.</summary>
+    private unsafe MeshError? EntryOfThread(DeviceOrder order, out DeviceEntry? entry)
+    {
+        entry = null;
+        int native = 0;
+        int result = _library.cuCtxGetDevice(&native);
+        if (result == CUresult.CUDA_ERROR_INVALID_CONTEXT && order.Stream == DeviceOrder.DefaultStream)
+            return null;
+        CudaException.ThrowIfFailed(_library, result, nameof(_library.cuCtxGetDevice));
+        int used = native;
+        entry = Array.Find(_entries, one => one.Native == used);
+        return entry is not null ? null : Invalid($"this thread uses a device that is none of "
+            + $"{DeviceLocation.Known(_entries)}");
     }
 
     private PointerFacts InSomeContext(nint address)

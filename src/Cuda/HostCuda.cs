@@ -66,6 +66,10 @@ public sealed class HostCuda(TimeProvider time, string? path = null) : IDeviceMe
         Begun() is { } memory ? memory.Copy(from, to, order, timeout) : Failed("copy");
 
     /// <inheritdoc/>
+    public DeviceOutcome Await(string? location, DeviceOrder order, TimeSpan timeout) =>
+        Begun() is { } memory ? memory.Await(location, order, timeout) : Failed("wait");
+
+    /// <inheritdoc/>
     public void Dispose()
     {
         lock (_gate)

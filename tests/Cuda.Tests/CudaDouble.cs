@@ -184,6 +184,15 @@ internal sealed unsafe class CallerStream : IDisposable
         }
     }
 
+    /// <summary>Does something while this thread uses the stream's device.</summary>
+    internal void Use(Action action)
+    {
+        nint context;
+        Assert.Equal(0, _library.cuCtxPushCurrent_v2(_context));
+        action();
+        Assert.Equal(0, _library.cuCtxPopCurrent_v2(&context));
+    }
+
     public void Dispose()
     {
         nint context;

@@ -184,6 +184,8 @@ public sealed class FailingCallTests
         errors.Add(memory.Copy(new DeviceRange(first.Address, 100), second.Address, default, Bytes.Long).Error);
         errors.Add(memory.Read([whole], new TakenBytes(Length), order, Bytes.Long).Error);
         errors.Add(memory.FlushWrites("cuda:0"));
+        errors.Add(memory.Await("cuda:0", order, Bytes.Long).Error);
+        errors.Add(memory.Await(null, new DeviceOrder(DeviceOrder.DefaultStream), Bytes.Long).Error);
         MeshResult<byte[]> handle = first.Share();
         MeshResult<int> descriptor = memory.ExportDmaBuf(new DeviceRange(first.Address, 4096));
         errors.AddRange([handle.Error, descriptor.Error]);

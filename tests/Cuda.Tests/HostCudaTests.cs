@@ -27,6 +27,7 @@ public sealed unsafe class HostCudaTests
         var refused = host.UsageOf("cuda:0");
         Assert.Equal("device:usage: this process has not begun CUDA (Device)", refused.Error?.ToString());
         Assert.Equal(DeviceEnd.Failed, host.Copy(new DeviceRange(1, 1), 2, default, Long).End);
+        Assert.Equal(DeviceEnd.Failed, host.Await("cuda:0", new DeviceOrder(DeviceOrder.DefaultStream), Long).End);
 
         Assert.Equal(0, ((delegate* unmanaged<uint, int>)NativeLibrary.GetExport(driver, "cuInit"))(0));
         Assert.NotEmpty(host.Devices);
@@ -34,6 +35,7 @@ public sealed unsafe class HostCudaTests
         using var block = host.Allocate("cuda:0", 1 << 20).Value;
         Assert.Equal("cuda:0", host.LocationOf(new DeviceRange(block.Address, block.Length)));
         Assert.True(host.UsageOf("cuda:0").Succeeded);
+        Bytes.Is(DeviceEnd.Done, host.Await("cuda:0", new DeviceOrder(DeviceOrder.DefaultStream), Long));
     }
 
     [Fact]

@@ -99,4 +99,77 @@ public sealed class OrderTests
         Bytes.Is(DeviceEnd.Failed, outcome);
         Assert.Equal("cuda:0: cuEventRecord: CUDA_ERROR_INVALID_HANDLE (400)", outcome.Error!.Message);
     }
+
+    [Fact]
+    public void A_stream_is_waited_for_alone_and_its_work_so_far()
+    {
+        using var cuda = new CudaDouble();
+        using (var stream = cuda.Stream(0))
+        using (var memory = cuda.Open())
+        using (var block = memory.Block(Length))
+        {
+            foreach (nint native in (nint[])[stream.Native, DeviceOrder.DefaultStream])
+            {
+                cuda.Slow(native, 150, block.Address, 7, Length);
+                long copies = cuda.Copies;
+                Bytes.Is(DeviceEnd.Done, memory.Await("cuda:0", new DeviceOrder(native), Bytes.Long));
+                Assert.Equal(copies + 1, cuda.Copies);
+                Assert.Equal(7, cuda.Peek(block.Address, 1)[0]);
+            }
+
+            Bytes.Is(DeviceEnd.Done, memory.Await("cuda:0", default, Bytes.Long));
+        }
+
+        Assert.Equal("", cuda.Left);
+    }
+
+    [Fact]
+    public void More_waits_than_lanes_hold_up_no_copy_and_cost_no_device()
+    {
+        using var cuda = new CudaDouble();
+        using var stream = cuda.Stream(0);
+        using var memory = cuda.Open();
+        using var block = memory.Block(Length);
+        cuda.Slow(stream.Native, 1500, block.Address, 7, 1);
+        var late = memory.Await("cuda:0", new DeviceOrder(stream.Native), TimeSpan.FromMilliseconds(20));
+        Bytes.Is(DeviceEnd.Late, late);
+        Assert.Equal("cuda:0: the work on the caller's stream has not ended within 20 ms", late.Error!.Message);
+        var waits = new Thread[12];
+        for (int i = 0; i < waits.Length; i++)
+        {
+            waits[i] = new Thread(() =>
+                Bytes.Is(DeviceEnd.Done, memory.Await("cuda:0", new DeviceOrder(stream.Native), Bytes.Long)));
+            waits[i].Start();
+        }
+
+        Bytes.Is(DeviceEnd.Done, memory.Read([block.All()], new TakenBytes(Length), default, Bytes.Long));
+        foreach (var wait in waits)
+            wait.Join();
+        Assert.True(memory.UsageOf("cuda:0").Succeeded);
+    }
+
+    [Fact]
+    public void Without_a_device_named_it_is_that_of_the_thread()
+    {
+        using var cuda = new CudaDouble();
+        using var stream = cuda.Stream(1);
+        using var memory = cuda.Open();
+        var own = new DeviceOrder(stream.Native);
+        var byDefault = new DeviceOrder(DeviceOrder.DefaultStream);
+        Bytes.Is(DeviceEnd.Done, memory.Await(null, byDefault, Bytes.Long));
+        var none = memory.Await(null, own, Bytes.Long);
+        Bytes.Is(DeviceEnd.Failed, none);
+        Assert.Equal("cuda: cuCtxGetDevice: CUDA_ERROR_INVALID_CONTEXT (201)", none.Error!.Message);
+        stream.Use(() =>
+        {
+            Bytes.Is(DeviceEnd.Done, memory.Await(null, byDefault, Bytes.Long));
+            Bytes.Is(DeviceEnd.Done, memory.Await(null, own, Bytes.Long));
+        });
+        var wrong = memory.Await("cuda:0", own, Bytes.Long);
+        Bytes.Is(DeviceEnd.Failed, wrong);
+        Assert.Equal(new MeshError(MeshErrorCode.InvalidArgument, "device:wait",
+            $"0x{stream.Native:x} is no stream of cuda:0"), wrong.Error);
+        var unknown = memory.Await("cuda:7", own, Bytes.Long);
+        Assert.Equal(MeshErrorCode.InvalidArgument, unknown.Error?.Code);
+    }
 }

@@ -32,4 +32,15 @@ public sealed class DeviceTests(NativeMesh mesh) : IDisposable
         Assert.Equal("ok\n", ended.Standard);
         node.Kill();
     }
+
+    [Fact]
+    public void Two_processes_move_memory_of_their_devices_and_outlive_the_loss_of_them()
+    {
+        string driver = _double.Build("../Cuda.Tests/Double/CudaDouble.c", "DEVICES=1 MEMORY_MIB=512");
+        var settings = new Dictionary<string, string>(ProgramTests.Settings) { ["MCM_LIBCUDA"] = driver };
+        var ended = Command.Run(TimeSpan.FromMinutes(5), settings,
+            mesh.Clib.Build("device_engine.c", "transfer_engine"), driver);
+        Assert.True(ended.Code == 0, $"exit code {ended.Code}\n{ended.Output}");
+        Assert.Equal("ok\n", ended.Standard);
+    }
 }

@@ -26,6 +26,7 @@ public sealed partial class HeaderTests(NativeMesh mesh)
     private static readonly (string Native, Type Type, string[] Names)[] Structs =
     [
         ("struct mooncake_mesh_put_options", typeof(mooncake_mesh_put_options), []),
+        ("struct mooncake_mesh_get_options", typeof(mooncake_mesh_get_options), []),
         ("struct mooncake_replicate_config", typeof(mooncake_replicate_config), []),
         ("struct notify_msg", typeof(notify_msg), []),
         ("struct nic_load_stat", typeof(nic_load_stat), []),

@@ -90,8 +90,11 @@ get_batch_transfer_status(batch_ids)
 transfer_submit_write(target_hostname, buffer, peer_buffer_address, length) transfer_check_status(batch_id)
 get_local_topology(device_name=None) get_notifies() send_probe(peer_server_name, *_)
 warmup_efa_segment(name) get_engine() get_engine_ptr()
-transfer_write_on_cuda(*_, **__) transfer_read_on_cuda(*_, **__) batch_transfer_write_on_cuda(*_, **__)
-batch_transfer_read_on_cuda(*_, **__)
+transfer_write_on_cuda(target_hostname, buffer, peer_buffer_address, length, stream_ptr=0, transport_hint='')
+transfer_read_on_cuda(target_hostname, buffer, peer_buffer_address, length, stream_ptr=0, transport_hint='')
+batch_transfer_write_on_cuda(target_hostname, buffers, peer_buffer_addresses, lengths, stream_ptr=0,
+transport_hint='')
+batch_transfer_read_on_cuda(target_hostname, buffers, peer_buffer_addresses, lengths, stream_ptr=0, transport_hint='')
 """
 
 POOL = """

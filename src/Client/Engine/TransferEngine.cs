@@ -45,7 +45,7 @@ public sealed class TransferEngine : IDisposable
         var settings = options.Check();
         if (!settings.Succeeded)
             return settings.Error!;
-        var runtime = new MeshRuntime { Network = new SocketNetwork(), Log = options.Log };
+        var runtime = new MeshRuntime { Network = new SocketNetwork(), Log = options.Log, Devices = options.Devices };
         var registry = options.Registry(runtime);
         if (!registry.Succeeded)
             return registry.Error!;
@@ -90,11 +90,15 @@ public sealed class TransferEngine : IDisposable
     /// <summary>Registers memory, which must stay mapped until it is unregistered.</summary>
     /// <param name="address">First byte.</param>
     /// <param name="length">Length in bytes, from 1.</param>
-    /// <param name="location">"cpu:N", "cuda:N", or "*": found out.</param>
+    /// <param name="location">
+    /// "cpu:N", "cuda:N", or "*": found out. Memory of a GPU (<see cref="TransferEngineOptions.Devices"/>) is of one
+    /// allocation.
+    /// </param>
     /// <param name="remoteAccessible">Whether peers may read and write it.</param>
     /// <returns>
-    /// Null; InvalidArgument for an empty or wrapping range or no location; AddressOverlapped; TooManyRequests;
-    /// Memory when a card refuses it, most often as so much may not be locked; NotImplemented for memory of a GPU.
+    /// Null; InvalidArgument for an empty or wrapping range, no location, or one that the driver contradicts;
+    /// DeviceNotFound for a GPU that is not there, or not begun by this process; AddressOverlapped; TooManyRequests;
+    /// Memory when a card refuses it, most often as so much may not be locked.
     /// </returns>
     public TransferError? Register(nint address, ulong length, string location = "*", bool remoteAccessible = true) =>
         _core.Unusable() ?? _core.Memory.Register((ulong)address, length, location, remoteAccessible);
@@ -284,6 +288,22 @@ public sealed class TransferEngine : IDisposable
         FreeBatch(batch.Value);
         return status;
     }
+
+    /// <summary>
+    /// Waits until the work is done that is on a stream of CUDA so far, for as long as a transfer may take: what is
+    /// submitted then comes after it. What is put on the stream once a transfer has ended sees its bytes.
+    /// </summary>
+    /// <param name="requests">What is to be submitted: its sources say which GPUs are meant.</param>
+    /// <param name="stream">
+    /// A CUstream; 0: the default stream of each of these GPUs, or, where all sources are in host memory, of the GPU
+    /// that the calling thread uses.
+    /// </param>
+    /// <returns>
+    /// Whether it is done in that time; InvalidArgument for no such stream of the GPU; DeviceNotFound for a GPU that is
+    /// lost or whose work has failed, or where this process has not begun CUDA.
+    /// </returns>
+    public TransferResult<bool> AwaitStream(ReadOnlySpan<TransferRequest> requests, nint stream) =>
+        _core.Unusable() is { } unusable ? unusable : _core.Transfers.AwaitStream(requests, stream);
 
     /// <summary>Sends a message to the engine of an open segment, and waits until it has it.</summary>
     /// <returns>

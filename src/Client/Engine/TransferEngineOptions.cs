@@ -2,6 +2,7 @@
 
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Transfer.Engine;
 using Mooncake.Mesh.Transfer.Engine.Names;
@@ -57,6 +58,12 @@ public sealed record TransferEngineOptions
 
     /// <summary>Which RDMA cards are used, and how.</summary>
     public RdmaOptions Rdma { get; init; } = new();
+
+    /// <summary>
+    /// Memory of devices, which then may be registered; the caller's to dispose, after the engine. null: every address
+    /// is taken for one of host memory.
+    /// </summary>
+    public IDeviceMemory? Devices { get; init; }
 
     /// <summary>Name of the mesh whose etcd prefix, and whose secret, the engines share.</summary>
     public string Cluster { get; init; } = "default";

@@ -29,6 +29,9 @@ internal sealed unsafe class DeviceEntry : IDisposable
         _time = time;
     }
 
+    /// <summary>The driver's name of it, which is not its number.</summary>
+    internal int Native => _native;
+
     /// <summary>What it is.</summary>
     internal DeviceInfo Info { get; }
 

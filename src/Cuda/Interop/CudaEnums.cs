@@ -13,6 +13,7 @@ internal static class CUresult
     internal const int CUDA_ERROR_OUT_OF_MEMORY = 2;
     internal const int CUDA_ERROR_NO_DEVICE = 100;
     internal const int CUDA_ERROR_INVALID_CONTEXT = 201;
+    internal const int CUDA_ERROR_INVALID_HANDLE = 400;
     internal const int CUDA_ERROR_NOT_READY = 600;
     internal const int CUDA_ERROR_NOT_SUPPORTED = 801;
 }

@@ -54,6 +54,7 @@ internal sealed unsafe class CudaLibrary
         cuDevicePrimaryCtxRelease_v2 = (delegate* unmanaged[Cdecl]<int, int>)Needed("cuDevicePrimaryCtxRelease_v2");
         cuCtxPushCurrent_v2 = (delegate* unmanaged[Cdecl]<nint, int>)Needed("cuCtxPushCurrent_v2");
         cuCtxPopCurrent_v2 = (delegate* unmanaged[Cdecl]<nint*, int>)Needed("cuCtxPopCurrent_v2");
+        cuCtxGetDevice = (delegate* unmanaged[Cdecl]<int*, int>)Needed("cuCtxGetDevice");
         cuDeviceCanAccessPeer = (delegate* unmanaged[Cdecl]<int*, int, int, int>)Needed("cuDeviceCanAccessPeer");
         cuCtxEnablePeerAccess = (delegate* unmanaged[Cdecl]<nint, uint, int>)Needed("cuCtxEnablePeerAccess");
         cuMemGetInfo_v2 = (delegate* unmanaged[Cdecl]<nuint*, nuint*, int>)Needed("cuMemGetInfo_v2");
@@ -144,6 +145,9 @@ internal sealed unsafe class CudaLibrary
 
     /// <summary>Brings back the one before.</summary>
     internal readonly delegate* unmanaged[Cdecl]<nint*, int> cuCtxPopCurrent_v2;
+
+    /// <summary>The device of this thread's context; 201: it has none.</summary>
+    internal readonly delegate* unmanaged[Cdecl]<int*, int> cuCtxGetDevice;
 
     /// <summary>
     /// Whether the second device's memory is in reach of the first.

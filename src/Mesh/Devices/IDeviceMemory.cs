@@ -76,6 +76,16 @@ public interface IDeviceMemory : IDisposable
     /// <summary>Copies within a device or between two of them.</summary>
     /// <returns>As <see cref="Read"/>.</returns>
     DeviceOutcome Copy(DeviceRange from, nint to, DeviceOrder order, TimeSpan timeout);
+
+    /// <summary>Waits for the work that is on a stream of the caller so far.</summary>
+    /// <param name="location">
+    /// "cuda:N", whose stream it is; null: the device that this thread uses, where an unused thread's default stream
+    /// has nothing on it.
+    /// </param>
+    /// <param name="order">The stream.</param>
+    /// <param name="timeout">How long to wait. A stream that takes longer costs no device.</param>
+    /// <returns>Done; Late; Failed, as for <see cref="Read"/>.</returns>
+    DeviceOutcome Await(string? location, DeviceOrder order, TimeSpan timeout);
 }
 
 /// <summary>A device.</summary>
@@ -111,7 +121,11 @@ public interface IDeviceBlock : IDisposable
 /// A stream of the caller, a CUstream: the copy begins when the work put on it so far is done, and the caller goes on
 /// when the copy is. 0: nothing; the caller's work is done already.
 /// </param>
-public readonly record struct DeviceOrder(nint Stream = 0);
+public readonly record struct DeviceOrder(nint Stream = 0)
+{
+    /// <summary>The default stream of a device, by the name that the driver has for it (CU_STREAM_LEGACY).</summary>
+    public const nint DefaultStream = 1;
+}
 
 /// <summary>How a copy ended.</summary>
 public enum DeviceEnd

@@ -43,7 +43,9 @@ public sealed class EngineErrorTests : EngineTests
         Assert.Equal(TransferErrorCode.InvalidArgument, Engine.Register(at, 0)!.Code);
         Assert.Equal(TransferErrorCode.InvalidArgument, Engine.Register((nint)Top, 8192)!.Code);
         Assert.Equal(TransferErrorCode.InvalidArgument, Engine.Register(at, 100, "gpu7")!.Code);
-        Assert.Equal(TransferErrorCode.NotImplemented, Engine.Register(at, 100, "cuda:0")!.Code);
+        Assert.Equal(TransferErrorCode.DeviceNotFound, Engine.Register(at, 100, "cuda:0")!.Code);
+        Assert.Equal(TransferErrorCode.DeviceNotFound, Engine.AwaitStream([], 4096).Error!.Code);
+        Assert.True(Engine.AwaitStream([], 0).Value);
         Assert.Null(Engine.Register(at, 8192, "cpu:0"));
         foreach (var (offset, length) in ((int, ulong)[])[(0, 8192), (0, 1), (8191, 1), (-1, 2), (-10, 20_000)])
             Assert.Equal(TransferErrorCode.AddressOverlapped, Engine.Register(at + offset, length)!.Code);

@@ -4,9 +4,10 @@
  */
 #define KERNEL "mooncake_mesh_copy_pieces"
 
-/* A stream of the current context. */
+/* A stream of the current context; 0 and 1 are its default stream. */
 #define ON_STREAM(s) \
     IN_CONTEXT(context); \
+    s = named(s, context); \
     if (!is_stream(s) || s->context != context) LEAVE(INVALID_HANDLE)
 
 static int is_stream(struct stream *wanted)
@@ -23,13 +24,7 @@ EXPORT int cuStreamCreate(struct stream **made, unsigned flags)
     IN_CONTEXT(context);
     if (flags > 1)
         LEAVE(INVALID_VALUE);
-    struct stream *s = calloc(1, sizeof *s);
-    *s = (struct stream){ .next = streams, .context = context, .alive = 1 };
-    streams = *made = s;
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, run_stream, s))
-        abort();
-    pthread_detach(thread);
+    *made = new_stream(context);
     LEAVE(OK);
 }
 
@@ -97,6 +92,7 @@ EXPORT int cuStreamWaitEvent(struct stream *s, struct event *event, unsigned fla
 {
     CALL(cuStreamWaitEvent);
     pthread_mutex_lock(&gate);
+    s = named(s, depth ? stack[depth - 1] : NULL);
     if (!is_stream(s) || !event->alive || flags)
         LEAVE(INVALID_HANDLE);
     put(s, (struct op){ .work = WORK_WAIT, .event = event, .serial = event->latest });

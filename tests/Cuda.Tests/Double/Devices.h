@@ -79,6 +79,8 @@ EXPORT int cuDeviceGetAttribute(int *value, int attribute, int device)
 EXPORT int cuDevicePrimaryCtxRetain(struct context **context, int device)
 {
     CALL(cuDevicePrimaryCtxRetain);
+    if (device < FIRST_DEVICE || device >= FIRST_DEVICE + DEVICES)
+        return INVALID_DEVICE;
     pthread_mutex_lock(&gate);
     *context = &contexts[device - FIRST_DEVICE];
     (*context)->retained++;
@@ -111,6 +113,13 @@ EXPORT int cuCtxPopCurrent_v2(struct context **context)
         return INVALID_CONTEXT;
     *context = stack[--depth];
     return OK;
+}
+
+EXPORT int cuCtxGetDevice(int *device)
+{
+    CALL(cuCtxGetDevice);
+    *device = depth ? FIRST_DEVICE + stack[depth - 1]->device : 0;
+    return depth ? OK : INVALID_CONTEXT;
 }
 
 EXPORT int cuDeviceCanAccessPeer(int *can, int device, int peer)

@@ -5,7 +5,8 @@
  */
 enum work { WORK_COPY, WORK_FILL, WORK_PIECES, WORK_RECORD, WORK_WAIT, WORK_SLOW };
 
-struct context { int device, retained, broken, peers; };
+struct stream;
+struct context { int device, retained, broken, peers; struct stream *by_default; };
 
 struct event { struct context *context; long latest, done; int alive; };
 
@@ -19,7 +20,7 @@ struct op {
     long serial;
 };
 
-struct stream { struct stream *next; struct context *context; struct op *head, *tail; int busy, alive; };
+struct stream { struct stream *next; struct context *context; struct op *head, *tail; int busy, alive, is_own; };
 
 static struct context contexts[DEVICES + 1];
 static struct stream *streams;
@@ -113,6 +114,32 @@ static void *run_stream(void *argument)
     return NULL;
 }
 
+static struct stream *new_stream(struct context *context)
+{
+    struct stream *s = calloc(1, sizeof *s);
+    *s = (struct stream){ .next = streams, .context = context, .alive = 1 };
+    streams = s;
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run_stream, s))
+        abort();
+    pthread_detach(thread);
+    return s;
+}
+
+/* 0 and 1 name the default stream of a context, which is there from its first use on. */
+static struct stream *named(struct stream *s, struct context *context)
+{
+    if ((uintptr_t)s > 1)
+        return s;
+    if (!context)
+        return NULL;
+    if (!context->by_default) {
+        context->by_default = new_stream(context);
+        context->by_default->is_own = 1;
+    }
+    return context->by_default;
+}
+
 static void put(struct stream *s, struct op op)
 {
     struct op *copy = malloc(sizeof op);
@@ -145,7 +172,7 @@ static long count_streams(void)
 {
     long count = 0;
     for (struct stream *s = streams; s; s = s->next)
-        count += s->alive;
+        count += s->alive && !s->is_own;
     return count;
 }
 
@@ -169,10 +196,11 @@ EXPORT void double_break(int device, int code)
 /* Microseconds that each copy takes. */
 EXPORT void double_latency(unsigned microseconds) { latency = microseconds; }
 
-/* A kernel of the caller's that takes its time and then writes. */
+/* A kernel of the caller's that takes its time and then writes; 0 and 1: on the first device's default stream. */
 EXPORT void double_slow(struct stream *s, unsigned milliseconds, uintptr_t to, unsigned value, size_t bytes)
 {
     pthread_mutex_lock(&gate);
+    s = named(s, &contexts[0]);
     put(s, (struct op){ .work = WORK_SLOW, .to = to, .value = value, .bytes = bytes, .milliseconds = milliseconds });
     pthread_mutex_unlock(&gate);
 }

@@ -183,6 +183,27 @@ internal sealed class DeviceDouble : IDeviceMemory
         });
     }
 
+    /// <summary>Called when a stream is waited for; whether its work ends in time.</summary>
+    public Func<string?, nint, bool> OnAwait { get; set; } = static (_, _) => true;
+
+    /// <summary>Streams that are not those of the device.</summary>
+    public HashSet<(string, nint)> ForeignStreams { get; } = [];
+
+    public DeviceOutcome Await(string? location, DeviceOrder order, TimeSpan timeout)
+    {
+        (LastOrder, LastTimeout) = (order, timeout);
+        if (location is not null && NumberOf(location) is var device && (device is null || _lost[device.Value]))
+            return new DeviceOutcome(DeviceEnd.Failed, device is null ? Unknown(location) : Lost(location));
+        if (location is not null && ForeignStreams.Contains((location, order.Stream)))
+        {
+            return new DeviceOutcome(DeviceEnd.Failed,
+                new(MeshErrorCode.InvalidArgument, "device", $"that is no stream of {location}"));
+        }
+
+        return OnAwait(location, order.Stream) ? new DeviceOutcome(DeviceEnd.Done)
+            : new DeviceOutcome(DeviceEnd.Late, new(MeshErrorCode.Device, "device", "the stream took too long"));
+    }
+
     /// <summary>The bytes at an address of a device.</summary>
     public Span<byte> BytesAt(nint address, int length)
     {

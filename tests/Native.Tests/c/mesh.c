@@ -16,7 +16,7 @@ static mooncake_mesh_t *opened(const char *format, const char *address) {
 static void opening(const char *node, const char *etcd) {
   mooncake_mesh_t *mesh = (void *)1;
   CHECK(strcmp(mooncake_mesh_last_error(), "") == 0);
-  EXPECT(mooncake_mesh_api_version(), 1);
+  EXPECT(mooncake_mesh_api_version(), 2);
   CHECK(strlen(mooncake_mesh_version()) >= 5);
   EXPECT(mooncake_mesh_library_in_use(), 0);
   EXPECT(mooncake_mesh_open(NULL, &mesh), -600);

@@ -61,26 +61,24 @@ internal static unsafe class EngineMoreExports
     public static long Transfer(nint engine, TransferRequest* requests, nuint count, int milliseconds, int* status,
         ulong* batch) => EngineDoor.With(engine, e =>
         {
-            Given.Out(status, "the place of the status");
-            Given.Out(batch, "the place of the batch");
-            *status = (int)TransferState.Waiting;
-            *batch = 0;
-            CheckWait(milliseconds);
-            var given = EngineBatchExports.Requests(requests, count);
-            var made = e.AllocateBatch(given.Length);
-            if (!made.Succeeded)
-                return EngineDoor.Of(made.Error);
-            if (e.Submit(made.Value, given) is { } refused)
-            {
-                _ = e.FreeBatch(made.Value);
-                return EngineDoor.Of(refused);
-            }
+            Begin(milliseconds, status, batch);
+            return TransferAll(e, EngineBatchExports.Requests(requests, count), milliseconds, status, batch);
+        });
 
-            *batch = made.Value;
-            long code = WaitFor(e, made.Value, milliseconds, status, null);
-            if (code == 0 && e.FreeBatch(made.Value) is null)
-                *batch = 0;
-            return code;
+    [UnmanagedCallersOnly(EntryPoint = "mooncake_mesh_engine_transfer_on_stream",
+        CallConvs = [typeof(CallConvCdecl)])]
+    public static long TransferOnStream(nint engine, TransferRequest* requests, nuint count, nint stream,
+        int milliseconds, int* status, ulong* batch) => EngineDoor.With(engine, e =>
+        {
+            Begin(milliseconds, status, batch);
+            var given = EngineBatchExports.Requests(requests, count);
+            var awaited = e.AwaitStream(given, stream);
+            if (!awaited.Succeeded)
+                return EngineDoor.Of(awaited.Error);
+            if (awaited.Value)
+                return TransferAll(e, given, milliseconds, status, batch);
+            *status = (int)TransferState.Timeout;
+            return 0;
         });
 
     [UnmanagedCallersOnly(EntryPoint = "mooncake_mesh_engine_wait", CallConvs = [typeof(CallConvCdecl)])]
@@ -91,6 +89,34 @@ internal static unsafe class EngineMoreExports
             CheckWait(milliseconds);
             return WaitFor(e, batch, milliseconds, status, bytes);
         });
+
+    private static void Begin(int milliseconds, int* status, ulong* batch)
+    {
+        Given.Out(status, "the place of the status");
+        Given.Out(batch, "the place of the batch");
+        *status = (int)TransferState.Waiting;
+        *batch = 0;
+        CheckWait(milliseconds);
+    }
+
+    private static long TransferAll(TransferEngine engine, ReadOnlySpan<TransferRequest> requests, int milliseconds,
+        int* status, ulong* batch)
+    {
+        var made = engine.AllocateBatch(requests.Length);
+        if (!made.Succeeded)
+            return EngineDoor.Of(made.Error);
+        if (engine.Submit(made.Value, requests) is { } refused)
+        {
+            _ = engine.FreeBatch(made.Value);
+            return EngineDoor.Of(refused);
+        }
+
+        *batch = made.Value;
+        long code = WaitFor(engine, made.Value, milliseconds, status, null);
+        if (code == 0 && engine.FreeBatch(made.Value) is null)
+            *batch = 0;
+        return code;
+    }
 
     private static long WaitFor(TransferEngine engine, ulong batch, int milliseconds, int* status, ulong* bytes) =>
         EngineDoor.Of(engine.Wait(batch, TimeSpan.FromMilliseconds(milliseconds)), now =>

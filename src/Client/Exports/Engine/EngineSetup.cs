@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using Mooncake.Mesh.Client.Engine;
+using Mooncake.Mesh.Cuda;
 using Mooncake.Mesh.Exports.Guest;
 using Mooncake.Mesh.Exports.Sessions;
 using Mooncake.Mesh.Membership;
@@ -37,6 +38,7 @@ internal static class EngineSetup
             Port = port,
             Rdma = new RdmaOptions { Devices = common.RdmaDevices },
             Transports = discover ? TransferTransports.All : TransferTransports.None,
+            Devices = HostCuda.OfProcess,
             Cluster = common.Cluster,
             EtcdAccess = new EtcdRegistryOptions
             {

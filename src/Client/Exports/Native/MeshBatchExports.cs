@@ -38,30 +38,6 @@ internal static unsafe class MeshBatchExports
             return PutAll(session, batch, pieces, options, entries, results);
         });
 
-    [UnmanagedCallersOnly(EntryPoint = "mooncake_mesh_get_batch", CallConvs = [typeof(CallConvCdecl)])]
-    public static long GetBatch(nint mesh, byte** keys, nuint* keySizes, void** buffers, nuint* sizes, nuint count,
-        long* results) => Door.With(mesh, HandleKind.Mesh, session =>
-        {
-            int entries = Given.Count(count, (nint)keys, (nint)keySizes, (nint)buffers, (nint)sizes, (nint)results);
-            var batch = new Positions(keys, keySizes, entries,
-                i => Positions.RangeFault(buffers[i], sizes[i], "the buffer"));
-            var destinations = batch.Each(i => new NativeRange((nint)buffers[i], (long)sizes[i]));
-            return session.Wait(
-                cancel => session.Live.Client.TryGetBatchAsync(batch.Keys, destinations, session.Live.Gets, cancel),
-                got => batch.Write(results, i => StoreObjectExports.Size(got[i])));
-        });
-
-    [UnmanagedCallersOnly(EntryPoint = "mooncake_mesh_get_parts_batch", CallConvs = [typeof(CallConvCdecl)])]
-    public static long GetPartsBatch(nint mesh, byte** keys, nuint* keySizes, void** parts, nuint* sizes,
-        nuint* partCounts, nuint count, long* results) => Door.With(mesh, HandleKind.Mesh, session =>
-        {
-            int entries = Given.Count(count, (nint)keys, (nint)keySizes, (nint)partCounts, (nint)results);
-            var (batch, pieces) = Pieced(keys, keySizes, parts, sizes, partCounts, entries);
-            return session.Wait(
-                cancel => session.Live.Client.TryGetBatchAsync(batch.Keys, pieces, session.Live.Gets, cancel),
-                got => batch.Write(results, i => StoreObjectExports.Size(got[i])));
-        });
-
     [UnmanagedCallersOnly(EntryPoint = "mooncake_mesh_exists_batch", CallConvs = [typeof(CallConvCdecl)])]
     public static long ExistsBatch(nint mesh, byte** keys, nuint* keySizes, nuint count, long* results) =>
         Door.With(mesh, HandleKind.Mesh, session =>
@@ -109,7 +85,8 @@ internal static unsafe class MeshBatchExports
             puts => batch.Write(results, i => StoreObjectExports.Code(puts[i])));
     }
 
-    private static (Positions Batch, NativeRange[][] Pieces) Pieced(byte** keys, nuint* keySizes, void** parts,
+    /// <summary>The positions of a batch of values in pieces, and their pieces.</summary>
+    public static (Positions Batch, NativeRange[][] Pieces) Pieced(byte** keys, nuint* keySizes, void** parts,
         nuint* sizes, nuint* counts, int entries)
     {
         _ = Given.Count((nuint)PieceLists.Total(counts, entries), (nint)parts, (nint)sizes);

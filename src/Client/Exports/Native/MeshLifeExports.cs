@@ -13,7 +13,7 @@ namespace Mooncake.Mesh.Exports.Native;
 internal static unsafe class MeshLifeExports
 {
     /// <summary>Grows when functions are added.</summary>
-    private const int ApiVersion = 1;
+    private const int ApiVersion = 2;
 
     private static readonly nint VersionText = Marshal.StringToCoTaskMemUTF8(HostIdentity.Version);
 

@@ -37,40 +37,6 @@ internal static unsafe class MeshObjectExports
                 StoreObjectExports.Code);
         });
 
-    [UnmanagedCallersOnly(EntryPoint = "mooncake_mesh_get_into", CallConvs = [typeof(CallConvCdecl)])]
-    public static long GetInto(nint mesh, byte* key, nuint keySize, void* buffer, nuint size) =>
-        Door.With(mesh, HandleKind.Mesh, session =>
-        {
-            var name = Given.Key(key, keySize);
-            var range = Given.Range(buffer, size, "the buffer");
-            return session.Wait(
-                cancel => session.Live.Client.TryGetAsync(name, range, session.Live.Gets, cancel),
-                StoreObjectExports.Size);
-        });
-
-    [UnmanagedCallersOnly(EntryPoint = "mooncake_mesh_get_parts", CallConvs = [typeof(CallConvCdecl)])]
-    public static long GetParts(nint mesh, byte* key, nuint keySize, void** parts, nuint* sizes, nuint count) =>
-        Door.With(mesh, HandleKind.Mesh, session =>
-        {
-            var name = Given.Key(key, keySize);
-            var pieces = PieceLists.Read(parts, sizes, Given.Count(count, (nint)parts, (nint)sizes));
-            return session.Wait(
-                cancel => session.Live.Client.TryGetIntoAsync(name, pieces, session.Live.Gets, cancel),
-                StoreObjectExports.Size);
-        });
-
-    [UnmanagedCallersOnly(EntryPoint = "mooncake_mesh_get_range", CallConvs = [typeof(CallConvCdecl)])]
-    public static long GetRange(nint mesh, byte* key, nuint keySize, ulong offset, void* buffer, nuint size) =>
-        Door.With(mesh, HandleKind.Mesh, session =>
-        {
-            var name = Given.Key(key, keySize);
-            var range = Given.Range(buffer, size, "the buffer");
-            long from = RangeExports.Offset(offset) is { } fault ? throw fault : (long)offset;
-            return session.Wait(
-                cancel => session.Live.Client.TryGetRangeAsync(name, from, range, session.Live.Gets, cancel),
-                StoreObjectExports.Size);
-        });
-
     [UnmanagedCallersOnly(EntryPoint = "mooncake_mesh_get", CallConvs = [typeof(CallConvCdecl)])]
     public static long Get(nint mesh, byte* key, nuint keySize, void** data, nuint* size) =>
         Door.With(mesh, HandleKind.Mesh, session =>

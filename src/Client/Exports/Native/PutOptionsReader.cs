@@ -17,12 +17,16 @@ internal unsafe struct mooncake_mesh_put_options
     public byte* preferred_node;
     public byte* group;
     public byte** groups;
+    public nint stream;
 }
 
 /// <summary>Reads it.</summary>
 internal static unsafe class PutOptionsReader
 {
     private const long MostMilliseconds = 86_400_000;
+
+    /// <summary>Length before the field <c>stream</c>, which callers that know nothing of it pass.</summary>
+    private static readonly nuint FirstBytes = (nuint)(sizeof(mooncake_mesh_put_options) - sizeof(nint));
 
     /// <summary>The options of each position; NULL: those of a plain put.</summary>
     /// <param name="given">What C says.</param>
@@ -44,7 +48,7 @@ internal static unsafe class PutOptionsReader
     {
         if (given is null)
             return PutOptions.Default with { Deadline = live.PutLimit };
-        if (given->struct_size < (nuint)sizeof(mooncake_mesh_put_options))
+        if (given->struct_size < FirstBytes)
         {
             throw Given.Wrong($"struct_size is {given->struct_size}; set it to sizeof(mooncake_mesh_put_options), "
                 + $"{sizeof(mooncake_mesh_put_options)}");
@@ -65,6 +69,9 @@ internal static unsafe class PutOptionsReader
             Replace = given->replace != 0,
             Group = Given.TextOrEmpty(given->group, "group"),
             Deadline = given->timeout_ms == 0 ? live.PutLimit : TimeSpan.FromMilliseconds(given->timeout_ms),
+            Order = given->struct_size >= (nuint)sizeof(mooncake_mesh_put_options)
+                ? Streams.Order(given->stream)
+                : default,
         };
     }
 

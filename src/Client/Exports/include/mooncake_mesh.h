@@ -45,7 +45,7 @@ extern "C" {
 
 /* ---- the library ------------------------------------------------------------------------------------------------- */
 
-/* Grows when functions are added; 1 here. */
+/* Grows when functions are added; 2 here. */
 int mooncake_mesh_api_version(void);
 
 /* As "1.2.3"; stays in place. */
@@ -138,7 +138,18 @@ typedef struct mooncake_mesh_put_options {
   const char *preferred_node; /* id, endpoint or host name */
   const char *group;          /* evicted as a whole */
   const char *const *groups;  /* in a batch: the group of each position, in place of group */
+  void *stream;               /* what reading GPU memory comes after, as of a get; since api_version 2 */
 } mooncake_mesh_put_options;
+
+/*
+ * What a get asks for. stream is a CUstream or cudaStream_t of the GPU that the memory is on: the call begins when the
+ * work that is on it so far is done, and what is put on it once the call has returned sees the bytes. NULL: the work is
+ * done already. The default stream is (void *)1 (CU_STREAM_LEGACY); that of a thread, (void *)2, is refused.
+ */
+typedef struct mooncake_mesh_get_options {
+  size_t struct_size; /* sizeof(mooncake_mesh_get_options) */
+  void *stream;       /* (NULL) */
+} mooncake_mesh_get_options;
 
 /* 0; also when the key has an object already, which stays. A NULL value of 0 bytes is legal. */
 int64_t mooncake_mesh_put(mooncake_mesh_t *mesh, const void *key, size_t key_size, const void *value, size_t size,
@@ -158,6 +169,14 @@ int64_t mooncake_mesh_get_parts(mooncake_mesh_t *mesh, const void *key, size_t k
 /* size bytes of the object from offset on; INVALID_PARAMS where it ends before. */
 int64_t mooncake_mesh_get_range(mooncake_mesh_t *mesh, const void *key, size_t key_size, uint64_t offset, void *buffer,
                                 size_t size);
+
+/* The same three, with options, which may be NULL. */
+int64_t mooncake_mesh_get_into_with(mooncake_mesh_t *mesh, const void *key, size_t key_size, void *buffer, size_t size,
+                                    const mooncake_mesh_get_options *options);
+int64_t mooncake_mesh_get_parts_with(mooncake_mesh_t *mesh, const void *key, size_t key_size, void *const *parts,
+                                     const size_t *sizes, size_t count, const mooncake_mesh_get_options *options);
+int64_t mooncake_mesh_get_range_with(mooncake_mesh_t *mesh, const void *key, size_t key_size, uint64_t offset,
+                                     void *buffer, size_t size, const mooncake_mesh_get_options *options);
 
 /* The object in new memory, with a NUL after it. */
 int64_t mooncake_mesh_get(mooncake_mesh_t *mesh, const void *key, size_t key_size, void **data, size_t *size);
@@ -206,6 +225,17 @@ int64_t mooncake_mesh_get_range_batch(mooncake_mesh_t *mesh, const void *const *
                                       const uint64_t *offsets, void *const *buffers, const size_t *sizes, size_t count,
                                       int64_t *results);
 
+/* The same three, with options, which may be NULL. */
+int64_t mooncake_mesh_get_batch_with(mooncake_mesh_t *mesh, const void *const *keys, const size_t *key_sizes,
+                                     void *const *buffers, const size_t *sizes, size_t count,
+                                     const mooncake_mesh_get_options *options, int64_t *results);
+int64_t mooncake_mesh_get_parts_batch_with(mooncake_mesh_t *mesh, const void *const *keys, const size_t *key_sizes,
+                                           void *const *parts, const size_t *sizes, const size_t *part_counts,
+                                           size_t count, const mooncake_mesh_get_options *options, int64_t *results);
+int64_t mooncake_mesh_get_range_batch_with(mooncake_mesh_t *mesh, const void *const *keys, const size_t *key_sizes,
+                                           const uint64_t *offsets, void *const *buffers, const size_t *sizes,
+                                           size_t count, const mooncake_mesh_get_options *options, int64_t *results);
+
 int64_t mooncake_mesh_exists_batch(mooncake_mesh_t *mesh, const void *const *keys, const size_t *key_sizes,
                                    size_t count, int64_t *results);
 
@@ -246,6 +276,15 @@ int64_t mooncake_mesh_engine_probe(void *engine, const char *name);
  */
 int64_t mooncake_mesh_engine_transfer(void *engine, struct transfer_request *requests, size_t count, int milliseconds,
                                       int *status, uint64_t *batch);
+
+/*
+ * The same, ordered on a stream of CUDA: it waits until the work that is on the stream so far is done (for as long as a
+ * transfer may take; then the status is TIMEOUT, and nothing was begun), and what is put on the stream once the
+ * transfer is done sees its bytes. stream is a CUstream or cudaStream_t of the GPU that the sources are on; NULL: the
+ * default stream of each of these GPUs, or, where all sources are in host memory, of the GPU that this thread uses.
+ */
+int64_t mooncake_mesh_engine_transfer_on_stream(void *engine, struct transfer_request *requests, size_t count,
+                                                void *stream, int milliseconds, int *status, uint64_t *batch);
 
 /* 0: every task of the batch is done; the worst STATUS_ of them. bytes may be NULL. */
 int64_t mooncake_mesh_engine_wait(void *engine, uint64_t batch, int milliseconds, int *status, uint64_t *bytes);

@@ -44,6 +44,8 @@ _SIGNATURES = {
     "mooncake_mesh_engine_first_buffer": (c.c_int64, (_ptr, c.c_int32, c.POINTER(c.c_uint64))),
     "mooncake_mesh_engine_topology": (c.c_int64, (_ptr, _text, c.POINTER(_ptr), c.POINTER(_size))),
     "mooncake_mesh_engine_probe": (c.c_int64, (_ptr, _text)),
+    "mooncake_mesh_engine_transfer_on_stream": (
+        c.c_int64, (_ptr, _ptr, _size, _ptr, c.c_int, c.POINTER(c.c_int), c.POINTER(c.c_uint64))),
     "mooncake_mesh_engine_wait": (c.c_int64, (_ptr, _batch, c.c_int, c.POINTER(c.c_int), c.POINTER(c.c_uint64))),
     "mooncake_mesh_free": (None, (_ptr,)),
 }

@@ -15,7 +15,7 @@ from ._environment import forces_tcp
 from ._registered import address, addresses
 
 _PENDING, _COMPLETED, _SLICE_MS = -2000, 4, 100
-_INVALID, _NO_DEVICE, _NOT_OFFERED = -1, -6, -303
+_INVALID, _NO_DEVICE = -1, -6
 
 
 class TransferOpcode(enum.IntEnum):
@@ -200,6 +200,33 @@ class TransferEngine:
         return self.batch_transfer_async(target_hostname, buffers, peer_buffer_addresses, lengths,
                                          TransferOpcode.Read)
 
+    def transfer_write_on_cuda(self, target_hostname: str, buffer: int, peer_buffer_address: int, length: int,
+                               stream_ptr: int = 0, transport_hint: str = "") -> int:
+        """To the peer, after the work that is on the stream; 0 once the bytes are there, or a code. 0: the default
+        stream of the buffer's GPU."""
+        return self._on_cuda(target_hostname, [buffer], [peer_buffer_address], [length], TransferOpcode.Write,
+                             stream_ptr)
+
+    def transfer_read_on_cuda(self, target_hostname: str, buffer: int, peer_buffer_address: int, length: int,
+                              stream_ptr: int = 0, transport_hint: str = "") -> int:
+        """From the peer, in the same way: what is put on the stream from then on sees the bytes."""
+        return self._on_cuda(target_hostname, [buffer], [peer_buffer_address], [length], TransferOpcode.Read,
+                             stream_ptr)
+
+    def batch_transfer_write_on_cuda(self, target_hostname: str, buffers: Sequence[int],
+                                     peer_buffer_addresses: Sequence[int], lengths: Sequence[int],
+                                     stream_ptr: int = 0, transport_hint: str = "") -> int:
+        """The same for several, to the peer."""
+        return self._on_cuda(target_hostname, buffers, peer_buffer_addresses, lengths, TransferOpcode.Write,
+                             stream_ptr)
+
+    def batch_transfer_read_on_cuda(self, target_hostname: str, buffers: Sequence[int],
+                                    peer_buffer_addresses: Sequence[int], lengths: Sequence[int],
+                                    stream_ptr: int = 0, transport_hint: str = "") -> int:
+        """The same for several, from the peer."""
+        return self._on_cuda(target_hostname, buffers, peer_buffer_addresses, lengths, TransferOpcode.Read,
+                             stream_ptr)
+
     def transfer_submit_write(self, target_hostname: str, buffer: int, peer_buffer_address: int, length: int) -> int:
         """A batch to be asked for; a negative code where it was not begun."""
         return self._submit(target_hostname, [buffer], [peer_buffer_address], [length], TransferOpcode.Write, None)
@@ -228,22 +255,43 @@ class TransferEngine:
         self._native.freeBatchID(self._engine, batch)
         if status.value == _COMPLETED:
             return 1
-        # The peer may have been replaced: who asks again asks who is there now.
-        with self._lock:
-            self._segments.clear()
+        self._forget_segments()
         return -1
 
-    def _submit(self, target: str, buffers: Sequence[int], peers: Sequence[int], lengths: Sequence[int],
-                opcode: TransferOpcode, notify: Optional[TransferNotify]) -> int:
+    def _on_cuda(self, target: str, buffers: Sequence[int], peers: Sequence[int], lengths: Sequence[int],
+                 opcode: TransferOpcode, stream: int) -> int:
+        requests = self._requests(target, buffers, peers, lengths, opcode)
+        if isinstance(requests, int):
+            return requests
+        status, batch = c.c_int(), c.c_uint64()
+        code = self._native.mooncake_mesh_engine_transfer_on_stream(
+            self._engine, requests, len(requests), address(stream), _SLICE_MS, c.byref(status), c.byref(batch))
+        if code == _PENDING:
+            return self.get_batch_transfer_status([batch.value])
+        if code == 0 and status.value == _COMPLETED:
+            return 0
+        self._forget_segments()
+        return code if code != 0 else -1
+
+    def _requests(self, target: str, buffers: Sequence[int], peers: Sequence[int], lengths: Sequence[int],
+                  opcode: TransferOpcode) -> Any:
+        """What is to be moved, as C takes it, or a code."""
         count = len(buffers)
         if not count or count != len(peers) or count != len(lengths):
             return _INVALID
         segment = self._segment(target)
         if segment < 0:
             return segment
-        requests = (Request * count)(*[
+        return (Request * count)(*[
             Request(int(opcode), one, segment, there, size)
             for one, there, size in zip(addresses(buffers), addresses(peers), addresses(lengths))])
+
+    def _submit(self, target: str, buffers: Sequence[int], peers: Sequence[int], lengths: Sequence[int],
+                opcode: TransferOpcode, notify: Optional[TransferNotify]) -> int:
+        requests = self._requests(target, buffers, peers, lengths, opcode)
+        if isinstance(requests, int):
+            return requests
+        count = len(requests)
         batch = self._native.allocateBatchID(self._engine, count)
         if batch == (1 << 64) - 1:
             return -2
@@ -254,10 +302,14 @@ class TransferEngine:
                 self._engine, batch, requests, count, NotifyMessage(notify.name.encode(), notify.msg.encode()))
         if code != 0:
             self._native.freeBatchID(self._engine, batch)
-            with self._lock:
-                self._segments.clear()
+            self._forget_segments()
             return code
         return batch
+
+    def _forget_segments(self) -> None:
+        # The peer may have been replaced: who asks again asks who is there now.
+        with self._lock:
+            self._segments.clear()
 
     def _segment(self, name: str) -> int:
         with self._lock:
@@ -303,10 +355,3 @@ class TransferEngine:
         return self._engine or 0
 
     get_engine = get_engine_ptr
-
-    def transfer_write_on_cuda(self, *_: Any, **__: Any) -> int:
-        """-303: transfers are not ordered on streams."""
-        return _NOT_OFFERED
-
-    transfer_read_on_cuda = transfer_write_on_cuda
-    batch_transfer_write_on_cuda = batch_transfer_read_on_cuda = transfer_write_on_cuda

@@ -33,7 +33,14 @@ class NativePutOptions(c.Structure):
         ("preferred_node", c.c_char_p),
         ("group", c.c_char_p),
         ("groups", c.c_void_p),
+        ("stream", c.c_void_p),
     ]
+
+
+class NativeGetOptions(c.Structure):
+    """mooncake_mesh_get_options."""
+
+    _fields_ = [("struct_size", c.c_size_t), ("stream", c.c_void_p)]
 
 
 _SIGNATURES = {
@@ -49,8 +56,11 @@ _SIGNATURES = {
     "put": (_ptr, *_key, _ptr, _size, _ptr),
     "put_parts": (_ptr, *_key, _ptr, _ptr, _size, _ptr),
     "get_into": (_ptr, *_key, _ptr, _size),
+    "get_into_with": (_ptr, *_key, _ptr, _size, _ptr),
     "get_parts": (_ptr, *_key, _ptr, _ptr, _size),
+    "get_parts_with": (_ptr, *_key, _ptr, _ptr, _size, _ptr),
     "get_range": (_ptr, *_key, c.c_uint64, _ptr, _size),
+    "get_range_with": (_ptr, *_key, c.c_uint64, _ptr, _size, _ptr),
     "get": (_ptr, *_key, _out, _out_size),
     "get_size": (_ptr, *_key),
     "exists": (_ptr, *_key),
@@ -62,6 +72,7 @@ _SIGNATURES = {
     "put_batch": (_ptr, *_keys, _ptr, _ptr, _size, _ptr, _ptr),
     "put_parts_batch": (_ptr, *_keys, _ptr, _ptr, _ptr, _size, _ptr, _ptr),
     "get_batch": (_ptr, *_keys, _ptr, _ptr, _size, _ptr),
+    "get_batch_with": (_ptr, *_keys, _ptr, _ptr, _size, _ptr, _ptr),
     "get_parts_batch": (_ptr, *_keys, _ptr, _ptr, _ptr, _size, _ptr),
     "get_range_batch": (_ptr, *_keys, _ptr, _ptr, _ptr, _size, _ptr),
     "exists_batch": (_ptr, *_keys, _size, _ptr),

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 from ._bindings import WAIT_MS, functions, last_error, run, take
 from ._memory import Held, Key, hold_all, key_arrays, key_bytes, pointers, sizes_of
 from .errors import NOT_FOUND, error
-from .options import Location, PutOptions
+from .options import Location, PutOptions, Stream, get_options, put_options
 from .view import MappedView
 
 Option = Union[str, int, float, bool, Sequence[str], None]
@@ -50,24 +50,26 @@ class Mesh:
 
     # ---- one object
 
-    def put(self, key: Key, value: Any, options: Optional[PutOptions] = None) -> None:
-        """Puts any buffer, array or tensor. A key that has an object keeps it, unless options.replace says else."""
+    def put(self, key: Key, value: Any, options: Optional[PutOptions] = None, *, stream: Stream = None) -> None:
+        """Puts any buffer, array or tensor. A key that has an object keeps it, unless options.replace says else.
+
+        Of a GPU's memory it is read when the work that is on the stream so far is done; None: at once.
+        """
         key = key_bytes(key)
-        native, _groups = options.native() if options is not None else (None, None)
-        if native is not None:
-            native = c.byref(native)
+        native, _held = put_options(options, 1, stream)
         if type(value) is bytes:
             self._call(self._native.put, key, len(key), value, len(value), native)
         else:
             held = Held(value, False)
             self._call(self._native.put, key, len(key), held.address, held.size, native)
 
-    def put_parts(self, key: Key, parts: Sequence[Any], options: Optional[PutOptions] = None) -> None:
+    def put_parts(self, key: Key, parts: Sequence[Any], options: Optional[PutOptions] = None, *,
+                  stream: Stream = None) -> None:
         """Puts the parts, one after the other, as one object."""
         key, held = key_bytes(key), hold_all(parts, False)
-        native, _groups = options.native() if options is not None else (None, None)
+        native, _held = put_options(options, 1, stream)
         self._call(self._native.put_parts, key, len(key), pointers([h.address for h in held]),
-                   sizes_of([h.size for h in held]), len(held), None if native is None else c.byref(native))
+                   sizes_of([h.size for h in held]), len(held), native)
 
     def get(self, key: Key) -> bytes:
         """The object; NotFound when there is none."""
@@ -76,23 +78,28 @@ class Mesh:
         self._call(self._native.get, key, len(key), c.byref(data), c.byref(size))
         return take(self._native, data, size.value)
 
-    def get_into(self, key: Key, buffer: Any) -> int:
-        """The object's size; the bytes go into a writable buffer, array or tensor, all of them or none."""
-        key, held = key_bytes(key), Held(buffer, True)
-        return self._call(self._native.get_into, key, len(key), held.address, held.size)
+    def get_into(self, key: Key, buffer: Any, *, stream: Stream = None) -> int:
+        """The object's size; the bytes go into a writable buffer, array or tensor, all of them or none.
 
-    def get_parts(self, key: Key, buffers: Sequence[Any]) -> int:
+        A GPU's memory is written when the work that is on the stream so far is done, and what is put on it after the
+        call sees the bytes; None: at once.
+        """
+        key, held = key_bytes(key), Held(buffer, True)
+        return self._call(self._native.get_into_with, key, len(key), held.address, held.size, get_options(stream))
+
+    def get_parts(self, key: Key, buffers: Sequence[Any], *, stream: Stream = None) -> int:
         """The same, into several buffers filled one after the other."""
         key, held = key_bytes(key), hold_all(buffers, True)
-        return self._call(self._native.get_parts, key, len(key), pointers([h.address for h in held]),
-                          sizes_of([h.size for h in held]), len(held))
+        return self._call(self._native.get_parts_with, key, len(key), pointers([h.address for h in held]),
+                          sizes_of([h.size for h in held]), len(held), get_options(stream))
 
-    def get_range(self, key: Key, offset: int, buffer: Any) -> int:
+    def get_range(self, key: Key, offset: int, buffer: Any, *, stream: Stream = None) -> int:
         """Fills the buffer from offset on; InvalidArgument where the object ends before."""
         key, held = key_bytes(key), Held(buffer, True)
         if offset < 0:
             raise ValueError(f"offset is {offset}")
-        return self._call(self._native.get_range, key, len(key), offset, held.address, held.size)
+        return self._call(self._native.get_range_with, key, len(key), offset, held.address, held.size,
+                          get_options(stream))
 
     def view(self, key: Key, verify: bool = True) -> MappedView:
         """The object where it lies, without a copy; Unavailable where no node of this host lends it."""
@@ -130,19 +137,18 @@ class Mesh:
     # ---- batches: a result for each position, a negative code where it failed
 
     def put_batch(self, keys: Sequence[Key], values: Sequence[Any],
-                  options: Optional[PutOptions] = None) -> List[int]:
+                  options: Optional[PutOptions] = None, *, stream: Stream = None) -> List[int]:
         """Puts many: 0 or a code for each."""
         held = hold_all(values, False)
-        native, _groups = options.native(len(keys)) if options is not None else (None, None)
+        native, _held = put_options(options, len(keys), stream)
         return self._batch(self._native.put_batch, keys, (
-            pointers([h.address for h in held]), sizes_of([h.size for h in held])), held,
-            () if native is None else c.byref(native))
+            pointers([h.address for h in held]), sizes_of([h.size for h in held])), held, (native,))
 
-    def get_batch_into(self, keys: Sequence[Key], buffers: Sequence[Any]) -> List[int]:
+    def get_batch_into(self, keys: Sequence[Key], buffers: Sequence[Any], *, stream: Stream = None) -> List[int]:
         """Gets many: size or a code for each."""
         held = hold_all(buffers, True)
         arrays = (pointers([h.address for h in held]), sizes_of([h.size for h in held]))
-        return self._batch(self._native.get_batch, keys, arrays, held)
+        return self._batch(self._native.get_batch_with, keys, arrays, held, (get_options(stream),))
 
     def exists_batch(self, keys: Sequence[Key]) -> List[int]:
         """1, 0 or a code for each."""
@@ -194,14 +200,13 @@ class Mesh:
         return take(self._native, data, size.value)
 
     def _batch(self, function: Any, keys: Sequence[Key], arrays: Tuple[Any, ...] = (),
-               held: Optional[List[Held]] = None, options: Any = None) -> List[int]:
+               held: Optional[List[Held]] = None, options: Tuple[Any, ...] = ()) -> List[int]:
         if held is not None and len(held) != len(keys):
             raise ValueError(f"{len(keys)} keys and {len(held)} values")
         encoded = [key_bytes(key) for key in keys]
         names, lengths = key_arrays(encoded)
         results = (c.c_int64 * len(encoded))()
-        more = () if options is None else (options or None,)
-        self._call(function, names, lengths, *arrays, len(encoded), *more, results)
+        self._call(function, names, lengths, *arrays, len(encoded), *options, results)
         return list(results)
 
     def _result(self, function: Any, *arguments: Any) -> int:

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import ctypes as c
 from dataclasses import dataclass
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple, Union
 
-from ._bindings import NativePutOptions
+from ._bindings import NativeGetOptions, NativePutOptions
+
+Stream = Union[None, int, Any]
+_DEFAULT_STREAM = 1  # CU_STREAM_LEGACY: NULL means that there is nothing to come after
 
 _PINS = {"none": 0, "soft": 1, "hard": 2}
 _PLACEMENTS = {"near": 0, "spread": 1, "preferred": 2}
@@ -30,7 +33,7 @@ class PutOptions:
     group: str = ""
     groups: Optional[Sequence[str]] = None
 
-    def native(self, count: int = 1) -> "Tuple[NativePutOptions, Any]":
+    def native(self, count: int = 1, stream: Optional[int] = None) -> "Tuple[NativePutOptions, Any]":
         """As the library takes them, and what must outlive the call."""
         if self.groups is not None and len(self.groups) != count:
             raise ValueError(f"{len(self.groups)} groups for {count} values")
@@ -42,8 +45,37 @@ class PutOptions:
             c.sizeof(NativePutOptions), self.replicas, _PINS[self.pin], _PLACEMENTS[placement], int(self.replace),
             0 if self.timeout is None else max(1, int(self.timeout * 1000)),
             self.preferred_node.encode() or None, self.group.encode() or None,
-            None if groups is None else c.cast(groups, c.c_void_p))
+            None if groups is None else c.cast(groups, c.c_void_p), stream)
         return options, groups
+
+
+def stream_handle(stream: Stream) -> Optional[int]:
+    """A stream as the library takes it: of torch or CuPy, or its address, where 0 is the default stream."""
+    if stream is None:
+        return None
+    for name in ("cuda_stream", "ptr"):
+        stream = getattr(stream, name, stream)
+    if isinstance(stream, bool) or not hasattr(stream, "__index__"):
+        raise TypeError(f"a stream of CUDA is needed, not {type(stream).__name__}")
+    handle = stream.__index__()
+    if not 0 <= handle < 1 << 64:
+        raise ValueError(f"a stream is {handle}")
+    return handle or _DEFAULT_STREAM
+
+
+def put_options(options: Optional[PutOptions], count: int, stream: Stream) -> "Tuple[Any, Any]":
+    """By reference, or None; and what must outlive the call."""
+    handle = stream_handle(stream)
+    if options is None and handle is None:
+        return None, None
+    native, groups = (options or PutOptions()).native(count, handle)
+    return c.byref(native), (native, groups)
+
+
+def get_options(stream: Stream) -> Any:
+    """By reference, or None."""
+    handle = stream_handle(stream)
+    return None if handle is None else c.byref(NativeGetOptions(c.sizeof(NativeGetOptions), handle))
 
 
 @dataclass(frozen=True)

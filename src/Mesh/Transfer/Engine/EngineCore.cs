@@ -63,7 +63,8 @@ internal sealed class EngineCore : IDisposable
         _listening = new PeerServer(_ => hello, handshake, handler, _server.Take, runtime);
         _cards = new EngineCardPart(openCards, _registered, handler, () => new PeerLinks(
             (lane, _) => hello with { Lane = lane }, handshake, new PeerHandler(runtime), runtime, hello.BootId));
-        Memory = new EngineMemory(_registered, _server, _sessions, _works, _cards, runtime.Time);
+        var devices = new EngineDevices(runtime.Devices, runtime);
+        Memory = new EngineMemory(_registered, _server, _sessions, _works, _cards, devices, runtime.Time);
         _names = registry is null
             ? new AddressNames()
             : new RegistryNames(registry, new EngineRecord
@@ -76,8 +77,8 @@ internal sealed class EngineCore : IDisposable
         _segments = new EngineSegments(_names, board, hello.BootId, new PeerParts(dialer, settings.Connections,
             runtime.Time, _tcp, _cma, _shm, _rdma, _works.Remove, _cards.RouteTo), () => Transports);
         Transfers = new EngineTransfers(new TransferParts(_registered, _segments, _works,
-            new WorkOwner(runtime.Time, _selfMeter, static () => EntryStatus.Unreachable, _works.Remove), runtime.Time,
-            settings.TransferTimeout), () => Transports)
+            new WorkOwner(runtime.Time, _selfMeter, static () => EntryStatus.Unreachable, _works.Remove), devices,
+            runtime.Time, settings.TransferTimeout), () => Transports)
         {
             SelfNotify = message => Enqueue(message) ? EntryStatus.Done : EntryStatus.Full,
         };

@@ -59,6 +59,9 @@ internal enum EntryStatus : byte
 
     /// <summary>Never on the wire: the engine, or the registration of the source, has ended.</summary>
     Ended = 10,
+
+    /// <summary>The device that the range lies on is lost, or refuses.</summary>
+    DeviceFailed = 11,
 }
 
 /// <summary>The head of a frame: 32 bytes, little-endian.</summary>

@@ -19,9 +19,10 @@ namespace Mooncake.Mesh.Transfer.Engine;
 /// <param name="sessions">Processes of this host that copy by themselves.</param>
 /// <param name="works">This engine's own transfers.</param>
 /// <param name="cards">The cards.</param>
+/// <param name="devices">Says which memory is a device's.</param>
 /// <param name="time">Clock.</param>
 internal sealed partial class EngineMemory(RegisteredMemory memory, EngineServer server, ServedSessions sessions,
-    ActiveWorks works, EngineCardPart cards, TimeProvider time)
+    ActiveWorks works, EngineCardPart cards, EngineDevices devices, TimeProvider time)
 {
     /// <summary>Most ranges of the engine's own allocator.</summary>
     public const int MostManaged = 4096;
@@ -38,16 +39,16 @@ internal sealed partial class EngineMemory(RegisteredMemory memory, EngineServer
     {
         if (RegisteredMemory.Check(address, length) is { } invalid)
             return invalid;
-        if (location.StartsWith("cuda:", StringComparison.Ordinal))
+        if (!Location().IsMatch(location))
         {
-            return new TransferError(TransferErrorCode.NotImplemented,
-                $"location '{location}': memory of a GPU is not moved yet");
+            return new TransferError(TransferErrorCode.InvalidArgument,
+                $"location '{location}': cpu:N, cuda:N and * are legal");
         }
 
-        return Location().IsMatch(location)
-            ? Add(address, length, location, isRemote, block: null)
-            : new TransferError(TransferErrorCode.InvalidArgument,
-                $"location '{location}': cpu:N, cuda:N and * are legal");
+        var device = devices.Find(address, length, location);
+        return device.Succeeded
+            ? Add(address, length, device.Value?.Location ?? location, isRemote, block: null, device.Value)
+            : device.Error;
     }
 
     /// <summary>Registers all ranges, or none.</summary>
@@ -135,9 +136,10 @@ internal sealed partial class EngineMemory(RegisteredMemory memory, EngineServer
         }
     }
 
-    private TransferError? Add(ulong address, ulong length, string location, bool isRemote, MemoryBlock? block)
+    private TransferError? Add(ulong address, ulong length, string location, bool isRemote, MemoryBlock? block,
+        RegionDevice? device = null)
     {
-        if (memory.Add(address, length, location, isRemote, block) is { } error)
+        if (memory.Add(address, length, location, isRemote, block, device) is { } error)
             return error;
         if (memory.At(address) is not { } region || cards.Register(region) is not { } refused)
             return null;
@@ -165,7 +167,8 @@ internal sealed partial class EngineMemory(RegisteredMemory memory, EngineServer
             if (!IsFree(region, sequence, Grace))
             {
                 return new TransferError(TransferErrorCode.BatchBusy,
-                    $"memory at 0x{region.Address:x} is still copied from or to by a process of this host");
+                    $"memory at 0x{region.Address:x} is still copied from or to by "
+                    + (region.Device is null ? "a process of this host" : region.Device.Location));
             }
         }
 
@@ -193,6 +196,6 @@ internal sealed partial class EngineMemory(RegisteredMemory memory, EngineServer
     private static TransferError NotRegistered(ulong address) =>
         new(TransferErrorCode.AddressNotRegistered, $"no memory is registered at 0x{address:x}");
 
-    [GeneratedRegex(@"^(\*|cpu:(0|[1-9][0-9]{0,3}))$")]
+    [GeneratedRegex(@"^(\*|(cpu|cuda):(0|[1-9][0-9]{0,3}))$")]
     private static partial Regex Location();
 }

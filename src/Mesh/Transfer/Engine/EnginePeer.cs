@@ -4,6 +4,7 @@
 using Mooncake.Mesh.Transfer.Engine.Batches;
 using Mooncake.Mesh.Transfer.Engine.Cards;
 using Mooncake.Mesh.Transfer.Engine.Local;
+using Mooncake.Mesh.Transfer.Engine.Memory;
 using Mooncake.Mesh.Transfer.Engine.Tcp;
 using Mooncake.Mesh.Transfer.Tcp;
 
@@ -18,7 +19,10 @@ internal sealed class EnginePeer
     /// <summary>Most jobs that wait for its connections.</summary>
     public const int MostWaiting = 4096;
 
-    private readonly JobQueue<EngineJob> _queue;
+    /// <summary>How much longer than a device there its answer is waited for.</summary>
+    private static readonly TimeSpan AnswerAfter = TimeSpan.FromSeconds(2);
+
+    private readonly EngineQueues _queues;
     private readonly EngineDialer _dialer;
     private readonly TimeProvider _time;
     private readonly Lock _gate = new();
@@ -45,7 +49,7 @@ internal sealed class EnginePeer
         Cards = cards;
         _dialer = parts.Dialer;
         _time = parts.Time;
-        _queue = new JobQueue<EngineJob>("mesh-engine", new JobQueueBounds(parts.Connections, MostWaiting,
+        _queues = new EngineQueues("mesh-engine", new JobQueueBounds(parts.Connections, MostWaiting,
             TcpTransport.IdleLimit), parts.Time, () => new EngineWorker(Dial, () => _doubtful = true));
         OverTcp = new WorkOwner(parts.Time, parts.Tcp, () => (EntryStatus)_failure, parts.Over);
         var copies = session is { HasCma: true } ? parts.Cma : parts.Shm;
@@ -66,7 +70,7 @@ internal sealed class EnginePeer
     /// <summary>The cards' way to it; null: one of the two has no cards in use.</summary>
     public ICardRoute? Cards { get; }
 
-    /// <summary>Most connections.</summary>
+    /// <summary>Most connections; of what waits for a device, as many more for each.</summary>
     public int Connections { get; }
 
     /// <summary>Owner of what goes over its connections.</summary>
@@ -106,9 +110,11 @@ internal sealed class EnginePeer
     }
 
     /// <summary>Gives it a job; one that it cannot take ends at once.</summary>
-    public void Add(EngineJob job)
+    /// <param name="job">The job.</param>
+    /// <param name="device">The device that it waits for, or null.</param>
+    public void Add(EngineJob job, RegionDevice? device = null)
     {
-        if (!_queue.TryAdd(job))
+        if (!_queues.TryAdd(job, device))
             job.Finish(TransferOutcome.Unreachable);
     }
 
@@ -129,7 +135,7 @@ internal sealed class EnginePeer
     /// <summary>Takes no more jobs; what is under way is still done.</summary>
     public void Retire()
     {
-        _queue.Retire();
+        _queues.Retire();
         EndSigns();
         LeaveCards();
     }
@@ -137,7 +143,7 @@ internal sealed class EnginePeer
     /// <summary>Cuts what is under way, and waits for the threads.</summary>
     public async ValueTask CloseAsync()
     {
-        await _queue.DisposeAsync();
+        await _queues.DisposeAsync();
         EndSigns();
         if (Cards is not null)
             await Cards.DisposeAsync();
@@ -171,7 +177,13 @@ internal sealed class EnginePeer
     {
         var dialled = _dialer.Dial(Address, Incarnation, closing);
         if (dialled.Succeeded)
+        {
+            // A device there is given a while, and its failure is to be heard of; where the kernel refuses, the peer is
+            // given up sooner.
+            _ = dialled.Value.Socket.TrySetPatience(EngineWork.DevicePatience + AnswerAfter);
             return new EngineConnection(dialled.Value.Socket, _time);
+        }
+
         _doubtful = true;
         _failure = (int)(dialled.Error!.Code == TransferErrorCode.Endpoint
             ? EntryStatus.OtherLife

@@ -16,10 +16,11 @@ namespace Mooncake.Mesh.Transfer.Engine;
 /// <param name="Segments">The open segments.</param>
 /// <param name="Works">The works under way.</param>
 /// <param name="Self">Owner of copies within the process.</param>
+/// <param name="Devices">Waits for streams of the caller's.</param>
 /// <param name="Time">Clock.</param>
 /// <param name="Limit">How long a transfer may take.</param>
 internal sealed record TransferParts(RegisteredMemory Memory, EngineSegments Segments, ActiveWorks Works,
-    WorkOwner Self, TimeProvider Time, TimeSpan Limit);
+    WorkOwner Self, EngineDevices Devices, TimeProvider Time, TimeSpan Limit);
 
 /// <summary>
 /// Batches, and how their requests get on their way: each by the best transport that reaches both ends, small copies at
@@ -41,7 +42,7 @@ internal sealed class EngineTransfers : IAsyncDisposable
 
     private readonly Lock _gate = new();
     private readonly Dictionary<ulong, EngineBatch> _batches = [];
-    private readonly JobQueue<EngineJob> _copies;
+    private readonly EngineQueues _copies;
     private readonly TransferParts _parts;
     private readonly SelfPath _self;
     private readonly int _copiers = Math.Clamp(Environment.ProcessorCount / 2, 1, 4);
@@ -54,7 +55,7 @@ internal sealed class EngineTransfers : IAsyncDisposable
         _parts = parts;
         Transports = transports;
         _self = new SelfPath(parts.Memory);
-        _copies = new JobQueue<EngineJob>("mesh-copy", new JobQueueBounds(_copiers * 2, EnginePeer.MostWaiting,
+        _copies = new EngineQueues("mesh-copy", new JobQueueBounds(_copiers * 2, EnginePeer.MostWaiting,
             TcpTransport.IdleLimit), parts.Time, static () => new EngineCopier());
     }
 
@@ -137,6 +138,22 @@ internal sealed class EngineTransfers : IAsyncDisposable
             $"batch {id} has no room for {requests.Length} more requests");
     }
 
+    /// <summary>Waits, for as long as a transfer may take, for the work that is on a stream of the caller's.</summary>
+    /// <param name="requests">What is to be moved after it.</param>
+    /// <param name="stream">The stream; 0: the default stream of each device that a source is on.</param>
+    /// <returns>As <see cref="EngineDevices.Await"/>.</returns>
+    public TransferResult<bool> AwaitStream(ReadOnlySpan<TransferRequest> requests, nint stream)
+    {
+        var on = new HashSet<RegionDevice>();
+        foreach (ref readonly var request in requests)
+        {
+            if (request.Length > 0 && _parts.Memory.DeviceAt((ulong)request.Source) is { } device)
+                on.Add(device);
+        }
+
+        return _parts.Devices.Await(on, stream, _parts.Limit);
+    }
+
     /// <summary>Sends a message and waits.</summary>
     public async Task<EntryStatus> NotifyAsync(EnginePeer peer, TransferNotify message)
     {
@@ -193,14 +210,14 @@ internal sealed class EngineTransfers : IAsyncDisposable
                 continue;
             int target = requests[i].TargetId;
             var peer = target == 0 ? null : _parts.Segments.Find(target);
-            var path = PathOf(target, peer, requests[i]);
-            var owner = target == 0 ? _parts.Self : path is not null ? peer!.ByCopies
-                : CardsTo(peer, orTcp: true) is not null ? peer!.OverCards : peer?.OverTcp;
-            var work = new EngineWork(batch, path, owner ?? _parts.Self, requests.Length - i);
+            var way = WayOf(target, peer, requests[i], regions[i]!);
+            var owner = target == 0 ? _parts.Self : way.Path is not null ? peer!.ByCopies
+                : CardsTo(peer, way.Device, orTcp: true) is not null ? peer!.OverCards : peer?.OverTcp;
+            var work = new EngineWork(batch, way.Path, owner ?? _parts.Self, requests.Length - i, way.Device);
             for (int j = i; j < requests.Length; j++)
             {
                 if (regions[j] is not { } region || requests[j].TargetId != target
-                    || (j > i && !ReferenceEquals(PathOf(target, peer, requests[j]), path)))
+                    || (j > i && WayOf(target, peer, requests[j], region) != way))
                     continue;
                 work.Add(requests[j], first + j, region);
                 regions[j] = null;
@@ -210,12 +227,15 @@ internal sealed class EngineTransfers : IAsyncDisposable
         }
     }
 
-    private ICopyPath? PathOf(int target, EnginePeer? peer, in TransferRequest request)
+    private Way WayOf(int target, EnginePeer? peer, in TransferRequest request, RegisteredRegion region)
     {
         if (target == 0)
-            return _self;
-        return peer?.Session is { } session && session.IsAllowed(Transports())
-            && session.Reaches(request.TargetOffset, request.Length) ? session : null;
+            return new Way(_self, region.Device ?? _parts.Memory.DeviceAt(request.TargetOffset));
+        // Neither the kernel's copies nor shared memory reach a device's memory; nor is it offered to cards.
+        if (region.Device is not null)
+            return new Way(null, region.Device);
+        return new Way(peer?.Session is { } session && session.IsAllowed(Transports())
+            && session.Reaches(request.TargetOffset, request.Length) ? session : null, null);
     }
 
     private void Start(EngineWork work, EnginePeer? peer)
@@ -226,7 +246,8 @@ internal sealed class EngineTransfers : IAsyncDisposable
             return;
         }
 
-        if (work.Path is not null && work.Bytes <= CopiedHere)
+        // The caller's thread does not wait for a device.
+        if (work.Path is not null && work.Device is null && work.Bytes <= CopiedHere)
         {
             var entries = ArrayPool<EngineEntry>.Shared.Rent(EngineRequest.MostEntries);
             work.RunHere(entries.AsSpan(0, EngineRequest.MostEntries));
@@ -238,7 +259,7 @@ internal sealed class EngineTransfers : IAsyncDisposable
         {
             foreach (var ticket in work.Start(_copiers, EngineWork.MostRunBytes, _parts.Limit, WorkTicket.Of))
             {
-                if (!_copies.TryAdd(ticket))
+                if (!_copies.TryAdd(ticket, work.Device))
                     ticket.Finish(TransferOutcome.Unreachable);
             }
 
@@ -246,7 +267,7 @@ internal sealed class EngineTransfers : IAsyncDisposable
         }
 
         bool tcp = Transports().HasFlag(TransferTransports.Tcp);
-        if (CardsTo(peer, tcp) is { } route)
+        if (CardsTo(peer, work.Device, tcp) is { } route)
         {
             Action<EngineWork>? leave = tcp ? peer!.Take : null;
             foreach (var ticket in work.Start(CardTicket.Lanes, EngineWork.MostRunBytes, _parts.Limit,
@@ -255,8 +276,10 @@ internal sealed class EngineTransfers : IAsyncDisposable
         }
         else if (peer is not null && tcp)
         {
-            foreach (var ticket in work.Start(peer.Connections, EngineWork.MostFrameBytes, _parts.Limit, WorkTicket.Of))
-                peer.Add(ticket);
+            // From a device comes more than one chunk, so that one travels while the next is read.
+            long most = work.Device is null ? EngineWork.MostFrameBytes : EngineWork.MostRunBytes;
+            foreach (var ticket in work.Start(peer.Connections, most, _parts.Limit, WorkTicket.Of))
+                peer.Add(ticket, work.Device);
         }
         else
         {
@@ -264,10 +287,15 @@ internal sealed class EngineTransfers : IAsyncDisposable
         }
     }
 
+    /// <summary>How requests go: those that have the same are one work.</summary>
+    /// <param name="Path">Who copies; null: cards or sockets.</param>
+    /// <param name="Device">The device that is waited for here, or null.</param>
+    private readonly record struct Way(ICopyPath? Path, RegionDevice? Device);
+
     /// <summary>The cards' way, where it is allowed and works, or there is no other.</summary>
-    private ICardRoute? CardsTo(EnginePeer? peer, bool orTcp) =>
-        peer?.Cards is { } route && Transports().HasFlag(TransferTransports.Rdma) && (route.IsHopeful || !orTcp)
-            ? route : null;
+    private ICardRoute? CardsTo(EnginePeer? peer, RegionDevice? device, bool orTcp) =>
+        device is null && peer?.Cards is { } route && Transports().HasFlag(TransferTransports.Rdma)
+        && (route.IsHopeful || !orTcp) ? route : null;
 
     private void Notify(int target, EngineBatch batch, BatchNotify notify)
     {

@@ -17,6 +17,7 @@ internal static class FailureTexts
         EntryStatus.Late => "the time that a transfer may take is over",
         EntryStatus.Ended => "the engine, or the registration of the source, has ended",
         EntryStatus.Unreachable => "the target cannot be reached, or the connection broke",
+        EntryStatus.DeviceFailed => "a GPU that one of the two ranges lies on is lost, or refuses",
         _ => "done",
     };
 }

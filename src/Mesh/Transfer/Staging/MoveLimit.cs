@@ -11,3 +11,8 @@ internal readonly struct MoveLimit(TimeProvider time, TimeSpan limit)
     /// <summary>What is left; none or less when it has passed.</summary>
     public TimeSpan Left => limit - time.GetElapsedTime(_start);
 }
+
+/// <summary>What bounds a part of a move.</summary>
+/// <param name="Left">How long it may take.</param>
+/// <param name="Stop">Ends it, or null.</param>
+internal readonly record struct MoveBounds(TimeSpan Left, IMoveStop? Stop);

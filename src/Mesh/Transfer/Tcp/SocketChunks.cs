@@ -46,6 +46,9 @@ internal sealed unsafe class SocketSource(BlockingSocket socket, long length, Sl
     private readonly RunningSums? _sums = sums is null ? null : new RunningSums(sums);
     private readonly long _end = BlockingSocket.EndOf(length);
 
+    /// <summary>Bytes received so far, in whole chunks.</summary>
+    public long Received { get; private set; }
+
     /// <inheritdoc/>
     public bool Fill(Span<byte> bytes, long offset)
     {
@@ -56,6 +59,7 @@ internal sealed unsafe class SocketSource(BlockingSocket socket, long length, Sl
         }
 
         _sums?.Add(bytes);
+        Received += bytes.Length;
         return true;
     }
 }

@@ -24,7 +24,8 @@ public sealed class EngineMemoryTests
         await using var server = new EngineServer(new ServedParts(registered, new NotifyQueue(), sessions), runtime);
         await using var cards = new EngineCardPart(static _ => throw new NotSupportedException(), registered,
             new PeerHandler(runtime), static () => throw new NotSupportedException());
-        var memory = new EngineMemory(registered, server, sessions, new ActiveWorks(), cards, TimeProvider.System);
+        var memory = new EngineMemory(registered, server, sessions, new ActiveWorks(), cards,
+            new EngineDevices(null, runtime), TimeProvider.System);
         int cells = copier.TakeCells();
         var board = PeerBoard.TryOpen(BoardOffer.Of(copier, cells))!;
         Assert.True(sessions.TryEnter(board));

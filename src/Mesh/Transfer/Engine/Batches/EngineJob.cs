@@ -2,6 +2,7 @@
 
 // On the data path.
 using Mooncake.Mesh.Transfer.Engine.Tcp;
+using Mooncake.Mesh.Transfer.Staging;
 
 namespace Mooncake.Mesh.Transfer.Engine.Batches;
 
@@ -16,7 +17,7 @@ internal abstract class EngineJob : TransferJob
 }
 
 /// <summary>One thread's part in a work: it takes pieces until none is left.</summary>
-internal sealed class WorkTicket(EngineWork work) : EngineJob
+internal sealed class WorkTicket(EngineWork work) : EngineJob, IMoveStop
 {
     /// <summary>Makes one.</summary>
     public static readonly Func<EngineWork, WorkTicket> Of = static work => new WorkTicket(work);
@@ -29,10 +30,11 @@ internal sealed class WorkTicket(EngineWork work) : EngineJob
         while (whole && (count = work.Take(entries, out var opcode)) > 0)
         {
             var taken = entries[..count];
+            var bounds = work.BoundsOf(this);
             if (connection is null)
-                work.Path!.Copy(opcode, taken);
+                work.Path!.Copy(opcode, taken, bounds);
             else
-                whole = connection.Move(opcode, taken, work.Meter);
+                whole = connection.Move(opcode, taken, work, bounds);
             work.Account(taken);
         }
 

@@ -4,6 +4,8 @@
 using System.Buffers;
 using Mooncake.Mesh.Transfer.Engine.Local;
 using Mooncake.Mesh.Transfer.Engine.Memory;
+using Mooncake.Mesh.Transfer.Staging;
+using Mooncake.Mesh.Transfer.Tcp;
 
 namespace Mooncake.Mesh.Transfer.Engine.Batches;
 
@@ -25,6 +27,9 @@ internal sealed class EngineWork
     /// <summary>Fewest bytes that are taken together, where there are as many.</summary>
     public const long LeastRunBytes = 256 << 10;
 
+    /// <summary>How long a device may stand still in the midst of a piece, here and at the target.</summary>
+    public static readonly TimeSpan DevicePatience = BlockingSocket.NoProgress;
+
     private static readonly TimerCallback OnDeadline = static work => ((EngineWork)work!).Stop(EntryStatus.Late);
 
     private readonly Lock _gate = new();
@@ -36,6 +41,7 @@ internal sealed class EngineWork
     private readonly RegisteredRegion[] _regions;
     private readonly int[] _tasks;
     private ITimer? _timer;
+    private MoveLimit _limit;
     private long _runBytes = MostRunBytes;
     private int _count;
     private int _next;
@@ -47,8 +53,10 @@ internal sealed class EngineWork
     /// <param name="path">Who copies; null: it goes over cards or sockets.</param>
     /// <param name="owner">Whose work it is.</param>
     /// <param name="most">Most requests.</param>
-    public EngineWork(EngineBatch batch, ICopyPath? path, WorkOwner owner, int most)
+    /// <param name="device">The device that all of it waits for; null: there is none.</param>
+    public EngineWork(EngineBatch batch, ICopyPath? path, WorkOwner owner, int most, RegionDevice? device = null)
     {
+        Device = device;
         _batch = batch;
         _owner = owner;
         Path = path;
@@ -59,6 +67,19 @@ internal sealed class EngineWork
 
     /// <summary>Who copies; null: it goes over cards or sockets.</summary>
     public ICopyPath? Path { get; }
+
+    /// <summary>
+    /// The device that all of it waits for: that of the sources, or in one's own memory of either end; null: none.
+    /// </summary>
+    public RegionDevice? Device { get; }
+
+    /// <summary>What bounds a piece that waits for a device.</summary>
+    /// <param name="stop">The ticket that does it.</param>
+    public MoveBounds BoundsOf(IMoveStop stop)
+    {
+        var left = _limit.Left;
+        return new MoveBounds(left < DevicePatience ? left : DevicePatience, stop);
+    }
 
     /// <summary>What counts the bytes.</summary>
     public LoadMeter Meter => _owner.Meter;
@@ -81,7 +102,7 @@ internal sealed class EngineWork
     /// <summary>Whether a range's registration is used by it.</summary>
     public bool Uses(RegisteredRegion region) => Array.IndexOf(_regions, region, 0, _count) >= 0;
 
-    /// <summary>Does all of it on this thread, by copies.</summary>
+    /// <summary>Does all of it on this thread, by copies; none of them waits for a device.</summary>
     public void RunHere(Span<EngineEntry> entries)
     {
         Meter.Begin(Bytes);
@@ -89,7 +110,7 @@ internal sealed class EngineWork
         int count;
         while ((count = Take(entries, out var opcode)) > 0)
         {
-            Path!.Copy(opcode, entries[..count]);
+            Path!.Copy(opcode, entries[..count], default);
             Account(entries[..count]);
         }
 
@@ -125,6 +146,7 @@ internal sealed class EngineWork
         }
 
         Meter.Begin(Bytes);
+        _limit = new MoveLimit(_owner.Time, limit);
         _timer = _owner.Time.CreateTimer(OnDeadline, this, limit, Timeout.InfiniteTimeSpan);
         return tickets;
     }

@@ -54,10 +54,10 @@ internal sealed class EngineCardPart(Func<string?, TransferResult<IEngineCards>>
         }
     }
 
-    /// <summary>Lets the cards reach a region, where they are open and do not.</summary>
+    /// <summary>Lets the cards reach a region, where they are open and do not; never one on a device.</summary>
     public TransferError? Register(RegisteredRegion region)
     {
-        if (Volatile.Read(ref _cards) is not { } cards)
+        if (region.Device is not null || Volatile.Read(ref _cards) is not { } cards)
             return null;
         lock (region)
         {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
+using Mooncake.Mesh.Transfer.Staging;
+
 namespace Mooncake.Mesh.Transfer.Engine.Local;
 
 /// <summary>Copies between memory here and at one target, without its help. Thread-safe.</summary>
@@ -13,5 +15,8 @@ internal interface ICopyPath
     bool Reaches(ulong address, ulong length);
 
     /// <summary>Copies all entries, some megabytes together at most, and says of each how it ended.</summary>
-    void Copy(TransferOpcode opcode, Span<EngineEntry> entries);
+    /// <param name="opcode">Which way.</param>
+    /// <param name="entries">The entries.</param>
+    /// <param name="bounds">How long a device may be waited for, where one is.</param>
+    void Copy(TransferOpcode opcode, Span<EngineEntry> entries, in MoveBounds bounds);
 }

@@ -4,6 +4,7 @@
 using Mooncake.Mesh.Segments;
 using Mooncake.Mesh.Transfer.Engine.Memory;
 using Mooncake.Mesh.Transfer.Interop;
+using Mooncake.Mesh.Transfer.Staging;
 using Mooncake.Mesh.Transfer.Tcp;
 
 namespace Mooncake.Mesh.Transfer.Engine.Local;
@@ -101,8 +102,9 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
     /// <inheritdoc/>
     public bool Reaches(ulong address, ulong length)
     {
-        // Where all is reached the copy itself says what is not registered.
-        if (HasCma)
+        // Where all is reached the copy itself says what is not registered. Who tells us of an address of a device has
+        // counted it before.
+        if (HasCma && !_peer.HasDevices)
             return true;
         for (int i = 0; i < MostTables; i++)
         {
@@ -110,7 +112,7 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
             _lock.EnterReadLock();
             bool closed = _closed;
             bool current = !closed && _sequence != 0 && _peer.Sequence == _sequence;
-            bool reached = current && Find(address, length) is { } found && MappingOf(found) is not null;
+            bool reached = current && CanCopy(address, length);
             _lock.ExitReadLock();
             if (current || closed)
                 return reached;
@@ -121,7 +123,7 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
     }
 
     /// <inheritdoc/>
-    public void Copy(TransferOpcode opcode, Span<EngineEntry> entries)
+    public void Copy(TransferOpcode opcode, Span<EngineEntry> entries, in MoveBounds bounds)
     {
         foreach (ref var entry in entries)
             entry.Status = EntryStatus.Unreachable;
@@ -245,7 +247,7 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
             UnmapGone();
             foreach (var entry in _entries)
             {
-                if (_shm && entry.Block != 0 && entry.IsRemote == 1 && !_mapped.ContainsKey(entry.Block))
+                if (_shm && entry.Block != 0 && entry.IsRemote == BoardEntry.Host && !_mapped.ContainsKey(entry.Block))
                     _mapped.Add(entry.Block, _peer.TryMap(entry));
             }
 
@@ -279,7 +281,20 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
         _mapped.Clear();
     }
 
-    private BoardEntry? Find(ulong address, ulong length)
+    private bool CanCopy(ulong address, ulong length)
+    {
+        if (EntryAt(address) is not { } entry || !entry.Contains(address, length))
+            return HasCma;
+        return entry.IsRemote != BoardEntry.Device && (HasCma || (entry.IsRemote == BoardEntry.Host
+            && MappingOf(entry) is not null));
+    }
+
+    /// <summary>The entry of a range whose addresses may be followed, or null.</summary>
+    private BoardEntry? Find(ulong address, ulong length) =>
+        EntryAt(address) is { } entry && entry.Offers(address, length) ? entry : null;
+
+    /// <summary>The last entry that begins at an address or before it, or null.</summary>
+    private BoardEntry? EntryAt(ulong address)
     {
         int low = 0;
         int high = _entries.Count;
@@ -292,7 +307,7 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
                 high = middle;
         }
 
-        return low > 0 && _entries[low - 1].Offers(address, length) ? _entries[low - 1] : null;
+        return low > 0 ? _entries[low - 1] : null;
     }
 
     /// <summary>The memory that a range is, mapped here; the other side may show a range that is longer.</summary>

@@ -45,6 +45,9 @@ internal sealed unsafe class PeerBoard : IDisposable
     /// <summary>See <see cref="EngineBoard.Sequence"/>.</summary>
     public ulong Sequence => Volatile.Read(ref *(ulong*)(_block.Pointer + EngineBoard.SequenceOffset));
 
+    /// <summary>Whether anything that is registered there lies on a device.</summary>
+    public bool HasDevices => Volatile.Read(ref *(int*)(_block.Pointer + EngineBoard.DevicesOffset)) != 0;
+
     /// <summary>Maps a board; null: it is not there, not to be opened by us, or not the one that is meant.</summary>
     public static PeerBoard? TryOpen(in BoardOffer offer)
     {

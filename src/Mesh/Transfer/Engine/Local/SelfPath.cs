@@ -2,6 +2,7 @@
 
 // On the data path.
 using Mooncake.Mesh.Transfer.Engine.Memory;
+using Mooncake.Mesh.Transfer.Staging;
 
 namespace Mooncake.Mesh.Transfer.Engine.Local;
 
@@ -16,7 +17,7 @@ internal sealed unsafe class SelfPath(RegisteredMemory memory) : ICopyPath
     public bool Reaches(ulong address, ulong length) => true;
 
     /// <inheritdoc/>
-    public void Copy(TransferOpcode opcode, Span<EngineEntry> entries)
+    public void Copy(TransferOpcode opcode, Span<EngineEntry> entries, in MoveBounds bounds)
     {
         bool stream = EngineEntry.BytesOf(entries) >= NativeCopy.Streaming;
         foreach (ref var entry in entries)
@@ -25,6 +26,13 @@ internal sealed unsafe class SelfPath(RegisteredMemory memory) : ICopyPath
             if (memory.Enter(entry.Remote, (ulong)entry.Length) is not { } region)
             {
                 entry.Status = EntryStatus.NotRegistered;
+                continue;
+            }
+
+            if ((region.Device ?? entry.Region.Device) is not null)
+            {
+                entry.Status = Move(opcode, entry, region, bounds);
+                region.Leave();
                 continue;
             }
 
@@ -38,4 +46,23 @@ internal sealed unsafe class SelfPath(RegisteredMemory memory) : ICopyPath
             entry.Status = EntryStatus.Done;
         }
     }
+
+    /// <summary>Moves a piece of which an end is a device's; this thread waits for the device.</summary>
+    private static EntryStatus Move(TransferOpcode opcode, in EngineEntry entry, RegisteredRegion target,
+        in MoveBounds bounds)
+    {
+        var here = RangeOf(entry.Region, entry.Local, entry.Length);
+        var there = RangeOf(target, (nint)entry.Remote, entry.Length);
+        bool read = opcode == TransferOpcode.Read;
+        return DeviceMoves.Run(read ? there : here, read ? here : there, null, sumAcross: false, bounds.Left,
+            bounds.Stop) switch
+        {
+            TransferOutcome.Done => EntryStatus.Done,
+            TransferOutcome.DeviceFailed => EntryStatus.DeviceFailed,
+            _ => EntryStatus.Unreachable,
+        };
+    }
+
+    private static NativeRange RangeOf(RegisteredRegion region, nint address, long length) =>
+        region.Device?.RangeOf(address, length) ?? new NativeRange(address, length);
 }

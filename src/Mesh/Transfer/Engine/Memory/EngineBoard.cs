@@ -25,12 +25,21 @@ internal struct BoardEntry
     /// <summary>Number of that file in the owner's process.</summary>
     public int Descriptor;
 
-    /// <summary>1: peers may read and write it.</summary>
+    /// <summary><see cref="Host"/>, <see cref="Device"/>, or 0: peers may not use it.</summary>
     public int IsRemote;
 
-    /// <summary>Whether all of a range lies in it and peers may use it.</summary>
-    public readonly bool Offers(ulong first, ulong bytes) => IsRemote == 1
-        && first >= Address && first - Address <= Length && bytes <= Length - (first - Address);
+    /// <summary>Peers may read and write it.</summary>
+    public const int Host = 1;
+
+    /// <summary>Peers may read and write it through its owner: its addresses are a device's.</summary>
+    public const int Device = 2;
+
+    /// <summary>Whether all of a range lies in it.</summary>
+    public readonly bool Contains(ulong first, ulong bytes) =>
+        first >= Address && first - Address <= Length && bytes <= Length - (first - Address);
+
+    /// <summary>Whether all of a range lies in it and peers may follow its addresses.</summary>
+    public readonly bool Offers(ulong first, ulong bytes) => IsRemote == Host && Contains(first, bytes);
 }
 
 /// <summary>
@@ -55,6 +64,9 @@ internal sealed unsafe class EngineBoard : IDisposable
 
     /// <summary>Where the number of entries lies, in bytes.</summary>
     public const int CountOffset = 128;
+
+    /// <summary>Where the number of ranges that lie on a device is, in bytes.</summary>
+    public const int DevicesOffset = 192;
 
     /// <summary>Where the cells begin, in bytes.</summary>
     public const int CellsOffset = 4096;
@@ -117,6 +129,10 @@ internal sealed unsafe class EngineBoard : IDisposable
         Interlocked.MemoryBarrier();
         return before + 2;
     }
+
+    /// <summary>So many more ranges lie on a device; one caller at a time, before they are shown.</summary>
+    public void CountDevices(int more) =>
+        Interlocked.Add(ref *(int*)(_block.Pointer + DevicesOffset), more);
 
     /// <summary>A cell, to be written by the one copy that has it.</summary>
     public ref ulong Cell(int number) => ref *(ulong*)(_block.Pointer + CellsOffset + (number * CellBytes));

@@ -39,9 +39,10 @@ internal sealed class RegisteredMemory : IDisposable
     }
 
     /// <summary>Registers a range that <see cref="Check"/> takes.</summary>
-    public TransferError? Add(ulong address, ulong length, string location, bool isRemote, MemoryBlock? block)
+    public TransferError? Add(ulong address, ulong length, string location, bool isRemote, MemoryBlock? block,
+        RegionDevice? device = null)
     {
-        var region = new RegisteredRegion(address, length, isRemote, block) { Location = location };
+        var region = new RegisteredRegion(address, length, isRemote, block) { Location = location, Device = device };
         lock (_gate)
         {
             if (_disposed)
@@ -63,11 +64,13 @@ internal sealed class RegisteredMemory : IDisposable
             sorted[at] = region;
             Array.Copy(_sorted, at, sorted, at + 1, _sorted.Length - at);
             Volatile.Write(ref _sorted, sorted);
+            if (device is not null)
+                Board.CountDevices(1);
             Board.Set(region.Index, new BoardEntry
             {
                 Address = address,
                 Length = length,
-                IsRemote = isRemote ? 1 : 0,
+                IsRemote = !isRemote ? 0 : device is null ? BoardEntry.Host : BoardEntry.Device,
                 Block = block is null ? 0 : ++_lastBlock,
                 BlockLength = block?.Length ?? 0,
                 Descriptor = block?.Descriptor ?? -1,
@@ -79,6 +82,10 @@ internal sealed class RegisteredMemory : IDisposable
     /// <summary>The region that begins at an address, or null.</summary>
     public RegisteredRegion? At(ulong address) =>
         Find(address) is { } region && region.Address == address ? region : null;
+
+    /// <summary>The device that registered memory at an address lies on; null: it is the host's, or nobody's.</summary>
+    public RegionDevice? DeviceAt(ulong address) =>
+        Find(address) is { Device: { } device } region && region.Contains(address, 1) ? device : null;
 
     /// <summary>
     /// Lets nothing in to a region any more; at most one caller goes on to <see cref="Remove"/> it.
@@ -107,6 +114,8 @@ internal sealed class RegisteredMemory : IDisposable
             Array.Copy(_sorted, at + 1, sorted, at, sorted.Length - at);
             Volatile.Write(ref _sorted, sorted);
             _free.Push(region.Index);
+            if (region.Device is not null && !_disposed)
+                Board.CountDevices(-1);
             return true;
         }
     }

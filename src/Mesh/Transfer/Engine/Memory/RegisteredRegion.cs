@@ -37,6 +37,9 @@ internal sealed class RegisteredRegion(ulong address, ulong length, bool isRemot
     /// <summary>Where it was said to be.</summary>
     public string Location { get; init; } = "*";
 
+    /// <summary>The device that it lies on; null: it is host memory. Else nothing may follow its addresses.</summary>
+    public RegionDevice? Device { get; init; }
+
     /// <summary>What lets the cards reach it; null: they do not.</summary>
     public ICardMemory? Cards { get; set; }
 

@@ -2,7 +2,10 @@
 
 // On the data path.
 using System.Text;
+using Mooncake.Mesh.Transfer.Engine.Batches;
+using Mooncake.Mesh.Transfer.Engine.Memory;
 using Mooncake.Mesh.Transfer.Interop;
+using Mooncake.Mesh.Transfer.Staging;
 using Mooncake.Mesh.Transfer.Tcp;
 
 namespace Mooncake.Mesh.Transfer.Engine.Tcp;
@@ -15,6 +18,7 @@ namespace Mooncake.Mesh.Transfer.Engine.Tcp;
 /// <param name="time">Clock.</param>
 internal sealed unsafe class EngineConnection(BlockingSocket socket, TimeProvider time) : IDisposable
 {
+    private byte[]? _head;
     private ulong _lastId;
 
     /// <summary>The connection itself.</summary>
@@ -23,18 +27,28 @@ internal sealed unsafe class EngineConnection(BlockingSocket socket, TimeProvide
     /// <summary>Whether it can be used: the other side has neither closed nor said anything unasked.</summary>
     public bool IsUsable => socket.IsQuiet();
 
-    /// <summary>Moves pieces and says of each how it ended; false: the connection broke.</summary>
-    public bool Move(TransferOpcode opcode, Span<EngineEntry> entries, LoadMeter meter)
+    /// <summary>Moves pieces of a work and says of each how it ended; false: the connection broke.</summary>
+    /// <param name="opcode">Which way.</param>
+    /// <param name="entries">The pieces.</param>
+    /// <param name="work">The work: its meter, and the device that the pieces lie on here.</param>
+    /// <param name="bounds">How long that device may be waited for.</param>
+    public bool Move(TransferOpcode opcode, Span<EngineEntry> entries, EngineWork work, in MoveBounds bounds)
     {
         long start = time.GetTimestamp();
         long bytes = EngineEntry.BytesOf(entries);
         foreach (ref var entry in entries)
             entry.Status = EntryStatus.Unreachable;
 
-        bool whole = opcode == TransferOpcode.Write ? Write(entries, bytes) : Read(entries, bytes);
+        bool whole = (opcode, work.Device) switch
+        {
+            (TransferOpcode.Write, null) => Write(entries, bytes),
+            (TransferOpcode.Write, { } device) => WriteFrom(device, entries, bytes, bounds),
+            (_, null) => Read(entries, bytes),
+            (_, { } device) => ReadInto(device, entries, bytes, bounds),
+        };
         if (whole)
         {
-            meter.Measure(bytes, time.GetElapsedTime(start));
+            work.Meter.Measure(bytes, time.GetElapsedTime(start));
             return true;
         }
 
@@ -112,6 +126,56 @@ internal sealed unsafe class EngineConnection(BlockingSocket socket, TimeProvide
         return answer.Bytes == wanted && (count == 0 || socket.TryReceive(new Span<iovec>(parts, count), wanted));
     }
 
+    /// <summary>As <see cref="Write"/>, chunk by chunk from a device; the head goes with the first.</summary>
+    private bool WriteFrom(RegionDevice device, Span<EngineEntry> entries, long bytes, in MoveBounds bounds)
+    {
+        int table = EngineRequest.HeadBytes + (entries.Length * EngineRequest.EntryBytes);
+        _head ??= new byte[EngineRequest.HeadBytes + (EngineRequest.MostEntries * EngineRequest.EntryBytes)];
+        WriteHead(EngineOperation.Write, entries, bytes, _head.AsSpan(0, table));
+        var sink = new SocketSink(socket, bytes, () => TrySend(_head, table));
+        var read = DeviceMoves.Read(device.BufferOf(EntryRanges.Of(entries)), sink, bounds.Left, bounds.Stop);
+        if (read == TransferOutcome.Done)
+            return TryAnswer(out var answer) && answer.Bytes == 0 && TryStatuses(answer, entries);
+        if (read == TransferOutcome.DeviceFailed)
+            EndAll(entries, EntryStatus.Unreachable, EntryStatus.DeviceFailed);
+        // What the head has announced does not come.
+        return !sink.HasBegun && read == TransferOutcome.DeviceFailed;
+    }
+
+    /// <summary>As <see cref="Read"/>, chunk by chunk into a device.</summary>
+    private bool ReadInto(RegionDevice device, Span<EngineEntry> entries, long bytes, in MoveBounds bounds)
+    {
+        int table = EngineRequest.HeadBytes + (entries.Length * EngineRequest.EntryBytes);
+        byte* head = stackalloc byte[table];
+        WriteHead(EngineOperation.Read, entries, bytes, new Span<byte>(head, table));
+        if (!socket.TrySend(head, table) || !TryAnswer(out var answer) || !TryStatuses(answer, entries))
+            return false;
+        var ranges = EntryRanges.Of(entries, EntryStatus.Done);
+        long wanted = 0;
+        foreach (var range in ranges)
+            wanted += range.Length;
+        if (answer.Bytes != wanted || wanted == 0)
+            return answer.Bytes == wanted;
+        var source = new SocketSource(socket, wanted, null);
+        var written = DeviceMoves.Write(device.BufferOf(ranges), source, bounds.Left, bounds.Stop);
+        if (written != TransferOutcome.DeviceFailed)
+            return written == TransferOutcome.Done;
+        EndAll(entries, EntryStatus.Done, EntryStatus.DeviceFailed);
+        return EntryRanges.Drain(socket, wanted - source.Received);
+    }
+
+    private static void EndAll(Span<EngineEntry> entries, EntryStatus which, EntryStatus how)
+    {
+        foreach (ref var entry in entries)
+            entry.Status = entry.Status == which ? how : entry.Status;
+    }
+
+    private bool TrySend(byte[] bytes, int length)
+    {
+        fixed (byte* first = bytes)
+            return socket.TrySend(first, length);
+    }
+
     private void WriteHead(EngineOperation operation, ReadOnlySpan<EngineEntry> entries, long bytes, Span<byte> head)
     {
         new EngineRequest(operation, entries.Length, ++_lastId, bytes).Write(head);
@@ -146,5 +210,6 @@ internal sealed unsafe class EngineConnection(BlockingSocket socket, TimeProvide
         return true;
     }
 
-    private static bool IsKnown(EntryStatus status) => status is >= EntryStatus.Done and <= EntryStatus.NotLocal;
+    private static bool IsKnown(EntryStatus status) =>
+        status is (>= EntryStatus.Done and <= EntryStatus.NotLocal) or EntryStatus.DeviceFailed;
 }

@@ -2,9 +2,12 @@
 
 // On the data path.
 using System.Text;
+using Mooncake.Mesh.Devices;
+using Mooncake.Mesh.Transfer.Engine.Batches;
 using Mooncake.Mesh.Transfer.Engine.Local;
 using Mooncake.Mesh.Transfer.Engine.Memory;
 using Mooncake.Mesh.Transfer.Interop;
+using Mooncake.Mesh.Transfer.Staging;
 using Mooncake.Mesh.Transfer.Tcp;
 
 namespace Mooncake.Mesh.Transfer.Engine.Tcp;
@@ -23,12 +26,9 @@ internal sealed record ServedParts(RegisteredMemory Memory, NotifyQueue Notifies
 /// <param name="parts">What it reaches.</param>
 internal sealed unsafe class ServedConnection(BlockingSocket socket, ServedParts parts) : IDisposable
 {
-    /// <summary>What is refused is received into so much, over and over.</summary>
-    private const int ScrapBytes = 64 * 1024;
-
     private readonly RegisteredRegion?[] _using = new RegisteredRegion?[EngineRequest.MostEntries];
     private readonly byte[] _table = new byte[EngineRequest.MostEntries * EngineRequest.EntryBytes];
-    private byte[]? _scrap;
+    private readonly byte[] _statuses = new byte[EngineRequest.MostEntries];
 
     /// <summary>The connection itself.</summary>
     public BlockingSocket Socket => socket;
@@ -102,65 +102,34 @@ internal sealed unsafe class ServedConnection(BlockingSocket socket, ServedParts
 
     private bool Write(in EngineRequest request)
     {
-        byte* statuses = stackalloc byte[EngineRequest.MostEntries];
-        var into = stackalloc iovec[EngineRequest.MostEntries];
-        int count = 0;
-        long bytes = 0;
         bool whole = true;
         try
         {
-            for (int i = 0; whole && i < request.Count; i++)
+            EnterAll(request.Count);
+            for (int i = 0, end; whole && i < request.Count; i = end)
             {
-                var (address, length) = EntryOf(i);
-                _using[i] = parts.Memory.EnterFor(address, length, out var status);
-                statuses[i] = (byte)status;
-                if (_using[i] is not null)
+                end = EndOfRun(i, request.Count);
+                whole = _using[i] switch
                 {
-                    into[count++] = new iovec { iov_base = (void*)address, iov_len = (nuint)length };
-                    bytes += (long)length;
-                    continue;
-                }
-
-                Refusals++;
-                whole = Receive(into, ref count, ref bytes) && Drain((long)length);
+                    null => EntryRanges.Drain(socket, BytesOf(i, end)),
+                    { Device: { } device } => Receive(device, i, end),
+                    _ => Receive(i, end),
+                };
             }
-
-            whole = whole && Receive(into, ref count, ref bytes);
         }
         finally
         {
             Leave(request.Count);
         }
 
-        var answer = new EngineAnswer(EntryStatus.Done, request.Count, request.Id, 0);
-        return whole && ReplyWith(answer, statuses, null, 0, 0);
+        return whole && ReplyWith(new EngineAnswer(EntryStatus.Done, request.Count, request.Id, 0), null, 0, 0);
     }
 
     private bool Read(in EngineRequest request)
     {
-        byte* statuses = stackalloc byte[EngineRequest.MostEntries];
-        var from = stackalloc iovec[EngineRequest.MostEntries + 2];
-        int count = 2;
-        long bytes = 0;
         try
         {
-            for (int i = 0; i < request.Count; i++)
-            {
-                var (address, length) = EntryOf(i);
-                _using[i] = parts.Memory.EnterFor(address, length, out var status);
-                statuses[i] = (byte)status;
-                if (_using[i] is null)
-                {
-                    Refusals++;
-                    continue;
-                }
-
-                from[count++] = new iovec { iov_base = (void*)address, iov_len = (nuint)length };
-                bytes += (long)length;
-            }
-
-            return ReplyWith(new EngineAnswer(EntryStatus.Done, request.Count, request.Id, bytes), statuses, from,
-                count, bytes);
+            return EnterAll(request.Count) ? ReadDevices(request) : ReadHost(request);
         }
         finally
         {
@@ -168,29 +137,147 @@ internal sealed unsafe class ServedConnection(BlockingSocket socket, ServedParts
         }
     }
 
-    private bool Receive(iovec* into, ref int count, ref long bytes)
+    /// <summary>Sends head, statuses and memory in one go.</summary>
+    private bool ReadHost(in EngineRequest request)
     {
-        bool whole = count == 0 || socket.TryReceive(new Span<iovec>(into, count), bytes);
-        count = 0;
-        bytes = 0;
-        return whole;
-    }
-
-    private bool Drain(long length)
-    {
-        _scrap ??= new byte[ScrapBytes];
-        fixed (byte* scrap = _scrap)
+        var from = stackalloc iovec[EngineRequest.MostEntries + 2];
+        int count = 2;
+        long bytes = 0;
+        for (int i = 0; i < request.Count; i++)
         {
-            for (long left = length; left > 0;)
-            {
-                long got = socket.Receive(scrap, Math.Min(left, ScrapBytes));
-                if (got == 0)
-                    return false;
-                left -= got;
-            }
+            if (_using[i] is null)
+                continue;
+            var (address, length) = EntryOf(i);
+            from[count++] = new iovec { iov_base = (void*)address, iov_len = (nuint)length };
+            bytes += (long)length;
         }
 
-        return true;
+        return ReplyWith(new EngineAnswer(EntryStatus.Done, request.Count, request.Id, bytes), from, count, bytes);
+    }
+
+    /// <summary>
+    /// Sends memory run by run, that of a device chunk by chunk. Head and statuses go with the first bytes: a device
+    /// that fails before is refused like a range that is not registered, one that fails later ends the connection.
+    /// </summary>
+    private bool ReadDevices(EngineRequest request)
+    {
+        bool begun = false;
+        for (int i = 0, end; i < request.Count; i = end)
+        {
+            end = EndOfRun(i, request.Count);
+            if (_using[i] is not { } region)
+                continue;
+            if (region.Device is not { } device)
+            {
+                if ((!begun && !Begin()) || !Send(i, end))
+                    return false;
+                continue;
+            }
+
+            var sink = new SocketSink(socket, BytesOf(i, end), begun ? null : Begin);
+            var read = DeviceMoves.Read(device.BufferOf(RangesOf(i, end)), sink, EngineWork.DevicePatience, null);
+            if (read == TransferOutcome.Done)
+                continue;
+            if (begun || read != TransferOutcome.DeviceFailed)
+                return false;
+            Refuse(i, end);
+        }
+
+        return begun || Begin();
+
+        bool Begin()
+        {
+            begun = true;
+            long bytes = 0;
+            for (int i = 0; i < request.Count; i++)
+                bytes += _statuses[i] == (byte)EntryStatus.Done ? (long)EntryOf(i).Length : 0;
+            return ReplyWith(new EngineAnswer(EntryStatus.Done, request.Count, request.Id, bytes), null, 0, 0);
+        }
+    }
+
+    /// <summary>Begins to use the memory of all entries that may be, and says of each whether it may.</summary>
+    /// <returns>Whether any of it is a device's.</returns>
+    private bool EnterAll(int count)
+    {
+        bool devices = false;
+        for (int i = 0; i < count; i++)
+        {
+            var (address, length) = EntryOf(i);
+            _using[i] = parts.Memory.EnterFor(address, length, out var status);
+            _statuses[i] = (byte)status;
+            Refusals += _using[i] is null ? 1 : 0;
+            devices |= _using[i]?.Device is not null;
+        }
+
+        return devices;
+    }
+
+    /// <summary>Where a run of entries ends that are in host memory, on one device, or refused.</summary>
+    private int EndOfRun(int first, int count)
+    {
+        int end = first + 1;
+        while (end < count && (_using[end] is null) == (_using[first] is null)
+            && ReferenceEquals(_using[end]?.Device, _using[first]?.Device))
+            end++;
+        return end;
+    }
+
+    private long BytesOf(int first, int end)
+    {
+        long bytes = 0;
+        for (int i = first; i < end; i++)
+            bytes += (long)EntryOf(i).Length;
+        return bytes;
+    }
+
+    private DeviceRange[] RangesOf(int first, int end)
+    {
+        var ranges = new DeviceRange[end - first];
+        for (int i = first; i < end; i++)
+            ranges[i - first] = new DeviceRange((nint)EntryOf(i).Address, (long)EntryOf(i).Length);
+        return ranges;
+    }
+
+    private void Refuse(int first, int end) =>
+        _statuses.AsSpan(first, end - first).Fill((byte)EntryStatus.DeviceFailed);
+
+    private long Fill(int first, int end, iovec* parts)
+    {
+        long bytes = 0;
+        for (int i = first; i < end; i++)
+        {
+            var (address, length) = EntryOf(i);
+            parts[i - first] = new iovec { iov_base = (void*)address, iov_len = (nuint)length };
+            bytes += (long)length;
+        }
+
+        return bytes;
+    }
+
+    private bool Send(int first, int end)
+    {
+        var from = stackalloc iovec[EngineRequest.MostEntries];
+        long bytes = Fill(first, end, from);
+        return socket.TrySend(new Span<iovec>(from, end - first), bytes);
+    }
+
+    private bool Receive(int first, int end)
+    {
+        var into = stackalloc iovec[EngineRequest.MostEntries];
+        long bytes = Fill(first, end, into);
+        return socket.TryReceive(new Span<iovec>(into, end - first), bytes);
+    }
+
+    /// <summary>Receives into a device; what one that fails does not take is thrown away.</summary>
+    private bool Receive(RegionDevice device, int first, int end)
+    {
+        long bytes = BytesOf(first, end);
+        var source = new SocketSource(socket, bytes, null);
+        var written = DeviceMoves.Write(device.BufferOf(RangesOf(first, end)), source, EngineWork.DevicePatience, null);
+        if (written != TransferOutcome.DeviceFailed)
+            return written == TransferOutcome.Done;
+        Refuse(first, end);
+        return EntryRanges.Drain(socket, bytes - source.Received);
     }
 
     private void Leave(int count)
@@ -207,7 +294,7 @@ internal sealed unsafe class ServedConnection(BlockingSocket socket, ServedParts
         // A message costs its sender as many bytes as it takes here, and there is room for few of them.
         long bytes = request.Count + request.Bytes;
         if (!parts.Notifies.HasRoom(bytes))
-            return Drain(bytes) && Reply(new EngineAnswer(EntryStatus.Full, 0, request.Id, 0));
+            return EntryRanges.Drain(socket, bytes) && Reply(new EngineAnswer(EntryStatus.Full, 0, request.Id, 0));
         byte[] text = new byte[bytes];
         fixed (byte* first = text)
         {
@@ -272,15 +359,18 @@ internal sealed unsafe class ServedConnection(BlockingSocket socket, ServedParts
     /// <summary>
     /// Sends head, statuses and memory in one go; <paramref name="from"/> has two free places in front, or is null.
     /// </summary>
-    private bool ReplyWith(in EngineAnswer answer, byte* statuses, iovec* from, int count, long bytes)
+    private bool ReplyWith(in EngineAnswer answer, iovec* from, int count, long bytes)
     {
         byte* head = stackalloc byte[EngineAnswer.HeadBytes];
         answer.Write(new Span<byte>(head, EngineAnswer.HeadBytes));
         var none = stackalloc iovec[2];
         var all = from is null ? none : from;
         all[0] = new iovec { iov_base = head, iov_len = EngineAnswer.HeadBytes };
-        all[1] = new iovec { iov_base = statuses, iov_len = (nuint)answer.Count };
-        return socket.TrySend(new Span<iovec>(all, from is null ? 2 : count),
-            EngineAnswer.HeadBytes + answer.Count + bytes);
+        fixed (byte* statuses = _statuses)
+        {
+            all[1] = new iovec { iov_base = statuses, iov_len = (nuint)answer.Count };
+            return socket.TrySend(new Span<iovec>(all, from is null ? 2 : count),
+                EngineAnswer.HeadBytes + answer.Count + bytes);
+        }
     }
 }
