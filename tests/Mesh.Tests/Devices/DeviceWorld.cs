@@ -48,11 +48,15 @@ internal sealed class DeviceWorld : IAsyncDisposable
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    public static async Task<DeviceWorld> StartAsync(params SegmentOptions[] segments)
+    public static Task<DeviceWorld> StartAsync(params SegmentOptions[] segments) =>
+        StartTieredAsync(new TierOptions(), segments);
+
+    public static async Task<DeviceWorld> StartTieredAsync(TierOptions tiers, params SegmentOptions[] segments)
     {
         var host = new DeviceDouble.Host(2, 256 << 20);
         var devices = new DeviceDouble(host: host);
-        var world = await TransferWorld.StartAsync(change: options => options with { Segments = segments },
+        var world = await TransferWorld.StartAsync(
+            change: options => options with { Segments = segments, Tiers = tiers },
             adapt: runtime => runtime with { Devices = devices });
         return new DeviceWorld(world, devices, host);
     }

@@ -62,6 +62,16 @@ public sealed class ServeReloadTests : IAsyncLifetime
     }
 
     [Fact]
+    public void Tiers_are_taken_by_name_and_a_wrong_one_is_not()
+    {
+        Reload(_next with { Tiers = new TierSettings { Place = "vram", PromoteWithin = TimeSpan.FromSeconds(5) } });
+        Assert.Contains(" info config.reloaded changed=tiers.place,tiers.promoteWithin\n", _terminal.Error);
+        Assert.Equal("vram", _reload.Current.Tiers.Place);
+        Assert.Equal(Segments.TierPlace.Vram, _reload.Current.ToNodeOptions().Tiers.Place);
+        Assert.Equal(TimeSpan.FromSeconds(5), _reload.Current.ToNodeOptions().Tiers.PromoteWithin);
+    }
+
+    [Fact]
     public async Task The_watermark_changes_how_much_stays_free()
     {
         await using MeshClient client = await ClientAsync(_next.Secret);
