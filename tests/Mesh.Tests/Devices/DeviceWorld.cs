@@ -117,6 +117,17 @@ internal sealed class DeviceWorld : IAsyncDisposable
         return (block, new NativeRange(block.Address, value.Length));
     }
 
+    /// <summary>Waits until it holds; fails when that takes longer than a minute.</summary>
+    public static async Task UntilAsync(Func<bool> holds)
+    {
+        long end = Environment.TickCount64 + (long)Long.TotalMilliseconds;
+        while (!holds())
+        {
+            Assert.True(Environment.TickCount64 < end, "it does not come about");
+            await Task.Delay(10, Cancel);
+        }
+    }
+
     public async Task<byte[]> GetAsync(MeshOperations operations, MeshKey key, GetOptions? options = null)
     {
         using var target = new ArrayTarget();

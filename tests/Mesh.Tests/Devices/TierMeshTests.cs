@@ -17,6 +17,7 @@ public sealed class TierMeshTests : IAsyncLifetime
     private const int Size = 200_000;
     private const int Keys = 24;
     private readonly DeviceDouble _devices = new();
+    private readonly WatchedWords _words = new();
     private readonly List<MeshNode> _nodes = [];
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
@@ -31,6 +32,8 @@ public sealed class TierMeshTests : IAsyncLifetime
         for (int i = 1; i <= 3; i++)
         {
             var runtime = new MeshRuntime { Network = new SocketNetwork(), Devices = i == 1 ? _devices : null };
+            if (i == 1)
+                runtime = runtime with { Policies = MeshPolicies.Default with { Word = _words } };
             SegmentOptions[] segments = [new() { Length = 16 << 20, HugePages = false, PreTouch = false }];
             if (i == 1)
                 segments = [.. segments, new() { Length = 16 << 20, Location = "cuda:0" }];
@@ -44,7 +47,7 @@ public sealed class TierMeshTests : IAsyncLifetime
             _nodes.Add(node.Value);
         }
 
-        await UntilAsync(() => _nodes.TrueForAll(node => node.View.Members.Count == 3 && node.Ready));
+        await DeviceWorld.UntilAsync(() => _nodes.TrueForAll(node => node.View.Members.Count == 3 && node.Ready));
     }
 
     public async ValueTask DisposeAsync()
@@ -60,15 +63,14 @@ public sealed class TierMeshTests : IAsyncLifetime
         var keys = await FillAsync();
         foreach (var key in keys)
             await ReadIntoDeviceAsync(key);
-        await UntilAsync(() => Counters.Promotions == Keys);
+        await DeviceWorld.UntilAsync(() => Counters.Promotions == Keys);
         foreach (var key in keys)
         {
             Assert.True(Holder.Holder.Store.TryFind(key, out var held));
             Assert.Equal(1, held.Extent.SegmentId);
             int slot = Holder.View.SlotOf(key.Hash);
-            for (int place = 0; place < 2; place++)
+            foreach (var owner in OwnersOf(slot))
             {
-                var owner = _nodes.Find(node => node.NodeId == Holder.View.Owner(slot, place)!.NodeId)!;
                 var record = RecordAt(owner, slot, key);
                 Assert.Equal((held.Version, held.ObjectId), (record.Version, record.ObjectId));
                 var replica = Assert.Single(record.Replicas);
@@ -82,6 +84,33 @@ public sealed class TierMeshTests : IAsyncLifetime
         for (int i = 0; i < Keys; i++)
             Assert.Equal(Value(i), await GetAsync(_nodes[2], keys[i]));
         Assert.Equal(0, _nodes[2].Operations.StaleReads);
+    }
+
+    [Fact]
+    public async Task The_old_place_is_good_until_both_owners_name_the_new_one()
+    {
+        var keys = await FillAsync(8);
+        var places = new Dictionary<long, MeshKey>();
+        foreach (var key in keys)
+        {
+            Assert.True(Holder.Holder.Store.TryFind(key, out var held));
+            places.Add(held.Extent.Offset, key);
+        }
+
+        var named = new List<int>();
+        var host = Holder.Holder.Store.Segments[0].Generations;
+        _words.OnLeft = (words, offset) =>
+        {
+            if (words != host || !places.Remove(offset, out var key))
+                return;
+            int slot = Holder.View.SlotOf(key.Hash);
+            named.AddRange(OwnersOf(slot).Select(owner => RecordAt(owner, slot, key).Replicas[0].SegmentId));
+        };
+        foreach (var key in keys)
+            await ReadIntoDeviceAsync(key);
+        await DeviceWorld.UntilAsync(() => Counters.Promotions == keys.Length);
+        _words.OnLeft = null;
+        Assert.Equal(Enumerable.Repeat(1, 2 * keys.Length), named);
     }
 
     [Fact]
@@ -101,8 +130,8 @@ public sealed class TierMeshTests : IAsyncLifetime
         }
 
         await removing;
-        await UntilAsync(() => Holder.Holder.Store.Usage is { Used: 0, Objects: 0 });
-        await UntilAsync(() => Holder.Holder.Dropped.Count == 0);
+        await DeviceWorld.UntilAsync(() => Holder.Holder.Store.Usage is { Used: 0, Objects: 0 });
+        await DeviceWorld.UntilAsync(() => Holder.Holder.Dropped.Count == 0);
         foreach (var node in _nodes)
         {
             var there = await node.Operations.ExistAsync(keys, DeviceWorld.Long, Cancel);
@@ -110,6 +139,40 @@ public sealed class TierMeshTests : IAsyncLifetime
         }
 
         Assert.Equal(0, Counters.Failures);
+    }
+
+    [Fact]
+    public async Task What_is_evicted_once_the_owners_know_the_new_place_is_on_no_record()
+    {
+        var view = Holder.View;
+        var key = Enumerable.Range(0, 1000).Select(i => new MeshKey($"k{i}"))
+            .First(k => view.Owner(view.SlotOf(k.Hash), 1)!.NodeId != Holder.NodeId);
+        int slot = view.SlotOf(key.Hash);
+        var put = await Holder.Operations.PutAsync(key, Value(0), DeviceWorld.Put with { Group = "g" }, Cancel);
+        Assert.True(put.Succeeded, put.Error?.ToString());
+        var owners = OwnersOf(slot);
+        using var evicted = new ManualResetEventSlim();
+        using var held = new ManualResetEventSlim();
+        // The backup does not answer meanwhile, so the move stands between telling the primary and taking place.
+        var silence = Task.Factory.StartNew(() =>
+        {
+            lock (owners[1].Owner!.Table.LockOf(slot))
+            {
+                held.Set();
+                evicted.Wait(Cancel);
+            }
+        }, Cancel, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        held.Wait(Cancel);
+        await ReadIntoDeviceAsync(key);
+        await DeviceWorld.UntilAsync(() => RecordAt(owners[0], slot, key).Replicas[0].SegmentId == 1);
+        Assert.Equal(1, Holder.Holder.Eviction.DropGroup("g"));
+        evicted.Set();
+        await silence;
+        await DeviceWorld.UntilAsync(() => Holder.Holder.Store.Usage.Used == 0
+            && Counters.Overtaken + Counters.Promotions == 1);
+        await DeviceWorld.UntilAsync(() => owners.All(owner => !IsOnRecord(owner, slot, key)));
+        // By word of the move, not because somebody asked later what is here.
+        Assert.All(owners, owner => Assert.Equal(0, owner.Owner!.Owner.Counters.UnclaimedReplicas));
     }
 
     [Fact]
@@ -123,7 +186,7 @@ public sealed class TierMeshTests : IAsyncLifetime
         var fill = await FillAsync(70, "fill");
         foreach (var key in fill)
             await ReadIntoDeviceAsync(key);
-        await UntilAsync(() => Counters.Promotions == fill.Length);
+        await DeviceWorld.UntilAsync(() => Counters.Promotions == fill.Length);
         var keys = await FillAsync();
         using var done = new CancellationTokenSource();
         var readers = _nodes.ConvertAll(node => Task.Run(async () =>
@@ -140,6 +203,11 @@ public sealed class TierMeshTests : IAsyncLifetime
         Assert.Equal(0, Holder.Holder.Eviction.Evictions);
     }
 
+    /// <summary>Primary and backup.</summary>
+    private MeshNode[] OwnersOf(int slot) =>
+        [.. Enumerable.Range(0, 2).Select(place => _nodes.Single(node =>
+            node.NodeId == Holder.View.Owner(slot, place)!.NodeId))];
+
     private static byte[] Value(int i)
     {
         byte[] value = DeviceWorld.Value(Size);
@@ -155,12 +223,6 @@ public sealed class TierMeshTests : IAsyncLifetime
         return target.Array;
     }
 
-    private static async Task UntilAsync(Func<bool> holds)
-    {
-        while (!holds())
-            await Task.Delay(10, Cancel);
-    }
-
     private static ObjectRecord RecordAt(MeshNode node, int slot, MeshKey key)
     {
         var table = node.Owner!.Table;
@@ -169,6 +231,13 @@ public sealed class TierMeshTests : IAsyncLifetime
             Assert.True(table.TryFind(slot, key, out var record));
             return record.ToRecord();
         }
+    }
+
+    private static bool IsOnRecord(MeshNode node, int slot, MeshKey key)
+    {
+        var table = node.Owner!.Table;
+        lock (table.LockOf(slot))
+            return table.TryFind(slot, key, out _);
     }
 
     private async Task<MeshKey[]> FillAsync(int count = Keys, string name = "k")
@@ -191,6 +260,22 @@ public sealed class TierMeshTests : IAsyncLifetime
         {
             var got = await Holder.Operations.GetAsync(key, new RangeTarget(to), DeviceWorld.Get, Cancel);
             Assert.True(got.Succeeded, got.Error?.ToString());
+        }
+    }
+
+    private sealed class WatchedWords : IWordRule
+    {
+        private readonly WordRule _rule = new();
+
+        /// <summary>Called before a word changes, under the lock of the store.</summary>
+        public Action<GenerationTable, long>? OnLeft { get; set; }
+
+        public ulong Given(GenerationTable words, long offset) => _rule.Given(words, offset);
+
+        public void Left(GenerationTable words, long offset)
+        {
+            OnLeft?.Invoke(words, offset);
+            _rule.Left(words, offset);
         }
     }
 }

@@ -25,8 +25,8 @@ public sealed class TierMoverTests
         var (caller, _) = await world.CallerAsync(Caller.Remote);
         var keys = await FillAsync(caller, 8);
         // One of four keeps more than 1 % free.
-        await UntilAsync(() => FreeAt(world, Tier.Vram) == Room && Counters(world) is { Demotions: >= 1 and <= 5 } c
-            && c.DemotedBytes == c.Demotions * Size);
+        await DeviceWorld.UntilAsync(() => FreeAt(world, Tier.Vram) == Room
+            && Counters(world) is { Demotions: >= 1 and <= 5 } c && c.DemotedBytes == c.Demotions * Size);
         Assert.Equal(3, (await PlacesAsync(caller, keys)).Sum());
         Assert.Equal((0, 0), (Counters(world).Failures, Counters(world).Overtaken));
         for (int i = 0; i < keys.Length; i++)
@@ -59,7 +59,7 @@ public sealed class TierMoverTests
         await ReadIntoDeviceAsync(world, keys[1], 1);
         await ReadIntoDeviceAsync(world, keys[2], 2);
         await ReadIntoDeviceAsync(world, keys[2], 2);
-        await UntilAsync(() => Counters(world).Promotions == 1);
+        await DeviceWorld.UntilAsync(() => Counters(world).Promotions == 1);
         Assert.Equal([0, 0, 1], await PlacesAsync(remote, keys));
         Assert.Equal((Size, 0), (Counters(world).PromotedBytes, Counters(world).Demotions));
         var status = world.World.Node.Status();
@@ -85,7 +85,7 @@ public sealed class TierMoverTests
         // The background makes the room that a promotion needs, or the promotion does.
         await ReadIntoDeviceAsync(world, keys[0], 0);
         await ReadIntoDeviceAsync(world, keys[0], 0);
-        await UntilAsync(() => Counters(world) is { Promotions: 1, Demotions: >= 1 });
+        await DeviceWorld.UntilAsync(() => Counters(world) is { Promotions: 1, Demotions: >= 1 });
         var places = await PlacesAsync(remote, [keys[0], keys[4], keys[5]]);
         Assert.Equal(1, places[0]);
         Assert.Contains(0, places[1..]);
@@ -115,7 +115,8 @@ public sealed class TierMoverTests
         }
 
         move.Go();
-        await UntilAsync(() => Counters(world).Overtaken == 1 && world.Store.Usage.Used == (replace ? Room : 0));
+        await DeviceWorld.UntilAsync(() => Counters(world).Overtaken == 1
+            && world.Store.Usage.Used == (replace ? Room : 0));
         using var target = new ArrayTarget();
         var got = await caller.GetAsync(keys[0], target, DeviceWorld.Get, Cancel);
         if (replace)
@@ -136,12 +137,26 @@ public sealed class TierMoverTests
         move.WaitFor();
         world.Devices.Fault = new MeshError(MeshErrorCode.Device, "device", "a fault of the test");
         move.Go();
-        await UntilAsync(() => Counters(world).Failures > 0);
+        await DeviceWorld.UntilAsync(() => Counters(world).Failures > 0);
         Assert.Equal(0, world.Store.Usage.Filling);
         world.Devices.Fault = null;
         // It is tried again.
-        await UntilAsync(() => Counters(world).Demotions == 1);
+        await DeviceWorld.UntilAsync(() => Counters(world).Demotions == 1);
         Assert.Equal(Value(0), await world.GetAsync(caller, keys[0]));
+    }
+
+    [Fact]
+    public async Task Bytes_that_are_not_those_of_the_checksum_stay_where_they_are()
+    {
+        await using var world = await StartAsync(16, 1, new TierOptions { Place = TierPlace.Vram, Demote = false });
+        var (caller, _) = await world.CallerAsync(Caller.Remote);
+        var keys = await FillAsync(caller, 1);
+        world.Devices.BytesAt(world.Store.Segments[1].Memory.Device!.Address, Size)[Size / 2] ^= 1;
+        world.World.Node.Holder.Tiers.Use(new TierOptions { Place = TierPlace.Vram });
+        await DeviceWorld.UntilAsync(() => Counters(world).Failures > 0);
+        Assert.Equal([1], await PlacesAsync(caller, keys));
+        Assert.Equal((0, 0), (Counters(world).Demotions, Counters(world).Overtaken));
+        await DeviceWorld.UntilAsync(() => world.Store.Usage.Filling == 0);
     }
 
     [Fact]
@@ -164,7 +179,7 @@ public sealed class TierMoverTests
         }
 
         move.Go();
-        await UntilAsync(() => world.Store.Usage is { Used: 0, Objects: 0 });
+        await DeviceWorld.UntilAsync(() => world.Store.Usage is { Used: 0, Objects: 0 });
         Assert.Equal(1, Counters(world).Failures);
         Assert.Equal((16 * Room) + (Room / 2), world.Store.Usage.Capacity);
         foreach (var key in keys)
@@ -213,7 +228,7 @@ public sealed class TierMoverTests
         Assert.True(world.Store.TryPin(old.SegmentId, old.Offset, old.Generation, out var reader));
         await ReadIntoDeviceAsync(world, keys[0], 0);
         await ReadIntoDeviceAsync(world, keys[0], 0);
-        await UntilAsync(() => Counters(world).Promotions == 1);
+        await DeviceWorld.UntilAsync(() => Counters(world).Promotions == 1);
         Assert.Equal(Room, world.Store.Usage.Zombie);
         Assert.Equal(Value(0), Host(reader));
         reader.Dispose();
@@ -251,7 +266,7 @@ public sealed class TierMoverTests
         Assert.Equal((0, 0), (Counters(world).Failures, Counters(world).Overtaken));
         Assert.Equal((0, 0), (remote.CorruptReads, sameHost.CorruptReads));
         Assert.Equal(6, world.Store.Usage.Objects);
-        await UntilAsync(() => world.Store.Usage is { Used: 6 * Room, Zombie: 0 });
+        await DeviceWorld.UntilAsync(() => world.Store.Usage is { Used: 6 * Room, Zombie: 0 });
     }
 
     [Fact]
@@ -266,7 +281,7 @@ public sealed class TierMoverTests
             NodeId = "holder",
             Tiers = new TierOptions { Place = TierPlace.Vram },
         });
-        await UntilAsync(() => Counters(world).Demotions == 1);
+        await DeviceWorld.UntilAsync(() => Counters(world).Demotions == 1);
         keys = [.. keys, .. await FillAsync(caller, 1, "later")];
         Assert.Equal(Value(0), await world.GetAsync(caller, keys[^1]));
     }
@@ -324,12 +339,6 @@ public sealed class TierMoverTests
     {
         Assert.True(pin.Bytes.TryHost(out byte* bytes));
         return new ReadOnlySpan<byte>(bytes, (int)pin.Length).ToArray();
-    }
-
-    private static async Task UntilAsync(Func<bool> holds)
-    {
-        while (!holds())
-            await Task.Delay(10, Cancel);
     }
 
     /// <summary>Holds a move back in its middle: the next one that reads the device.</summary>

@@ -134,7 +134,7 @@ public sealed class ServeReloadTests : IAsyncLifetime
         string page = File.ReadAllText(Path.Combine(TestTree.Root, "docs/configuration.md"));
         string section = Regex.Match(page, @"(?s)\n## Reload\n(.*?)\n## ").Groups[1].Value;
         Assert.Equal(ServeReload.Live.Order(),
-            Regex.Matches(section, @"(?m)^\| `(\w+)` \|").Select(match => match.Groups[1].Value).Order());
+            Regex.Matches(section, @"(?m)^\| `([\w.]+)` \|").Select(match => match.Groups[1].Value).Order());
     }
 
     private static ClusterSecret SecretOf(string text) => ClusterSecret.Parse(Encoding.UTF8.GetBytes(text)).Value;
