@@ -19,8 +19,6 @@ namespace Mooncake.Mesh.Cuda;
 /// </remarks>
 public sealed class CudaMemory : IDeviceMemory
 {
-    private static readonly TimeSpan ZeroingLimit = TimeSpan.FromSeconds(30);
-
     private readonly CudaLibrary _library;
     private readonly DeviceEntry[] _entries;
     private volatile bool _disposed;
@@ -73,14 +71,14 @@ public sealed class CudaMemory : IDeviceMemory
 
     /// <inheritdoc/>
     public MeshResult<DeviceUsage> UsageOf(string location) =>
-        Run<int, DeviceUsage>(location, "usage", 0, static (device, _) => Usage(device));
+        Run<int, DeviceUsage>(location, "usage", 0, static (device, _) => DeviceAllocation.Usage(device));
 
     /// <summary>What can be done with a device.</summary>
     /// <param name="location">"cuda:N".</param>
     /// <returns>InvalidArgument for a location that is none; Device.</returns>
     public MeshResult<CudaCapabilities> CapabilitiesOf(string location) =>
         Run<int, CudaCapabilities>(location, "capabilities", 0, static (device, _) =>
-            new CudaCapabilities(IsShared(device), device.HasDmaBuf, device.Copier.HasBatches));
+            new CudaCapabilities(DeviceAllocation.IsShared(device), device.HasDmaBuf, device.Copier.HasBatches));
 
     /// <inheritdoc/>
     public string? LocationOf(DeviceRange range)
@@ -98,7 +96,7 @@ public sealed class CudaMemory : IDeviceMemory
     {
         if (length is <= 0 or > long.MaxValue - DeviceBlock.Granularity)
             return Invalid($"length {length} is not from 1 to {long.MaxValue - DeviceBlock.Granularity}");
-        return Run<long, IDeviceBlock>(location, "allocate", length, Allocate);
+        return Run<long, IDeviceBlock>(location, "allocate", length, DeviceAllocation.Take);
     }
 
     /// <inheritdoc/>
@@ -261,56 +259,6 @@ public sealed class CudaMemory : IDeviceMemory
         return count;
     }
 
-    private static unsafe MeshResult<DeviceUsage> Usage(CudaDevice device)
-    {
-        nuint free = 0;
-        nuint total = 0;
-        CudaException.ThrowIfFailed(device.Library,
-            device.Library.cuMemGetInfo_v2(&free, &total), nameof(device.Library.cuMemGetInfo_v2));
-        return new DeviceUsage((long)free, (long)total);
-    }
-
-    private static bool? IsShared(CudaDevice device)
-    {
-        try
-        {
-            using DeviceBlock probe = DeviceBlock.Take(device, DeviceBlock.Granularity);
-            return probe.Share().Succeeded;
-        }
-        catch (CudaException full) when (full.Result == CUresult.CUDA_ERROR_OUT_OF_MEMORY)
-        {
-            return null;
-        }
-    }
-
-    private static MeshResult<IDeviceBlock> Allocate(CudaDevice device, long length)
-    {
-        DeviceBlock block;
-        try
-        {
-            block = DeviceBlock.Take(device, length);
-        }
-        catch (CudaException full) when (full.Result == CUresult.CUDA_ERROR_OUT_OF_MEMORY)
-        {
-            return new MeshError(MeshErrorCode.NoSpace, "device:allocate", string.Create(CultureInfo.InvariantCulture,
-                $"{device.Location}: {full.Message}: {length} bytes are wanted, {Usage(device).Value.Free} are free"));
-        }
-
-        try
-        {
-            DeviceOutcome zeroed = DirectCopy.Zero(device, block.Address, DeviceBlock.TakenFor(length), ZeroingLimit);
-            if (zeroed.End == DeviceEnd.Done)
-                return block;
-            block.Dispose();
-            return zeroed.Error!;
-        }
-        catch (CudaException)
-        {
-            block.Dispose();
-            throw;
-        }
-    }
-
     private MeshResult<T> Run<TState, T>(
         string location, string what, TState state, Func<CudaDevice, TState, MeshResult<T>> calls)
     {
@@ -404,11 +352,3 @@ public sealed class CudaMemory : IDeviceMemory
 
     private static MeshError Invalid(string message) => new(MeshErrorCode.InvalidArgument, "device", message);
 }
-
-/// <summary>What a driver can do with a device.</summary>
-/// <param name="IsShared">
-/// Whether other processes of the host can map its memory; null: there was no memory to try it with.
-/// </param>
-/// <param name="HasDmaBuf">Whether network cards can be given its memory as dma-buf.</param>
-/// <param name="HasBatches">Whether scattered memory is copied by the driver at once.</param>
-public sealed record CudaCapabilities(bool? IsShared, bool HasDmaBuf, bool HasBatches);

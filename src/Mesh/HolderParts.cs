@@ -34,6 +34,7 @@ internal sealed class HolderParts : IDisposable
         };
         Reconciler = new HolderReconciler(context, store, Holder, Dropped);
         Inline = new InlineValues(store, incarnation);
+        Tiers = new TierMover(context, store, Holder, Dropped, Reconciler);
     }
 
     public ObjectStore Store { get; }
@@ -68,6 +69,9 @@ internal sealed class HolderParts : IDisposable
 
     public InlineValues Inline { get; }
 
+    /// <summary>Moves objects between memory of the host and of devices.</summary>
+    public TierMover Tiers { get; }
+
     public void Start()
     {
         Dropped.Start();
@@ -75,6 +79,7 @@ internal sealed class HolderParts : IDisposable
         Notices.Start();
         Background.Start();
         Retreat.Start();
+        Tiers.Start();
     }
 
     public void Dispose()
@@ -84,6 +89,7 @@ internal sealed class HolderParts : IDisposable
         Notices.Stop();
         Background.Stop();
         Retreat.Stop();
+        Tiers.Stop();
         Processes.Dispose();
         Store.Dispose();
     }

@@ -38,6 +38,7 @@ public sealed class MeshMetrics : IDisposable
                 _meter.CreateObservableCounter("mooncake_mesh_" + name, () => Counter(name));
         }
 
+        _meter.CreateObservableGauge("mooncake_mesh_tier_used_bytes", Tiers, "By");
         _meter.CreateObservableCounter("mooncake_mesh_rail_read_bytes", Rails, "By");
         _meter.CreateObservableCounter("mooncake_mesh_rdma_bytes", Cards, "By");
         Gauge("memory_capacity_bytes", "By", s => s.Memory.Capacity);
@@ -72,6 +73,10 @@ public sealed class MeshMetrics : IDisposable
         foreach (var (rail, bytes) in _node.Transports?.Rails?.Read() ?? [])
             yield return new Measurement<long>(bytes, _tag, new("rail", rail));
     }
+
+    private IEnumerable<Measurement<long>> Tiers() => _node.Status().Tiers
+        .Select(tier => new Measurement<long>(tier.Used, _tag, new("tier", tier.Tier)))
+        .DefaultIfEmpty(new Measurement<long>(0, _tag, new("tier", "none")));
 
     /// <summary>One value in any case: what has none is not exported.</summary>
     private IEnumerable<Measurement<long>> Cards() => (_node.Transports?.Cards ?? [])

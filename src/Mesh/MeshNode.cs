@@ -158,7 +158,7 @@ public sealed class MeshNode : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(options);
         if (options.Validate() is [var error, ..])
             return error;
-        var store = ObjectStore.Create(options.Segments, runtime, null, options.HardPinRatio);
+        var store = ObjectStore.Create(options.Segments, runtime, null, options.HardPinRatio, options.Tiers);
         return store.Succeeded
             ? new MeshNode(options with { Segments = store.Value.Options }, registry, store.Value, runtime)
             : store.Error!;

@@ -79,6 +79,9 @@ public sealed record MeshNodeOptions
     /// </summary>
     public double? EvictionRatio { get; init; }
 
+    /// <summary>How memory of the host and of devices are used, where there are segments in both.</summary>
+    public TierOptions Tiers { get; init; } = new();
+
     /// <summary>Slots of a mesh this node makes: a power of two from 64 to 2^20.</summary>
     public int Slots { get; init; } = Membership.MeshConfig.DefaultSlots;
 
@@ -122,6 +125,7 @@ public sealed record MeshNodeOptions
         CheckShare(errors, "hardPinRatio", HardPinRatio, 0);
         CheckShare(errors, "evictionHighWatermark", EvictionHighWatermark ?? 1, double.Epsilon);
         CheckShare(errors, "evictionRatio", EvictionRatio ?? 1, double.Epsilon);
+        errors.AddRange(Tiers.Validate());
         if (!Enum.IsDefined(Transport))
             errors.Add(Fault("transport", $"transport is {(int)Transport}; auto, tcp, shm and rdma are legal"));
         if (!Enum.IsDefined(ClientWrites))

@@ -59,6 +59,9 @@ public sealed record NodeStatus
     /// <summary>The memory, in bytes.</summary>
     public required MemoryStatus Memory { get; init; }
 
+    /// <summary>Its two tiers, where it has memory of the host and of devices; else none.</summary>
+    public IReadOnlyList<TierStatus> Tiers { get; init; } = [];
+
     /// <summary>What processes of this host have of the memory.</summary>
     public SharedMemoryStatus SharedMemory { get; init; } = new(0, 0, 0, 0);
 
@@ -145,6 +148,13 @@ public sealed record LifeStatus(long Pauses, long Expulsions, long Renewals, boo
 /// <param name="Objects">Objects held.</param>
 public sealed record MemoryStatus(long Capacity, long Live, long Filling, long Zombie, long Free, long LargestFree,
     long Objects);
+
+/// <summary>Memory of one kind, in bytes; of retired segments nothing is counted.</summary>
+/// <param name="Tier">"dram" or "vram".</param>
+/// <param name="Capacity">Contributed.</param>
+/// <param name="Used">Not free.</param>
+/// <param name="Free">Free.</param>
+public sealed record TierStatus(string Tier, long Capacity, long Used, long Free);
 
 /// <summary>What processes of this host have of the memory.</summary>
 /// <param name="Processes">Processes that have opened it.</param>

@@ -32,7 +32,7 @@ internal sealed class NodeTransports : IAsyncDisposable
         var transports = new List<ITransport>();
         if (holder is not null)
             transports.Add(new SelfTransport(context.Calls.IsSelf, holder.Store, holder.Book, context.Runtime.Time,
-                context.Devices));
+                context.Devices, holder.Tiers));
         if (context.Runtime.MoreTransports is { } more)
             transports.AddRange(more(new TransportParts(context.Runtime, holder?.Store, dialer)));
         if (dialer is null)

@@ -2,6 +2,7 @@
 
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Flow;
+using Mooncake.Mesh.Segments;
 
 namespace Mooncake.Mesh;
 
@@ -43,6 +44,7 @@ internal static class StatusOf
                 node.Owner?.Owner.Confident ?? false),
             Memory = new MemoryStatus(usage.Capacity, usage.Live, usage.Filling, usage.Zombie, usage.Free,
                 usage.LargestFree, usage.Objects),
+            Tiers = TiersOf(node.Holder.Store),
             SharedMemory = new SharedMemoryStatus(shared.Processes, shared.Views, shared.ViewBytes,
                 shared.ReservedBytes),
             Cards = [.. node.Transports?.Cards ?? []],
@@ -64,6 +66,12 @@ internal static class StatusOf
         counters["superseded_objects"] = holder.Reconciler.Superseded;
         counters["dropped_queue"] = holder.Dropped.Count;
         counters["dropped_overflow"] = holder.Dropped.Overflowed;
+        counters["promotions"] = holder.Tiers.Counters.Promotions;
+        counters["promoted_bytes"] = holder.Tiers.Counters.PromotedBytes;
+        counters["demotions"] = holder.Tiers.Counters.Demotions;
+        counters["demoted_bytes"] = holder.Tiers.Counters.DemotedBytes;
+        counters["overtaken_tier_moves"] = holder.Tiers.Counters.Overtaken;
+        counters["failed_tier_moves"] = holder.Tiers.Counters.Failures;
         counters["reservations"] = holder.Book.Count;
         if (node.Owner is { } owner)
         {
@@ -122,6 +130,15 @@ internal static class StatusOf
             counters[$"transport_{name}_read_bytes"] = read;
             counters[$"transport_{name}_written_bytes"] = written;
         }
+    }
+
+    private static TierStatus[] TiersOf(ObjectStore store)
+    {
+        if (store.Tiers is not { } tiers)
+            return [];
+        return [.. Enum.GetValues<Tier>().Select(tier => (Name: tier.ToString(), Room: tiers.RoomOf(tier)))
+            .Select(tier => new TierStatus(tier.Name.ToLowerInvariant(), tier.Room.Capacity,
+                tier.Room.Capacity - tier.Room.Free, tier.Room.Free))];
     }
 
     private static HandoverStatus HandoverOf(OwnerParts? owner)

@@ -14,7 +14,7 @@ namespace Mooncake.Mesh.Flow;
 /// threads, one of which an end is a device's is made by the threads that wait for it.
 /// </summary>
 internal sealed class SelfTransport(Func<NodeRecord, bool> isSelf, ObjectStore store, ReservationBook book,
-    TimeProvider time, DeviceQueues? devices = null)
+    TimeProvider time, DeviceQueues? devices = null, TierMover? tiers = null)
     : ITransport
 {
     public string Name => "self";
@@ -62,6 +62,8 @@ internal sealed class SelfTransport(Func<NodeRecord, bool> isSelf, ObjectStore s
                     new CallStop(time, timeout, cancel)));
             }
 
+            if (destination.Device is { } reader)
+                tiers?.Read(pin, reader.Location);
             given = true;
             return devices!.RunAsync(new DeviceMove(DeviceMoves.RangeOf(bytes), destination.Part(0, read.Length),
                 read.Sums) { Held = new HeldPin(pin) }, timeout, cancel);

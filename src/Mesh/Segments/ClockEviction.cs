@@ -19,6 +19,9 @@ internal sealed unsafe class ClockEviction : IEvictionPolicy
     public void Removed(HeldCell* held) => _queue.Unlink(held);
 
     /// <inheritdoc/>
+    public void Moved(HeldCell* held, HeldCell* now) => _queue.Replace(held, now);
+
+    /// <inheritdoc/>
     public HeldCell* Next()
     {
         HeldCell* next = _queue.Oldest;

@@ -8,8 +8,8 @@ namespace Mooncake.Mesh.Segments;
 
 /// <summary>
 /// A number for each granule of a segment, 0 at first, in huge pages where there are any: it is looked up all over, and
-/// a walk of the page tables costs as much as a miss. Pages that are never touched cost nothing. Not thread-safe; whoever
-/// uses it keeps it alive.
+/// a walk of the page tables costs as much as a miss. Pages that are never touched cost nothing. Not thread-safe;
+/// whoever uses it keeps it alive.
 /// </summary>
 internal sealed unsafe class EdgeTable
 {

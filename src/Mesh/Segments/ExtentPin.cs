@@ -40,6 +40,9 @@ public sealed unsafe class ExtentPin : IDisposable
     /// <summary>Bytes of the object in this extent.</summary>
     public long Length { get; }
 
+    /// <summary>What the store knows of the object; only under its lock, while the pin lasts.</summary>
+    internal HeldCell* Held => _held;
+
     /// <summary>The sums of the object's slices; of one with a single slice, its checksum.</summary>
     /// <exception cref="ObjectDisposedException">The pin has ended.</exception>
     internal ulong[] Sums()

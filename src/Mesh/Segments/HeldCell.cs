@@ -66,6 +66,9 @@ internal unsafe struct HeldCell
     /// <summary>Number of its group in <see cref="HeldGroups"/>; 0: none.</summary>
     public int Group;
 
+    /// <summary>When the first of <see cref="Reads"/> was, as <see cref="StoreTiers"/> counts time.</summary>
+    public uint ReadSince;
+
     /// <summary>Where it is in its life.</summary>
     public HeldState State;
 
@@ -83,6 +86,9 @@ internal unsafe struct HeldCell
 
     /// <summary>Whether it stands in a <see cref="HeldQueue"/>.</summary>
     public bool Queued;
+
+    /// <summary>Reads into memory of a device lately; only where there are tiers.</summary>
+    public byte Reads;
 
     /// <summary><see cref="Kept"/> by name.</summary>
     public ObjectPin Pin

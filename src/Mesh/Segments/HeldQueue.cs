@@ -28,6 +28,28 @@ internal sealed unsafe class HeldQueue
         _newest = held;
     }
 
+    /// <summary>Another one, in no queue yet, takes the place of one; without effect when that is in none.</summary>
+    public void Replace(HeldCell* held, HeldCell* by)
+    {
+        if (!held->Queued)
+            return;
+        Debug.Assert(!by->Queued, "an object is in the queue once");
+        by->Before = held->Before;
+        by->After = held->After;
+        by->Queued = true;
+        if (by->Before is null)
+            Oldest = by;
+        else
+            by->Before->After = by;
+        if (by->After is null)
+            _newest = by;
+        else
+            by->After->Before = by;
+        held->Before = null;
+        held->After = null;
+        held->Queued = false;
+    }
+
     /// <summary>Takes one out, wherever it stands; without effect on one that is in no queue.</summary>
     public void Unlink(HeldCell* held)
     {

@@ -13,6 +13,8 @@ internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims,
     private long _hardLimit = mostHard;
     private readonly HashIndex _index = new(segments.Capacity / ExtentAllocator.Granule);
     private readonly List<nint> _page = [];
+    private HeldCell* _moving;
+    private HeldCell* _moved;
 
     /// <summary>Committed objects.</summary>
     public int Count => _index.Count;
@@ -132,6 +134,56 @@ internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims,
         return CommitOutcome.Visible;
     }
 
+    /// <summary>
+    /// A sealed copy of a committed object is about to take its place. From now on readers may be told of it, so it
+    /// leaves when the object does, before that is answered. There is one such copy at a time.
+    /// </summary>
+    /// <returns>False when the object is not committed any more: the copy is gone.</returns>
+    public bool BeginReplace(HeldObject item, HeldObject copy)
+    {
+        HeldCell* held = HeldCells.Of(item);
+        if (held is null || held->State != HeldState.Committed)
+        {
+            Discard(copy);
+            return false;
+        }
+
+        _moving = held;
+        _moved = copy.Cell;
+        return true;
+    }
+
+    /// <summary>The copy of <see cref="BeginReplace"/> becomes the object, and the object leaves.</summary>
+    /// <returns>False when the object has left before, and the copy with it.</returns>
+    public bool TryReplace()
+    {
+        if (_moving is null)
+            return false;
+        HeldCell* held = _moving;
+        HeldCell* copy = _moved;
+        _moving = _moved = null;
+        (copy->Version, copy->Cleared, copy->ObjectId) = (held->Version, held->Cleared, held->ObjectId);
+        (copy->Asked, copy->Reads, copy->ReadSince) = (held->Asked, held->Reads, held->ReadSince);
+        _index.Remove(held);
+        _index.Add(copy);
+        victims.Moved(held, copy);
+        copy->State = HeldState.Committed;
+        segments.Settled(copy->Extent);
+        // It has neither key nor pin any more; what is hard-pinned has moved with them.
+        held->State = HeldState.Sealed;
+        Leave(held);
+        return true;
+    }
+
+    /// <summary>Frees the copy of <see cref="BeginReplace"/>; without effect when there is none.</summary>
+    public void EndReplace()
+    {
+        HeldCell* copy = _moved;
+        _moving = _moved = null;
+        if (copy is not null)
+            Leave(copy);
+    }
+
     /// <summary>Pins a committed object at least this hard; see <see cref="ObjectStore.Pin"/>.</summary>
     public MeshResult<bool> Pin(in MeshKey key, ulong objectId, ObjectPin pin)
     {
@@ -203,6 +255,8 @@ internal sealed unsafe class HeldTable(SegmentSet segments, VictimOrder victims,
     /// <summary>A sealed or committed object leaves: first the word, then the key, the extent once unpinned.</summary>
     public void Leave(HeldCell* held)
     {
+        if (held == _moving)
+            EndReplace();
         foreach (ref readonly Extent extent in HeldCell.ExtentsOf(held))
         {
             segments.Invalidate(extent);

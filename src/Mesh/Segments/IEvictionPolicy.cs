@@ -16,6 +16,9 @@ internal unsafe interface IEvictionPolicy
     /// <summary>An object left its key, whether it was proposed or not.</summary>
     void Removed(HeldCell* held);
 
+    /// <summary>An object lies elsewhere now, and <paramref name="now"/> stands for it: it keeps its place.</summary>
+    void Moved(HeldCell* held, HeldCell* now);
+
     /// <summary>Takes the next victim out of the order; null when there is none.</summary>
     HeldCell* Next();
 

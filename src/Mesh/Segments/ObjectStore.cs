@@ -19,16 +19,17 @@ public sealed unsafe class ObjectStore : IDisposable
     private readonly SegmentSet _segments;
     private readonly HeldTable _held;
     private readonly CancellationTokenSource _closing = new();
-    private long _filling;
     private bool _closed;
 
-    private ObjectStore(SegmentSet segments, IEvictionPolicy policy, TimeProvider time, double hardPinRatio)
+    private ObjectStore(SegmentSet segments, IEvictionPolicy policy, TimeProvider time, double hardPinRatio,
+        TierOptions tiers)
     {
         var groups = new HeldGroups();
         _segments = segments;
         var victims = new VictimOrder(policy, groups, time);
         _held = new HeldTable(segments, victims, new HeldCells(groups), (long)(segments.Capacity * hardPinRatio));
         Retired = new RetiredSegments(_gate, segments, _held);
+        Tiers = segments.HasTiers ? new StoreTiers(this, _gate, segments, _held, tiers, time) : null;
     }
 
     /// <summary>The segments, by id.</summary>
@@ -43,7 +44,7 @@ public sealed unsafe class ObjectStore : IDisposable
         get
         {
             lock (_gate)
-                return StoreUsage.Of(_segments, _held, _filling);
+                return StoreUsage.Of(_segments, _held);
         }
     }
 
@@ -63,20 +64,24 @@ public sealed unsafe class ObjectStore : IDisposable
     /// <summary>Segments that take no more objects.</summary>
     internal RetiredSegments Retired { get; }
 
+    /// <summary>What moves between the memory of the host and that of devices; null: it has not both.</summary>
+    internal StoreTiers? Tiers { get; }
+
     /// <summary>Allocates the segments.</summary>
     /// <param name="options">One entry a segment; none for a node without memory.</param>
     /// <param name="runtime">Where generation words start.</param>
     /// <param name="policy">The order of victims, for this store alone; <see cref="ClockEviction"/> by default.</param>
     /// <param name="hardPinRatio">The share of the memory that may be hard-pinned, 0 to 1.</param>
+    /// <param name="tiers">How memory of the host and of devices are used, where it has both.</param>
     /// <returns>The store; InvalidArgument or System at "config:segments"; System at "memory".</returns>
     internal static MeshResult<ObjectStore> Create(IReadOnlyList<SegmentOptions> options, MeshRuntime runtime,
-        IEvictionPolicy? policy = null, double hardPinRatio = 0.5)
+        IEvictionPolicy? policy = null, double hardPinRatio = 0.5, TierOptions? tiers = null)
     {
         MeshResult<SegmentSet> segments = SegmentSet.Create(options, runtime);
         if (segments.Error is { } error)
             return error;
         return new ObjectStore(segments.Value, policy ?? new ClockEviction(), runtime.Time,
-            Math.Clamp(hardPinRatio, 0, 1));
+            Math.Clamp(hardPinRatio, 0, 1), tiers ?? new TierOptions());
     }
 
     /// <summary>
@@ -107,7 +112,7 @@ public sealed unsafe class ObjectStore : IDisposable
                 return _held.HardFull(Stage, occupied);
             if (_segments.TryAllocate(size, out Extent[]? extents, out largest))
             {
-                _filling += occupied;
+                _segments.Filling += occupied;
                 _segments.BeginUse();
                 var bytes = Array.ConvertAll(extents, _segments.BytesOf);
                 return new Reservation(key, objectId, size, extents, bytes, attributes);
@@ -354,6 +359,7 @@ public sealed unsafe class ObjectStore : IDisposable
                 return;
             _closed = true;
             Retired.Close();
+            Tiers?.Close();
             last = _segments.Close();
         }
 
@@ -387,7 +393,7 @@ public sealed unsafe class ObjectStore : IDisposable
         if (reservation.Ended)
             return false;
         reservation.Ended = true;
-        _filling -= ExtentAllocator.Rounded(reservation.Size);
+        _segments.Filling -= ExtentAllocator.Rounded(reservation.Size);
         return true;
     }
 }

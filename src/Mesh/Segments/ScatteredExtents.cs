@@ -14,27 +14,28 @@ internal static class ScatteredExtents
 
     /// <summary>Takes the extents of an object; null, and nothing is taken, when they would be too many.</summary>
     /// <param name="segments">Where from.</param>
+    /// <param name="only">The tier, or null: any.</param>
     /// <param name="size">Size of the object, in bytes.</param>
     /// <param name="largest">When it fails: the largest size for which it would not have.</param>
-    public static Extent[]? TryTake(SegmentSet segments, long size, out long largest)
+    public static Extent[]? TryTake(SegmentSet segments, Tier? only, long size, out long largest)
     {
         long slice = ObjectSum.SliceBytes(size);
         var taken = new List<Extent>();
         long left = size;
-        largest = segments.LargestFree;
+        largest = segments.LargestFreeIn(only);
         while (taken.Count < Most)
         {
-            if (segments.TryTake(left, out Extent last))
+            if (segments.TryTake(left, out Extent last, only))
             {
                 taken.Add(last);
                 return [.. taken];
             }
 
-            long hole = segments.LargestFree;
+            long hole = segments.LargestFreeIn(only);
             // The last extent need not have whole slices.
             largest = Math.Max(largest, size - left + hole);
             long part = hole / slice * slice;
-            if (part == 0 || !segments.TryTake(part, out Extent extent))
+            if (part == 0 || !segments.TryTake(part, out Extent extent, only))
                 break;
             taken.Add(extent);
             left -= part;

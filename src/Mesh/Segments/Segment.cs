@@ -40,6 +40,9 @@ public sealed class Segment : IDisposable
     /// <summary>Sealed and committed objects by offset; only under the lock of the store.</summary>
     internal HeldMap Live { get; }
 
+    /// <summary>What kind of memory it is.</summary>
+    internal Tier Tier => Memory.Device is null ? Tier.Dram : Tier.Vram;
+
     /// <summary>Whether it takes no more objects, for good; only under the lock of the store.</summary>
     internal bool IsRetired { get; set; }
 

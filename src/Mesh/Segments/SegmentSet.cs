@@ -17,6 +17,7 @@ internal sealed class SegmentSet : IDisposable
     private readonly GenerationCounter _counter;
     private readonly IWordRule _words;
     private readonly HashSet<ulong> _open = [];
+    private readonly bool[] _tiers = new bool[2];
     private long _active;
     private long _users;
     private bool _closing;
@@ -28,7 +29,11 @@ internal sealed class SegmentSet : IDisposable
         _counter = counter;
         _words = words;
         foreach (Segment segment in all)
+        {
             _active += segment.Length;
+            _tiers[(int)segment.Tier] = true;
+        }
+
         LargestObject = ScatteredExtents.Largest(all);
     }
 
@@ -66,15 +71,28 @@ internal sealed class SegmentSet : IDisposable
     }
 
     /// <summary>Bytes of the largest hole.</summary>
-    public long LargestFree
+    public long LargestFree => LargestFreeIn(null);
+
+    /// <summary>Bytes in reservations.</summary>
+    public long Filling { get; set; }
+
+    /// <summary>Whether there are segments of both kinds of memory.</summary>
+    public bool HasTiers => _tiers[(int)Tier.Dram] && _tiers[(int)Tier.Vram];
+
+    /// <summary>Where new objects go first; null: wherever most is free.</summary>
+    public TierPolicy? Placement { get; set; }
+
+    /// <summary>Bytes of the largest hole, of one tier or of all.</summary>
+    public long LargestFreeIn(Tier? only)
     {
-        get
+        long largest = 0;
+        foreach (Segment segment in _all)
         {
-            long largest = 0;
-            foreach (Segment segment in _all)
-                largest = segment.IsRetired ? largest : Math.Max(largest, segment.Allocator.LargestFree);
-            return largest;
+            if (!segment.IsRetired && (only is null || segment.Tier == only))
+                largest = Math.Max(largest, segment.Allocator.LargestFree);
         }
+
+        return largest;
     }
 
     /// <summary>Allocates all segments, or none.</summary>
@@ -115,7 +133,7 @@ internal sealed class SegmentSet : IDisposable
 
     /// <summary>
     /// Takes one extent, in the segment with most free bytes among those with a hole for it, or, when there is none,
-    /// several.
+    /// several. Where there are tiers, in the first of them with a hole; several in one tier rather than in both.
     /// </summary>
     /// <param name="size">Size of the object in bytes.</param>
     /// <param name="extents">The extents.</param>
@@ -123,19 +141,33 @@ internal sealed class SegmentSet : IDisposable
     public bool TryAllocate(long size, [NotNullWhen(true)] out Extent[]? extents, out long largest)
     {
         largest = 0;
-        if (TryTake(size, out Extent whole))
+        if (TryTakeFirst(size, out Extent whole) || TryTake(size, out whole))
         {
             extents = [Named(whole)];
             _open.Add(extents[0].Generation);
             return true;
         }
 
-        extents = ScatteredExtents.TryTake(this, size, out largest);
+        extents = null;
+        foreach (Tier tier in Placement is { } placement ? placement.Order : [])
+            extents ??= ScatteredExtents.TryTake(this, tier, size, out _);
+        extents ??= ScatteredExtents.TryTake(this, null, size, out largest);
         if (extents is null)
             return false;
         for (int i = 0; i < extents.Length; i++)
             extents[i] = Named(extents[i]);
         _open.Add(extents[0].Generation);
+        return true;
+    }
+
+    /// <summary>Takes one extent of that segment.</summary>
+    public bool TryAllocateIn(Segment segment, long size, out Extent extent)
+    {
+        extent = default;
+        if (segment.IsRetired || !segment.Allocator.TryAllocate(size, out long offset))
+            return false;
+        extent = Named(new Extent(segment.Id, offset, size, 0));
+        _open.Add(extent.Generation);
         return true;
     }
 
@@ -162,13 +194,14 @@ internal sealed class SegmentSet : IDisposable
         + $"{ScatteredExtents.Most} extents");
 
     /// <summary>Takes a range; its word is that of before.</summary>
-    public bool TryTake(long size, out Extent extent)
+    public bool TryTake(long size, out Extent extent, Tier? only = null)
     {
         Segment? best = null;
         long needed = ExtentAllocator.Rounded(size);
         foreach (Segment segment in _all)
         {
             if (!segment.IsRetired && segment.Allocator.LargestFree >= needed
+                && (only is null || segment.Tier == only)
                 && (best is null || segment.Allocator.FreeBytes > best.Allocator.FreeBytes))
                 best = segment;
         }
@@ -249,6 +282,20 @@ internal sealed class SegmentSet : IDisposable
         _closed = true;
         foreach (Segment segment in _all)
             segment.Dispose();
+    }
+
+    private bool TryTakeFirst(long size, out Extent extent)
+    {
+        extent = default;
+        if (Placement is not { } placement)
+            return false;
+        foreach (Tier tier in placement.Order)
+        {
+            if (TryTake(size, out extent, tier))
+                return true;
+        }
+
+        return false;
     }
 
     private bool IsLast() => _closing && _users == 0 && (_closed = true);

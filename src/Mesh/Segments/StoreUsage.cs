@@ -33,11 +33,11 @@ public readonly record struct StoreUsage
     public long Objects { get; init; }
 
     /// <summary>As it is at this moment; under the lock of the store.</summary>
-    internal static StoreUsage Of(SegmentSet segments, HeldTable held, long filling) => new()
+    internal static StoreUsage Of(SegmentSet segments, HeldTable held) => new()
     {
         Capacity = segments.Capacity,
         Live = held.Live,
-        Filling = filling,
+        Filling = segments.Filling,
         Zombie = held.Zombie,
         HardPinned = held.Hard,
         Free = segments.Free,

@@ -38,6 +38,21 @@ internal sealed unsafe class VictimOrder(IEvictionPolicy policy, HeldGroups grou
         group.Members.Remove((nint)held);
     }
 
+    /// <summary>A committed object lies elsewhere: <paramref name="now"/> has its place, pin and group.</summary>
+    public void Moved(HeldCell* held, HeldCell* now)
+    {
+        if (held->Place == VictimPlace.Policy)
+            policy.Moved(held, now);
+        else if (held->Place == VictimPlace.Soft)
+            _soft.Replace(held, now);
+        (now->Place, now->Pin, now->SoftSince) = (held->Place, held->Pin, held->SoftSince);
+        (held->Place, held->Pin) = (VictimPlace.None, ObjectPin.None);
+        if (groups.Of(held->Group) is not { } group)
+            return;
+        group.Members.Remove((nint)held);
+        group.Members.Add((nint)now);
+    }
+
     /// <summary>A committed object is pinned harder, or its soft pin begins anew.</summary>
     public void Pin(HeldCell* held, ObjectPin pin)
     {

@@ -108,6 +108,9 @@ internal sealed record ServeOptions
     [JsonPropertyName("eviction_ratio")]
     public double? EvictionRatio { get; set; }
 
+    /// <summary>How memory of the host and of GPUs are used.</summary>
+    public TierSettings Tiers { get; set; } = new();
+
     /// <summary>The options of the node itself.</summary>
     internal MeshNodeOptions ToNodeOptions() => new()
     {
@@ -137,6 +140,7 @@ internal sealed record ServeOptions
         HardPinRatio = HardPinRatio,
         EvictionHighWatermark = EvictionHighWatermarkRatio,
         EvictionRatio = EvictionRatio,
+        Tiers = Tiers.ToOptions(),
         WireVersions = WireVersions ?? (Wire.VersionMin, Wire.VersionMax),
     };
 
@@ -186,6 +190,33 @@ internal sealed record RdmaSettings
         TrafficClass = TrafficClass,
         ServiceLevel = ServiceLevel,
         RelaxedOrdering = RelaxedOrdering,
+    };
+}
+
+/// <summary>How memory of the host and of GPUs are used, where there are segments in both.</summary>
+internal sealed record TierSettings
+{
+    /// <summary>Where new objects go first: dram, vram or any.</summary>
+    public string Place { get; set; } = "dram";
+
+    /// <summary>Reads into a GPU's memory that move an object there; 0: none is moved there.</summary>
+    public int PromoteAfter { get; set; } = 2;
+
+    /// <summary>Within what time.</summary>
+    public TimeSpan PromoteWithin { get; set; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>Whether a full GPU moves to the host's memory what was not read lately.</summary>
+    public bool Demote { get; set; } = true;
+
+    /// <summary>The options of the node; a place that says nothing is refused by it.</summary>
+    internal TierOptions ToOptions() => new()
+    {
+        Place = Enum.TryParse(Place, ignoreCase: true, out TierPlace place) && !int.TryParse(Place, out _)
+            ? place
+            : (TierPlace)(-1),
+        PromoteAfter = PromoteAfter,
+        PromoteWithin = PromoteWithin,
+        Demote = Demote,
     };
 }
 

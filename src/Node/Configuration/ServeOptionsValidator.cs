@@ -27,6 +27,8 @@ internal static class ServeOptionsValidator
             errors.Add(Wrong("hardPinRatio", $"{options.HardPinRatio} is not from 0 to 1"));
         if (!Enum.IsDefined(ServeOptions.TransportOf(options.Transport)))
             errors.Add(Wrong("transport", $"'{options.Transport}' is none of auto, tcp, shm, rdma"));
+        if (!Enum.IsDefined(options.Tiers.ToOptions().Place))
+            errors.Add(Wrong("tiers.place", $"'{options.Tiers.Place}' is none of dram, vram, any"));
         errors.AddRange(options.Rdma.ToOptions().Validate());
         if (options.ClientWrites.ToLowerInvariant() is not ("off" or "user" or "group"))
             errors.Add(Wrong("clientWrites", $"'{options.ClientWrites}' is none of off, user, group"));

@@ -81,6 +81,14 @@ internal sealed record ServeSetting(string Name, string Help, Func<ServeOptions,
             (o, v) => o with { EvictionHighWatermarkRatio = Ratio(v) }),
         new("eviction_ratio", "least share that such a round frees",
             (o, v) => o with { EvictionRatio = Ratio(v) }),
+        new("tiers.place", "where new objects go first, with segments in both: dram, vram or any",
+            (o, v) => o with { Tiers = o.Tiers with { Place = v } }),
+        new("tiers.promoteAfter", "reads into a GPU's memory that move an object there; 0: none is moved there",
+            (o, v) => o with { Tiers = o.Tiers with { PromoteAfter = Whole(v) } }),
+        new("tiers.promoteWithin", "within what time",
+            (o, v) => o with { Tiers = o.Tiers with { PromoteWithin = Quantity.Duration(v) } }),
+        new("tiers.demote", "let a full GPU move to the host's memory what was not read lately",
+            (o, v) => o with { Tiers = o.Tiers with { Demote = Truth(v) } }),
     ];
 
     /// <summary>Name of the environment variable.</summary>

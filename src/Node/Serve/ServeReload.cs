@@ -24,6 +24,7 @@ internal sealed class ServeReload(ServeOptions options,
     [
         "logLevel", "grace", "hardPinRatio", "clientReservedBytes", "clientViewBytes",
         "eviction_high_watermark_ratio", "eviction_ratio", "secretFile", "giveBack",
+        "tiers.place", "tiers.promoteAfter", "tiers.promoteWithin", "tiers.demote",
     ];
 
     /// <summary>What the node goes by now.</summary>
@@ -57,6 +58,7 @@ internal sealed class ServeReload(ServeOptions options,
             ClientViewBytes = next.ClientViewBytes,
             EvictionHighWatermarkRatio = next.EvictionHighWatermarkRatio,
             EvictionRatio = next.EvictionRatio,
+            Tiers = next.Tiers,
             GiveBack = next.GiveBack,
             SecretFile = joins ? next.SecretFile : Current.SecretFile,
             Secret = joins ? next.Secret : Current.Secret,

@@ -48,11 +48,15 @@ internal sealed class DeviceWorld : IAsyncDisposable
 
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
-    public static async Task<DeviceWorld> StartAsync(params SegmentOptions[] segments)
+    public static Task<DeviceWorld> StartAsync(params SegmentOptions[] segments) =>
+        StartTieredAsync(new TierOptions(), segments);
+
+    public static async Task<DeviceWorld> StartTieredAsync(TierOptions tiers, params SegmentOptions[] segments)
     {
         var host = new DeviceDouble.Host(2, 256 << 20);
         var devices = new DeviceDouble(host: host);
-        var world = await TransferWorld.StartAsync(change: options => options with { Segments = segments },
+        var world = await TransferWorld.StartAsync(
+            change: options => options with { Segments = segments, Tiers = tiers },
             adapt: runtime => runtime with { Devices = devices });
         return new DeviceWorld(world, devices, host);
     }
@@ -111,6 +115,17 @@ internal sealed class DeviceWorld : IAsyncDisposable
         var block = devices.Allocate(location, Math.Max(1, value.Length)).Value;
         value.CopyTo(devices.BytesAt(block.Address, value.Length));
         return (block, new NativeRange(block.Address, value.Length));
+    }
+
+    /// <summary>Waits until it holds; fails when that takes longer than a minute.</summary>
+    public static async Task UntilAsync(Func<bool> holds)
+    {
+        long end = Environment.TickCount64 + (long)Long.TotalMilliseconds;
+        while (!holds())
+        {
+            Assert.True(Environment.TickCount64 < end, "it does not come about");
+            await Task.Delay(10, Cancel);
+        }
     }
 
     public async Task<byte[]> GetAsync(MeshOperations operations, MeshKey key, GetOptions? options = null)

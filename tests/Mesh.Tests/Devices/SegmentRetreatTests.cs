@@ -99,7 +99,8 @@ public sealed class SegmentRetreatTests
         Assert.False(put.Succeeded);
     }
 
-    private static Task<DeviceWorld> StartAsync() => DeviceWorld.StartAsync(
+    private static Task<DeviceWorld> StartAsync() => DeviceWorld.StartTieredAsync(
+        new TierOptions { Place = TierPlace.Any },
         new SegmentOptions { Length = 8 << 20, HugePages = false, PreTouch = false },
         new SegmentOptions { Length = 8 << 20, Location = "cuda:0" });
 

@@ -147,6 +147,8 @@ public sealed class ClockEvictionTests
 
         public void Removed(HeldCell* held) => _order.Remove((nint)held);
 
+        public void Moved(HeldCell* held, HeldCell* now) => _order.Find((nint)held)?.ValueRef = (nint)now;
+
         public HeldCell* Next()
         {
             nint next = _order.Last?.Value ?? 0;

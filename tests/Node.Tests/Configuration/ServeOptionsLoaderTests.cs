@@ -22,6 +22,7 @@ public sealed class ServeOptionsLoaderTests
               "grace": "500ms",
               "rails": [ "10.0.0.7", "10.1.0.7" ],
               "eviction_high_watermark_ratio": 0.9,
+              "tiers": { "place": "vram", "promoteAfter": 3 },
             }
             """).Value;
         Assert.Equal("prod", options.Cluster);
@@ -34,6 +35,7 @@ public sealed class ServeOptionsLoaderTests
         Assert.Equal(["10.0.0.7", "10.1.0.7"], options.Rails);
         Assert.Equal(TimeSpan.FromMilliseconds(500), options.Grace);
         Assert.Equal(0.9, options.EvictionHighWatermarkRatio);
+        Assert.Equal(new TierSettings { Place = "vram", PromoteAfter = 3 }, options.Tiers);
         Assert.Equal("127.0.0.1:0", options.Listen);
     }
 
@@ -191,7 +193,7 @@ public sealed class ServeOptionsLoaderTests
     {
         string json = JsonSerializer.Serialize(new ServeOptions(), ServeOptionsJson.Default.ServeOptions);
         IEnumerable<string> fields = JsonDocument.Parse(json).RootElement.EnumerateObject()
-            .SelectMany(field => field.Name is "etcd" or "rdma"
+            .SelectMany(field => field.Name is "etcd" or "rdma" or "tiers"
                 ? field.Value.EnumerateObject().Select(inner => $"{field.Name}.{inner.Name}")
                 : [field.Name]);
         Assert.Equal(fields.Order(), ServeSetting.All.Select(setting => setting.Name).Order());

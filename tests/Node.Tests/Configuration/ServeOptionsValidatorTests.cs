@@ -25,6 +25,20 @@ public sealed class ServeOptionsValidatorTests
     public void Loopback_needs_no_leave(string listen) => Assert.Empty(Validate(Good with { Listen = listen }));
 
     [Theory]
+    [InlineData("ssd", 2, 60, "tiers.place: 'ssd' is none of dram, vram, any")]
+    [InlineData("1", 2, 60, "tiers.place: '1' is none of dram, vram, any")]
+    [InlineData("VRAM", 256, 60, "tiers.promoteAfter is 256; 0 to 255 are legal")]
+    [InlineData("any", 0, 3601, "tiers.promoteWithin is 3601 s; above 0 s to 3600 s are legal")]
+    public void Tiers_that_cannot_be_are_refused_by_name(string place, int after, int within, string error) =>
+        Assert.Equal(error, Assert.Single(Validate(Good with
+        {
+            Tiers = new TierSettings
+            {
+                Place = place, PromoteAfter = after, PromoteWithin = TimeSpan.FromSeconds(within),
+            },
+        })));
+
+    [Theory]
     [InlineData("10.0.0.1:7300")]
     [InlineData("host7:7300")]
     [InlineData("[fe80::1]:7300")]

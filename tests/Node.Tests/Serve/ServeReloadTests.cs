@@ -62,6 +62,16 @@ public sealed class ServeReloadTests : IAsyncLifetime
     }
 
     [Fact]
+    public void Tiers_are_taken_by_name_and_a_wrong_one_is_not()
+    {
+        Reload(_next with { Tiers = new TierSettings { Place = "vram", PromoteWithin = TimeSpan.FromSeconds(5) } });
+        Assert.Contains(" info config.reloaded changed=tiers.place,tiers.promoteWithin\n", _terminal.Error);
+        Assert.Equal("vram", _reload.Current.Tiers.Place);
+        Assert.Equal(Segments.TierPlace.Vram, _reload.Current.ToNodeOptions().Tiers.Place);
+        Assert.Equal(TimeSpan.FromSeconds(5), _reload.Current.ToNodeOptions().Tiers.PromoteWithin);
+    }
+
+    [Fact]
     public async Task The_watermark_changes_how_much_stays_free()
     {
         await using MeshClient client = await ClientAsync(_next.Secret);
@@ -124,7 +134,7 @@ public sealed class ServeReloadTests : IAsyncLifetime
         string page = File.ReadAllText(Path.Combine(TestTree.Root, "docs/configuration.md"));
         string section = Regex.Match(page, @"(?s)\n## Reload\n(.*?)\n## ").Groups[1].Value;
         Assert.Equal(ServeReload.Live.Order(),
-            Regex.Matches(section, @"(?m)^\| `(\w+)` \|").Select(match => match.Groups[1].Value).Order());
+            Regex.Matches(section, @"(?m)^\| `([\w.]+)` \|").Select(match => match.Groups[1].Value).Order());
     }
 
     private static ClusterSecret SecretOf(string text) => ClusterSecret.Parse(Encoding.UTF8.GetBytes(text)).Value;
