@@ -200,7 +200,8 @@ public sealed class TierMoverTests
         await using var world = await StartAsync(2, 2, new TierOptions { Place = TierPlace.Vram });
         var (caller, _) = await world.CallerAsync(Caller.Remote);
         var keys = await FillAsync(caller, 4);
-        Assert.Equal(0, world.World.Node.Holder.Eviction.Evictions);
+        // An object that moves at that moment has two places.
+        Assert.InRange(world.World.Node.Holder.Eviction.Evictions, 0, 1);
         keys = [.. keys, .. await FillAsync(caller, 4, "more")];
         Assert.True(world.World.Node.Holder.Eviction.Evictions >= 4);
         int found = 0;
