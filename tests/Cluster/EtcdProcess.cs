@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using System.Diagnostics;
-using System.Net;
 using System.Net.Sockets;
+using System.Net;
 using System.Runtime.InteropServices;
 using Mooncake.Mesh.Cluster.Faults;
+using Mooncake.Mesh.TestSupport;
 
 namespace Mooncake.Mesh.Cluster;
 
@@ -18,8 +19,8 @@ internal sealed class EtcdProcess : IAsyncDisposable
     private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(30);
 
     private readonly string _directory = System.IO.Directory.CreateTempSubdirectory("mesh-etcd-").FullName;
-    private readonly int _clientPort = FreePort();
-    private readonly int _peerPort = FreePort();
+    private readonly int _clientPort = FreePort.Take();
+    private readonly int _peerPort = FreePort.Take();
     private readonly string[] _tls;
     private Process? _process;
     private bool _suspended;
@@ -178,13 +179,6 @@ internal sealed class EtcdProcess : IAsyncDisposable
     }
 
     private void Signal(int signal) => Assert.Equal(0, Kill(_process!.Id, signal));
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
-    }
 
     [DllImport("libc", EntryPoint = "kill")]
     private static extern int Kill(int pid, int signal);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-using System.Net;
 using System.Net.Sockets;
+using System.Net;
+using Mooncake.Mesh.TestSupport;
 
 namespace Mooncake.Mesh.Cluster;
 
@@ -49,7 +50,7 @@ public sealed class RefusalTests
         IsRefused(await ServeAsync([.. etcd, "--node-id", "a", "--listen", port]), Refused, "listen", port);
         IsRefused(await ServeAsync([.. etcd, "--node-id", "a", "--admin", port]), Refused, "admin", port);
         IsRefused(await ServeAsync([.. etcd, "--node-id", "n1"]), Refused, "node id 'n1' is in use");
-        int free = FreePort();
+        int free = FreePort.Take();
         IsRefused(await ServeAsync("--node-id", "a", "--segments", "1MiB", "--etcd-endpoints", "127.0.0.1:1",
             "--listen", $"127.0.0.1:{free}"), Refused, "etcd.endpoints", "127.0.0.1:1");
         using var again = new TcpListener(IPAddress.Loopback, free);
@@ -91,7 +92,7 @@ public sealed class RefusalTests
     [Fact]
     public async Task No_node_at_the_address()
     {
-        string nobody = $"127.0.0.1:{FreePort()}";
+        string nobody = $"127.0.0.1:{FreePort.Take()}";
         IsRefused(await MeshCommandLine.RunAsync("get", "k", "--node", nobody), Refused, nobody);
         IsRefused(await MeshCommandLine.RunAsync("get", "k", "--etcd", nobody), Refused, nobody);
         await using var mesh = await ServeMesh.StartAsync(1);
@@ -114,12 +115,5 @@ public sealed class RefusalTests
         Assert.DoesNotContain("   at ", result.Error, StringComparison.Ordinal);
         Assert.DoesNotContain("Exception", result.Error, StringComparison.Ordinal);
         Assert.Empty(result.Output);
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }

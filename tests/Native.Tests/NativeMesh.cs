@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using System.Diagnostics;
-using System.Net;
 using System.Net.Sockets;
+using System.Net;
 using System.Text.Json;
+using Mooncake.Mesh.TestSupport;
 
 namespace Mooncake.Mesh.Native.Tests;
 
@@ -24,8 +25,8 @@ public sealed class NativeMesh : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        Etcd = $"127.0.0.1:{FreePort()}";
-        int peer = FreePort();
+        Etcd = $"127.0.0.1:{FreePort.Take()}";
+        int peer = FreePort.Take();
         Start(EtcdProgram, "--name", "m", "--data-dir", Path.Combine(_folder, "etcd"), "--unsafe-no-fsync", "--logger",
             "zap", "--log-level", "error", "--listen-client-urls", $"http://{Etcd}", "--advertise-client-urls",
             $"http://{Etcd}", "--listen-peer-urls", $"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls",
@@ -117,13 +118,6 @@ public sealed class NativeMesh : IAsyncLifetime
         {
             return false;
         }
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 }
 

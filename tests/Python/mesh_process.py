@@ -3,6 +3,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,9 +13,15 @@ from pathlib import Path
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    # Below those that the kernel gives to outgoing connections: one of these could take it before its program does.
+    for _ in range(100):
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", random.randrange(20_000, 32_000)))
+                return listener.getsockname()[1]
+            except OSError:
+                continue
+    raise RuntimeError("no port is free")
 
 
 class MeshProcess:
