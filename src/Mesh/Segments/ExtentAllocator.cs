@@ -24,7 +24,7 @@ public sealed class ExtentAllocator
     private const int None = -1;
 
     private readonly int _granules;
-    private readonly EdgeTable _edges;
+    private readonly int[] _edges;
     private readonly int[] _bins;
     private readonly BinMap _used;
     private Hole[] _holes = new Hole[16];
@@ -38,7 +38,7 @@ public sealed class ExtentAllocator
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(length, SegmentOptions.MaxLength);
         _granules = (int)(length >> GranuleShift);
-        _edges = new EdgeTable(_granules);
+        _edges = new int[_granules];
         _bins = new int[BinOf(_granules) + 1];
         _bins.AsSpan().Fill(None);
         _used = new BinMap(_bins.Length);
@@ -89,7 +89,6 @@ public sealed class ExtentAllocator
             AddHole(found.Start + length, found.Length - length);
         _freeGranules -= length;
         offset = (long)found.Start << GranuleShift;
-        GC.KeepAlive(_edges);
         return true;
     }
 
@@ -121,7 +120,6 @@ public sealed class ExtentAllocator
         }
 
         AddHole(start, end - start);
-        GC.KeepAlive(_edges);
     }
 
     private static int BinOf(int length) =>
