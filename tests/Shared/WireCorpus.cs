@@ -84,6 +84,7 @@ internal static class WireCorpus
         Of<VerbsPullRequest, VerbsPullAnswer>(new VerbsPullRequest(1, 2, new RemoteRegion(4096, 10, 4), 5,
             2, [7, 8, 9], 500)),
         Of<VerbsKeysRequest, VerbsKeysAnswer>(new VerbsKeysRequest(1ul << 63, 1)),
+        Of<VerbsKeysRequest, VerbsKeysAnswer>(new VerbsKeysRequest(1ul << 63, 1, PushesToDevices: true)),
     ];
 
     /// <summary>The samples of everything else: answers, refusals, and what opens a connection.</summary>
@@ -131,6 +132,7 @@ internal static class WireCorpus
         Of(MessageType.Answer, new VerbsPairAnswer(End, [uint.MaxValue])),
         Of(MessageType.Answer, new VerbsPullAnswer(PullCode.Unreachable, [(0, 1), (2, 3)])),
         Of(MessageType.Answer, new VerbsKeysAnswer(KeysCode.Reached, new RemoteRegion(4096, 10, 4), [1, 2, 3])),
+        Of(MessageType.Answer, new VerbsKeysAnswer(KeysCode.Reached, new RemoteRegion(4096, 10, 4), [], "cuda:1")),
     ];
 
     /// <summary>Whether an exception is the one way in which bytes are refused.</summary>

@@ -10,23 +10,29 @@ namespace Mooncake.Mesh.Control;
 /// </summary>
 /// <param name="Address">First byte, in the engine's process.</param>
 /// <param name="Length">Length in bytes, from 1.</param>
-internal readonly record struct VerbsKeysRequest(ulong Address, ulong Length)
+/// <param name="PushesToDevices">
+/// Whether who asks has everybody see what it wrote into a device's memory; no keys of such memory are for others. Sent
+/// where it is so.
+/// </param>
+internal readonly record struct VerbsKeysRequest(ulong Address, ulong Length, bool PushesToDevices = false)
     : IWireRequest<VerbsKeysRequest, VerbsKeysAnswer>
 {
     public static MessageType Type => MessageType.VerbsKeys;
 
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(2);
+        writer.WriteArrayHeader(PushesToDevices ? 3 : 2);
         writer.Write(Address);
         writer.Write(Length);
+        if (PushesToDevices)
+            writer.Write(true);
     }
 
     public static VerbsKeysRequest Read(ref MessagePackReader reader)
     {
         int count = Wire.Enter(ref reader, 2);
-        var request = new VerbsKeysRequest(reader.ReadUInt64(), reader.ReadUInt64());
-        Wire.Leave(ref reader, count, 2);
+        var request = new VerbsKeysRequest(reader.ReadUInt64(), reader.ReadUInt64(), count > 2 && reader.ReadBoolean());
+        Wire.Leave(ref reader, count, count > 2 ? 3 : 2);
         return request;
     }
 }
@@ -47,29 +53,35 @@ internal enum KeysCode
     NotByCards = 3,
 }
 
-/// <summary>The memory that the range is in, and for each card in turn the keys of its parts.</summary>
-internal readonly record struct VerbsKeysAnswer(KeysCode Code, RemoteRegion Region, uint[] Keys)
+/// <summary>The memory that the range is in.</summary>
+/// <param name="Code">Whether cards may reach it.</param>
+/// <param name="Region">Where it lies, and in which parts; of no meaning where it is not registered for peers.</param>
+/// <param name="Keys">For each card in turn the keys of its parts; none where the cards do not reach it.</param>
+/// <param name="Device">The device that it lies on, "cuda:N"; empty, and not sent: it is host memory.</param>
+internal readonly record struct VerbsKeysAnswer(KeysCode Code, RemoteRegion Region, uint[] Keys, string Device = "")
     : IWireMessage<VerbsKeysAnswer>
 {
-    /// <summary>What is answered where there are none.</summary>
+    /// <summary>What is answered of a range that is not registered for peers.</summary>
     public static VerbsKeysAnswer None(KeysCode code) => new(code, new RemoteRegion(0, 1, 1), []);
 
     public void Write(ref MessagePackWriter writer)
     {
-        writer.WriteArrayHeader(3);
+        writer.WriteArrayHeader(Device.Length > 0 ? 4 : 3);
         writer.Write((int)Code);
         Region.Write(ref writer);
         VerbsLimits.WriteKeys(ref writer, Keys);
+        if (Device.Length > 0)
+            Wire.WriteText(ref writer, Device);
     }
 
     public static VerbsKeysAnswer Read(ref MessagePackReader reader)
     {
         int count = Wire.Enter(ref reader, 3);
         var answer = new VerbsKeysAnswer((KeysCode)reader.ReadInt32(), RemoteRegion.Read(ref reader),
-            VerbsLimits.ReadKeys(ref reader));
+            VerbsLimits.ReadKeys(ref reader), count > 3 ? Wire.ReadText(ref reader) : "");
         if (answer.Keys.Length % answer.Region.Parts != 0)
             throw new WireException($"{answer.Keys.Length} keys of {answer.Region.Parts} parts");
-        Wire.Leave(ref reader, count, 3);
+        Wire.Leave(ref reader, count, count > 3 ? 4 : 3);
         return answer;
     }
 }

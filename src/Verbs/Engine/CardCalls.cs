@@ -32,14 +32,21 @@ internal sealed class CardCalls(RdmaEngine engine, FindForPeers find, ILogger lo
     /// <inheritdoc/>
     public MeshResult<VerbsKeysAnswer> Keys(in VerbsKeysRequest request)
     {
-        if (find(request.Address, request.Length, out var code) is not CardMemory { Memory: var memory })
-            return VerbsKeysAnswer.None(code);
-        if ((long)engine.Rails.Count * memory.Parts > VerbsLimits.MaxKeys)
-            return VerbsKeysAnswer.None(KeysCode.NotByCards);
+        var found = find(request.Address, request.Length);
+        if (found.Code is not (KeysCode.Reached or KeysCode.NotByCards))
+            return VerbsKeysAnswer.None(found.Code);
+        if (found.Cards is not CardMemory { Memory: var memory }
+            || (found.Device.Length > 0 && !request.PushesToDevices)
+            || (long)engine.Rails.Count * memory.Parts > VerbsLimits.MaxKeys)
+        {
+            return new VerbsKeysAnswer(KeysCode.NotByCards,
+                new RemoteRegion(found.Address, (long)found.Length, (long)found.Length), [], found.Device);
+        }
+
         uint[] keys = new uint[engine.Rails.Count * memory.Parts];
         for (int card = 0; card < engine.Rails.Count; card++)
             memory.CopyKeys(card, keys.AsSpan(card * memory.Parts, memory.Parts));
-        return new VerbsKeysAnswer(KeysCode.Reached, memory.Region, keys);
+        return new VerbsKeysAnswer(KeysCode.Reached, memory.Region, keys, found.Device);
     }
 
     /// <summary>An engine's peers write by themselves: nothing is reserved for them.</summary>

@@ -7,6 +7,7 @@ using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Transfer.Engine;
 using Mooncake.Mesh.Transfer.Engine.Cards;
+using Mooncake.Mesh.Verbs.Memory;
 using Mooncake.Mesh.Verbs.Mesh;
 using Mooncake.Mesh.Verbs.Queues;
 using Mooncake.Mesh.Verbs.Transfers;
@@ -17,7 +18,13 @@ namespace Mooncake.Mesh.Verbs.Engine;
 /// The cards' way to another engine: its queue pairs, which end with the connection they were asked for over, and the
 /// keys of its memory, each asked for when it is first wanted. Thread-safe.
 /// </summary>
-internal sealed class CardRoute(RdmaEngine engine, PeerLinks links, NodeRecord peer, ILogger log) : ICardRoute
+/// <param name="engine">The cards.</param>
+/// <param name="deviceWrites">Has everybody see what they write into devices.</param>
+/// <param name="links">Makes what connects to the peer.</param>
+/// <param name="peer">The other engine.</param>
+/// <param name="log">Told of a peer that is not reached.</param>
+internal sealed class CardRoute(RdmaEngine engine, DeviceWrites deviceWrites, PeerLinks links, NodeRecord peer,
+    ILogger log) : ICardRoute
 {
     /// <summary>How long a peer that was not reached is not tried, where there is another way.</summary>
     private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(3);
@@ -128,8 +135,11 @@ internal sealed class CardRoute(RdmaEngine engine, PeerLinks links, NodeRecord p
         if (requests.Length == 0)
             return RunEnd.Over;
         var batch = new RdmaBatch(requests, engine.Options.SliceBytes, endsWhenRefused: true);
-        if (await RunAsync(target.Peer, batch, stop) == TransferOutcome.Done)
+        if (await RunAsync(target.Peer, batch, stop) == TransferOutcome.Done
+            && await PushAsync(target.Peer, batch, stop))
         {
+            if (opcode == TransferOpcode.Read)
+                await deviceWrites.FlushAsync(entries, count);
             End(entries.AsSpan(0, count));
             Worked();
             return RunEnd.Over;
@@ -147,6 +157,15 @@ internal sealed class CardRoute(RdmaEngine engine, PeerLinks links, NodeRecord p
             if (entry.IsWithCards)
                 entry.Status = EntryStatus.Done;
         }
+    }
+
+    /// <summary>Pushes what a batch wrote into devices of the peer to its place; false: it may not be there.</summary>
+    private async ValueTask<bool> PushAsync(RdmaPeer over, RdmaBatch written, CancellationToken stop)
+    {
+        if (await deviceWrites.ReadsAfterAsync(written) is not { } reads)
+            return false;
+        return reads.Length == 0 || await RunAsync(over, new RdmaBatch(reads, engine.Options.SliceBytes,
+            endsWhenRefused: true), stop) == TransferOutcome.Done;
     }
 
     private async Task<TransferOutcome> RunAsync(RdmaPeer over, RdmaBatch batch, CancellationToken stop)
@@ -181,14 +200,16 @@ internal sealed class CardRoute(RdmaEngine engine, PeerLinks links, NodeRecord p
             if (entries[i].Status != EntryStatus.Unreachable || entries[i].Region.Cards is not CardMemory own)
                 continue;
             var (address, length) = (entries[i].Remote, entries[i].Length);
-            if (_known.Find(address, length, out long offset) is not { } memory)
+            if (Known(address, length, out long offset) is not { } memory)
             {
                 entries[i].Status = await AskAsync(target, address, length);
-                if (_known.Find(address, length, out offset) is not { } found)
+                if (Known(address, length, out offset) is not { } found)
                     continue;
                 memory = found;
             }
 
+            if (!memory.IsReached)
+                continue;
             entries[i].IsWithCards = true;
             requests[made++] = new RdmaRequest(kind, entries[i].Local, own.Memory, memory, offset, length);
         }
@@ -197,16 +218,29 @@ internal sealed class CardRoute(RdmaEngine engine, PeerLinks links, NodeRecord p
         return requests;
     }
 
+    /// <summary>Memory of the peer; that which no card reaches is asked for anew after a while.</summary>
+    private RemoteMemory? Known(ulong address, long length, out long offset) =>
+        _known.Find(address, length, out offset) is { } memory
+        && (memory.IsReached || engine.Time.GetElapsedTime(memory.AskedAt) < Quiet) ? memory : null;
+
     /// <summary>Asks for the keys of a range; Unreachable: they are known now, or could not be had.</summary>
     private async Task<EntryStatus> AskAsync(RdmaTarget target, ulong address, long length)
     {
         var answer = await target.Channel.CallAsync<VerbsKeysRequest, VerbsKeysAnswer>(
-            new VerbsKeysRequest(address, (ulong)length), AskTimeout, CancellationToken.None);
+            new VerbsKeysRequest(address, (ulong)length, PushesToDevices: true), AskTimeout, CancellationToken.None);
         if (!answer.Succeeded)
             return EntryStatus.Unreachable;
-        if (answer.Value.Code == KeysCode.Reached)
-            _known.Add(answer.Value.Region, answer.Value.Keys);
-        return answer.Value.Code switch
+        var (code, region, keys, device) = answer.Value;
+        if (code is KeysCode.Reached or KeysCode.NotByCards)
+        {
+            _known.Add(region, new RemoteMemory(region, code == KeysCode.Reached ? keys : [])
+            {
+                Device = device,
+                AskedAt = engine.Time.GetTimestamp(),
+            });
+        }
+
+        return code switch
         {
             KeysCode.NotRegistered => EntryStatus.NotRegistered,
             KeysCode.NotRemote => EntryStatus.NotRemote,

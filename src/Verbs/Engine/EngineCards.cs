@@ -2,9 +2,11 @@
 
 using Microsoft.Extensions.Logging;
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Devices;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Transfer.Engine;
+using Mooncake.Mesh.Transfer.Engine.Batches;
 using Mooncake.Mesh.Transfer.Engine.Cards;
 using Mooncake.Mesh.Verbs.Devices;
 using Mooncake.Mesh.Verbs.Memory;
@@ -15,11 +17,13 @@ namespace Mooncake.Mesh.Verbs.Engine;
 internal sealed class EngineCards : IEngineCards
 {
     private readonly RdmaEngine _engine;
+    private readonly DeviceWrites _deviceWrites;
     private readonly ILogger _log;
 
     private EngineCards(RdmaEngine engine, ILogger log)
     {
         _engine = engine;
+        _deviceWrites = new DeviceWrites(engine, log);
         _log = log;
     }
 
@@ -44,7 +48,8 @@ internal sealed class EngineCards : IEngineCards
         var access = MemoryAccess.LocalWrite;
         if (isRemote)
             access |= MemoryAccess.RemoteRead | MemoryAccess.RemoteWrite;
-        var memory = _engine.RegisterAsync(range, access, isShared: false).GetAwaiter().GetResult();
+        var memory = range.Device is { } device ? RegisterDevice(device, access)
+            : _engine.RegisterAsync(range, access, isShared: false).GetAwaiter().GetResult();
         return memory.Succeeded
             ? new CardMemory(_engine, memory.Value)
             : new TransferError(TransferErrorCode.Memory,
@@ -55,13 +60,57 @@ internal sealed class EngineCards : IEngineCards
     public IVerbsCalls Serve(FindForPeers find) => new CardCalls(_engine, find, _log);
 
     /// <inheritdoc/>
-    public ICardRoute RouteTo(PeerLinks links, NodeRecord peer) => new CardRoute(_engine, links, peer, _log);
+    public ICardRoute RouteTo(PeerLinks links, NodeRecord peer) => new CardRoute(_engine, _deviceWrites, links, peer,
+        _log);
 
     /// <inheritdoc/>
     public IReadOnlyList<RailLoad> Loads() => _engine.Loads();
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => _engine.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _engine.DisposeAsync();
+        _deviceWrites.Dispose();
+    }
+
+    /// <summary>
+    /// Offers memory of a device. One that stands still is given as long as at any move; what it does later is undone.
+    /// </summary>
+    private MeshResult<LocalMemory> RegisterDevice(DeviceBuffer device, MemoryAccess access)
+    {
+        var registering = Task.Run(async () =>
+            // What cards wrote and nobody sees would be no use.
+            device.Memory.FlushWrites(device.Location) is { } cannotFlush
+                ? cannotFlush
+                : await _engine.RegisterAsync(device, access));
+        var wait = registering.EndsWithinAsync(EngineWork.DevicePatience, _engine.Time, CancellationToken.None);
+        MeshResult<LocalMemory> memory;
+        if (wait.GetAwaiter().GetResult())
+        {
+            memory = registering.GetAwaiter().GetResult();
+        }
+        else
+        {
+            _ = UndoAsync(registering, device.Location);
+            memory = new MeshError(MeshErrorCode.Device, "verbs:register", $"{device.Location} stands still");
+        }
+
+        if (!memory.Succeeded)
+        {
+            _log.LogInformation("engine_device_without_cards location={Location} bytes={Bytes} reason={Reason}",
+                device.Location, device.Length, memory.Error!.Message);
+        }
+
+        return memory;
+    }
+
+    private async Task UndoAsync(Task<MeshResult<LocalMemory>> registering, string location)
+    {
+        var late = await registering;
+        if (late.Succeeded)
+            _engine.Release(late.Value);
+        _log.LogInformation("engine_device_came_late location={Location}", location);
+    }
 }
 
 /// <summary>Memory of an engine that the cards reach.</summary>

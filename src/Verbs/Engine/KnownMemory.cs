@@ -31,7 +31,7 @@ internal sealed class KnownMemory
     }
 
     /// <summary>Adds memory, in the place of what overlaps it: that has gone.</summary>
-    public void Add(in RemoteRegion region, uint[] keys)
+    public void Add(in RemoteRegion region, RemoteMemory memory)
     {
         ulong address = region.Address;
         ulong length = (ulong)region.Length;
@@ -42,7 +42,7 @@ internal sealed class KnownMemory
             int at = IndexAfter(kept, address);
             var next = new (ulong, ulong, RemoteMemory)[kept.Length + 1];
             Array.Copy(kept, next, at);
-            next[at] = (address, length, new RemoteMemory(region, keys));
+            next[at] = (address, length, memory);
             Array.Copy(kept, at, next, at + 1, kept.Length - at);
             Volatile.Write(ref _sorted, next);
         }

@@ -27,12 +27,21 @@ internal sealed class RemoteMemory
 
     /// <summary>Memory that the peer named in a request.</summary>
     /// <param name="region">Where it lies.</param>
-    /// <param name="keysByCard">Keys of its parts at each card of the peer in turn.</param>
+    /// <param name="keysByCard">Keys of its parts at each card of the peer in turn; none: no card reaches it.</param>
     public RemoteMemory(RemoteRegion region, uint[] keysByCard)
     {
         _region = region;
         _keysByCard = keysByCard;
     }
+
+    /// <summary>The device that it lies on; empty: it is host memory, or its holder looks after it.</summary>
+    public string Device { get; init; } = "";
+
+    /// <summary>Timestamp of when the peer was asked for it.</summary>
+    public long AskedAt { get; init; }
+
+    /// <summary>Whether cards reach it at all.</summary>
+    public bool IsReached => _keysByCard is not [];
 
     /// <summary>Length in bytes.</summary>
     public long Length => _region.Length;

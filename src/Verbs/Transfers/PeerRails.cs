@@ -29,6 +29,7 @@ internal sealed class PeerRails
     private readonly ILogger _log;
     private readonly RailPreferences _preferences;
     private readonly RailChoice[] _choices;
+    private readonly RailChoice[] _only;
     private readonly Rail[] _rails;
 
     public PeerRails(RdmaPeer peer, IReadOnlyList<RailPort> cards, RailPreferences preferences,
@@ -42,8 +43,13 @@ internal sealed class PeerRails
         _time = time;
         Board = new RailBoard(cards, time);
         _rails = new Rail[cards.Count];
+        _only = new RailChoice[cards.Count];
         for (int i = 0; i < _rails.Length; i++)
+        {
             _rails[i] = new Rail { RemoteCard = HomeOf(i) };
+            _only[i] = new RailChoice([i], []);
+        }
+
         _choices = new RailChoice[preferences.Count];
         Choose();
     }
@@ -68,6 +74,12 @@ internal sealed class PeerRails
 
     /// <summary>The rails with a queue pair that serve a location.</summary>
     public RailChoice ChoiceFor(int location) => _choices[location];
+
+    /// <summary>One rail, for what may go over no other.</summary>
+    public RailChoice Only(int rail) => _only[rail];
+
+    /// <summary>Whether this is the queue pair of its rail now.</summary>
+    public bool IsCurrent(Endpoint endpoint) => _rails[endpoint.Rail].Current == endpoint && !endpoint.IsBroken;
 
     /// <summary>The queue pair of a rail.</summary>
     public Endpoint Current(int rail) => _rails[rail].Current!;

@@ -14,11 +14,15 @@ namespace Mooncake.Mesh.Verbs.Transfers;
 /// <param name="Remote">The peer's memory.</param>
 /// <param name="Offset">Where in it the first byte lies, in bytes.</param>
 /// <param name="Length">Length in bytes, from 1.</param>
+/// <param name="Over">The one queue pair that it may go over; null: any.</param>
 internal readonly record struct RdmaRequest(WorkKind Kind, nint Local, LocalMemory Memory, RemoteMemory Remote,
-    long Offset, long Length);
+    long Offset, long Length, Endpoint? Over = null);
 
 /// <summary>A part of a request that goes over one queue pair, under one key here and one there.</summary>
 internal readonly record struct RdmaSlice(int Request, long Offset, int Length);
+
+/// <summary>A queue pair over which a device's memory at the peer was written, and a byte of what was.</summary>
+internal readonly record struct DeviceWrite(Endpoint Over, RemoteMemory Remote, long Offset);
 
 /// <summary>
 /// Requests to one peer that end together. Guarded by the lock of the peer; its task ends once, when nothing of it is
@@ -34,6 +38,7 @@ internal sealed class RdmaBatch(RdmaRequest[] requests, int sliceBytes, bool end
     private readonly TaskCompletionSource<TransferOutcome> _ended =
         new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Stack<RdmaSlice> _again = new();
+    private List<DeviceWrite>? _deviceWrites;
     private int _request;
     private long _offset;
     private int _inFlight;
@@ -45,6 +50,9 @@ internal sealed class RdmaBatch(RdmaRequest[] requests, int sliceBytes, bool end
 
     /// <summary>Bytes that have landed.</summary>
     public long Landed => Volatile.Read(ref _landed);
+
+    /// <summary>Of each queue pair and each device there that it wrote, one write; known once it has ended.</summary>
+    public IReadOnlyList<DeviceWrite> DeviceWrites => _deviceWrites ?? [];
 
     /// <summary>Queue pairs that broke under it.</summary>
     public int Breaks { get; set; }
@@ -91,11 +99,14 @@ internal sealed class RdmaBatch(RdmaRequest[] requests, int sliceBytes, bool end
 
     public void Sent() => _inFlight++;
 
-    /// <summary>A slice has landed; true: it was the last thing on its way.</summary>
-    public void Arrived(int length)
+    /// <summary>A slice has landed.</summary>
+    public void Arrived(Endpoint over, in RdmaSlice slice)
     {
+        ref readonly var request = ref RequestOf(slice);
+        if (request.Kind == WorkKind.Write && request.Remote.Device.Length > 0)
+            Wrote(over, request.Remote, request.Offset + slice.Offset);
         _inFlight--;
-        Volatile.Write(ref _landed, _landed + length);
+        Volatile.Write(ref _landed, _landed + slice.Length);
         EndIfOver();
     }
 
@@ -124,6 +135,18 @@ internal sealed class RdmaBatch(RdmaRequest[] requests, int sliceBytes, bool end
     {
         _stopped ??= outcome;
         EndIfOver();
+    }
+
+    private void Wrote(Endpoint over, RemoteMemory remote, long offset)
+    {
+        _deviceWrites ??= [];
+        foreach (var write in _deviceWrites)
+        {
+            if (write.Over == over && write.Remote.Device == remote.Device)
+                return;
+        }
+
+        _deviceWrites.Add(new DeviceWrite(over, remote, offset));
     }
 
     private void EndIfOver()

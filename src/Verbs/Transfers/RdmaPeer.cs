@@ -207,9 +207,13 @@ internal sealed class RdmaPeer
                 return;
             if (status == WorkStatus.Success)
             {
-                _rails.Board.Arrived(flight.Placed);
+                // A byte that may not choose its rail says nothing about how fast that is.
+                if (batch.RequestOf(flight.Slice).Over is null)
+                    _rails.Board.Arrived(flight.Placed);
+                else
+                    _rails.Board.Ended(flight.Placed);
                 _rails.Well(endpoint.Rail);
-                batch.Arrived(flight.Slice.Length);
+                batch.Arrived(endpoint, flight.Slice);
             }
             else
             {
@@ -301,7 +305,14 @@ internal sealed class RdmaPeer
     internal bool TrySend(RdmaBatch batch, in RdmaSlice slice)
     {
         ref readonly var request = ref batch.RequestOf(slice);
-        var choice = _rails.ChoiceFor(request.Memory.LocationOf(request.Local + (nint)slice.Offset));
+        if (request.Over is { } only && !_rails.IsCurrent(only))
+        {
+            batch.Stop(TransferOutcome.Unreachable);
+            return true;
+        }
+
+        var choice = request.Over is { } over ? _rails.Only(over.Rail)
+            : _rails.ChoiceFor(request.Memory.LocationOf(request.Local + (nint)slice.Offset));
         if (!_rails.Board.TryPlace(choice, slice.Length, out var placed, out var retryAfter))
         {
             batch.PutBack(slice);

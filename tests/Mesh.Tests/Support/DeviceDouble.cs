@@ -145,8 +145,12 @@ internal sealed class DeviceDouble : IDeviceMemory
     public MeshResult<int> ExportDmaBuf(DeviceRange range) =>
         new MeshError(MeshErrorCode.Device, "device", "a double has no dma-buf");
 
+    /// <summary>Called before a flush.</summary>
+    public Action<string>? BeforeFlush { get; set; }
+
     public MeshError? FlushWrites(string location)
     {
+        BeforeFlush?.Invoke(location);
         if (NumberOf(location) is null)
             return Unknown(location);
         if (FlushFault is null)

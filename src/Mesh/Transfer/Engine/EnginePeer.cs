@@ -129,7 +129,7 @@ internal sealed class EnginePeer
     public void Take(EngineWork work)
     {
         if (work.OneMore() is { } ticket)
-            Add(ticket);
+            Add(ticket, work.Device);
     }
 
     /// <summary>Takes no more jobs; what is under way is still done.</summary>

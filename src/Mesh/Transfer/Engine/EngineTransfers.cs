@@ -211,8 +211,9 @@ internal sealed class EngineTransfers : IAsyncDisposable
             int target = requests[i].TargetId;
             var peer = target == 0 ? null : _parts.Segments.Find(target);
             var way = WayOf(target, peer, requests[i], regions[i]!);
+            var cards = way.ByCards ? CardsTo(peer) : null;
             var owner = target == 0 ? _parts.Self : way.Path is not null ? peer!.ByCopies
-                : CardsTo(peer, way.Device, orTcp: true) is not null ? peer!.OverCards : peer?.OverTcp;
+                : cards is not null ? peer!.OverCards : peer?.OverTcp;
             var work = new EngineWork(batch, way.Path, owner ?? _parts.Self, requests.Length - i, way.Device);
             for (int j = i; j < requests.Length; j++)
             {
@@ -223,22 +224,23 @@ internal sealed class EngineTransfers : IAsyncDisposable
                 regions[j] = null;
             }
 
-            Start(work, peer);
+            Start(work, peer, cards);
         }
     }
 
     private Way WayOf(int target, EnginePeer? peer, in TransferRequest request, RegisteredRegion region)
     {
         if (target == 0)
-            return new Way(_self, region.Device ?? _parts.Memory.DeviceAt(request.TargetOffset));
-        // Neither the kernel's copies nor shared memory reach a device's memory; nor is it offered to cards.
+            return new Way(_self, region.Device ?? _parts.Memory.DeviceAt(request.TargetOffset), false);
+        // Neither the kernel's copies nor shared memory reach a device's memory.
         if (region.Device is not null)
-            return new Way(null, region.Device);
-        return new Way(peer?.Session is { } session && session.IsAllowed(Transports())
-            && session.Reaches(request.TargetOffset, request.Length) ? session : null, null);
+            return new Way(null, region.Device, region.Cards is not null);
+        return peer?.Session is { } session && session.IsAllowed(Transports())
+            && session.Reaches(request.TargetOffset, request.Length) ? new Way(session, null, false)
+            : new Way(null, null, true);
     }
 
-    private void Start(EngineWork work, EnginePeer? peer)
+    private void Start(EngineWork work, EnginePeer? peer, ICardRoute? cards)
     {
         if (!_parts.Works.TryAdd(work))
         {
@@ -267,11 +269,11 @@ internal sealed class EngineTransfers : IAsyncDisposable
         }
 
         bool tcp = Transports().HasFlag(TransferTransports.Tcp);
-        if (CardsTo(peer, work.Device, tcp) is { } route)
+        if (cards is not null)
         {
             Action<EngineWork>? leave = tcp ? peer!.Take : null;
             foreach (var ticket in work.Start(CardTicket.Lanes, EngineWork.MostRunBytes, _parts.Limit,
-                w => new CardTicket(w, route, leave)))
+                w => new CardTicket(w, cards, leave)))
                 peer!.Add(ticket);
         }
         else if (peer is not null && tcp)
@@ -290,12 +292,13 @@ internal sealed class EngineTransfers : IAsyncDisposable
     /// <summary>How requests go: those that have the same are one work.</summary>
     /// <param name="Path">Who copies; null: cards or sockets.</param>
     /// <param name="Device">The device that is waited for here, or null.</param>
-    private readonly record struct Way(ICopyPath? Path, RegionDevice? Device);
+    /// <param name="ByCards">Whether the cards reach the source.</param>
+    private readonly record struct Way(ICopyPath? Path, RegionDevice? Device, bool ByCards);
 
     /// <summary>The cards' way, where it is allowed and works, or there is no other.</summary>
-    private ICardRoute? CardsTo(EnginePeer? peer, RegionDevice? device, bool orTcp) =>
-        device is null && peer?.Cards is { } route && Transports().HasFlag(TransferTransports.Rdma)
-        && (route.IsHopeful || !orTcp) ? route : null;
+    private ICardRoute? CardsTo(EnginePeer? peer) =>
+        peer?.Cards is { } route && Transports() is var allowed && allowed.HasFlag(TransferTransports.Rdma)
+        && (route.IsHopeful || !allowed.HasFlag(TransferTransports.Tcp)) ? route : null;
 
     private void Notify(int target, EngineBatch batch, BatchNotify notify)
     {

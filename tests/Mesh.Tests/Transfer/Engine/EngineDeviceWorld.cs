@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using System.Runtime.InteropServices;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Mooncake.Mesh.Membership;
 using Mooncake.Mesh.Tests.Support;
 using Mooncake.Mesh.Transfer.Engine;
 using Mooncake.Mesh.Transfer.Engine.Batches;
+using Mooncake.Mesh.Transfer.Engine.Cards;
 using Mooncake.Mesh.Transfer.Tcp;
 
 namespace Mooncake.Mesh.Tests.Transfer.Engine;
@@ -17,12 +20,18 @@ internal sealed class EngineDeviceWorld : IDisposable
     private readonly DeviceDouble.Host _host = new(2, 512 << 20);
     private readonly List<Action> _free = [];
 
-    public EngineDeviceWorld(TransferTransports transports = TransferTransports.All, TimeSpan? timeout = null)
+    /// <param name="transports">What both may use.</param>
+    /// <param name="timeout">How long a transfer may take.</param>
+    /// <param name="cards">Has the cards of each; null: there are none.</param>
+    public EngineDeviceWorld(TransferTransports transports = TransferTransports.All, TimeSpan? timeout = null,
+        WorldCards? cards = null)
     {
-        Here = new DeviceDouble(2, 0, _host);
-        There = new DeviceDouble(2, 0, _host);
-        Mine = Start(Here, transports, timeout ?? Long);
-        Peer = Start(There, transports, timeout ?? Long);
+        Here = new DeviceDouble(2, 0, _host) { CardsReach = cards is { ReachDevices: true } };
+        There = new DeviceDouble(2, 0, _host) { CardsReach = cards is { ReachDevices: true } };
+        if (cards is null)
+            transports &= ~TransferTransports.Rdma;
+        Mine = Start(Here, transports, timeout ?? Long, cards);
+        Peer = Start(There, transports, timeout ?? Long, cards);
         Segment = Mine.Open(Peer.Name, ask: false).Value;
     }
 
@@ -97,15 +106,28 @@ internal sealed class EngineDeviceWorld : IDisposable
         _free.ForEach(free => free());
     }
 
-    private static EngineCore Start(DeviceDouble devices, TransferTransports transports, TimeSpan timeout)
+    private static EngineCore Start(DeviceDouble devices, TransferTransports transports, TimeSpan timeout,
+        WorldCards? cards)
     {
-        var runtime = new MeshRuntime { Network = new SocketNetwork(), Devices = devices };
+        var runtime = new MeshRuntime
+        {
+            Network = new SocketNetwork(),
+            Devices = devices,
+            Log = cards?.Log ?? NullLoggerFactory.Instance,
+        };
         var settings = new EngineSettings("", PeerEndpoint.Parse("listen", "127.0.0.1").Value, "127.0.0.1", false,
-            transports & ~TransferTransports.Rdma, "default", null, TimeSpan.FromSeconds(10), timeout,
+            transports, "default", null, TimeSpan.FromSeconds(10), timeout,
             TimeSpan.FromSeconds(30), 2);
-        return EngineCore.Start(settings, runtime, null, static _ => throw new NotSupportedException()).Value;
+        return EngineCore.Start(settings, runtime, null, _ => cards!.Open(runtime)).Value;
     }
 }
+
+/// <summary>The cards of two engines.</summary>
+/// <param name="Open">Opens them for one.</param>
+/// <param name="ReachDevices">Whether they reach the doubles' memory, by its address.</param>
+/// <param name="Log">Told of what the engines say.</param>
+internal sealed record WorldCards(Func<MeshRuntime, TransferResult<IEngineCards>> Open, bool ReachDevices,
+    ILoggerFactory Log);
 
 /// <summary>Memory of the host or of a double.</summary>
 internal sealed unsafe class EngineBytes(nint address, int length, DeviceDouble? device)

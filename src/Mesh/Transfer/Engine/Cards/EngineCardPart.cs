@@ -7,7 +7,8 @@ using Mooncake.Mesh.Transfer.Engine.Memory;
 namespace Mooncake.Mesh.Transfer.Engine.Cards;
 
 /// <summary>
-/// An engine's cards, from when they are opened: what is registered is reached by them from then on. Thread-safe.
+/// An engine's cards, from when they are opened: what is registered is reached by them from then on. Memory of devices
+/// is, where it can be; a device that stands still is waited for outside of all locks. Thread-safe.
 /// </summary>
 /// <param name="open">Opens the cards, by a topology or as it is configured; DeviceNotFound: there are none.</param>
 /// <param name="registered">What is registered.</param>
@@ -27,6 +28,48 @@ internal sealed class EngineCardPart(Func<string?, TransferResult<IEngineCards>>
     /// <returns>Null; DeviceNotFound; InvalidArgument of the options; Memory: then they are not open.</returns>
     public TransferError? Open(string? topology)
     {
+        if (OpenForHost(topology) is { } error)
+            return error;
+        foreach (var region in registered.Regions)
+        {
+            if (region.Device is not null)
+                Register(region);
+        }
+
+        return null;
+    }
+
+    /// <summary>
+    /// Lets the cards reach a region, where they are open and do not. Memory of a device that they cannot reach is left
+    /// to other transports: that is no error.
+    /// </summary>
+    public TransferError? Register(RegisteredRegion region)
+    {
+        if (Volatile.Read(ref _cards) is not { } cards || region.Cards is not null)
+            return null;
+        var range = region.Device?.RangeOf((nint)region.Address, (long)region.Length)
+            ?? new NativeRange((nint)region.Address, (long)region.Length);
+        var memory = cards.Register(range, region.IsRemote);
+        if (!memory.Succeeded && !region.IsClosed)
+            return region.Device is null ? memory.Error : null;
+        lock (region)
+        {
+            if (!region.IsClosed && region.Cards is null)
+            {
+                region.Cards = memory.Value;
+                return null;
+            }
+        }
+
+        if (memory.Succeeded)
+            memory.Value.Dispose();
+        return region.IsClosed
+            ? new TransferError(TransferErrorCode.AddressNotRegistered, "it is unregistered meanwhile")
+            : null;
+    }
+
+    private TransferError? OpenForHost(string? topology)
+    {
         lock (_gate)
         {
             if (_closed)
@@ -40,7 +83,7 @@ internal sealed class EngineCardPart(Func<string?, TransferResult<IEngineCards>>
             Volatile.Write(ref _cards, opened.Value);
             foreach (var region in registered.Regions)
             {
-                if (region.IsClosed || Register(region) is not { } refused)
+                if (region.Device is not null || Register(region) is not { } refused || region.IsClosed)
                     continue;
                 Volatile.Write(ref _cards, null);
                 foreach (var other in registered.Regions)
@@ -51,23 +94,6 @@ internal sealed class EngineCardPart(Func<string?, TransferResult<IEngineCards>>
 
             handler.Verbs = opened.Value.Serve(Find);
             return null;
-        }
-    }
-
-    /// <summary>Lets the cards reach a region, where they are open and do not; never one on a device.</summary>
-    public TransferError? Register(RegisteredRegion region)
-    {
-        if (region.Device is not null || Volatile.Read(ref _cards) is not { } cards)
-            return null;
-        lock (region)
-        {
-            if (region.IsClosed)
-                return new TransferError(TransferErrorCode.AddressNotRegistered, "it is unregistered meanwhile");
-            if (region.Cards is not null)
-                return null;
-            var memory = cards.Register(new NativeRange((nint)region.Address, (long)region.Length), region.IsRemote);
-            region.Cards = memory.Succeeded ? memory.Value : null;
-            return memory.Error;
         }
     }
 
@@ -105,14 +131,17 @@ internal sealed class EngineCardPart(Func<string?, TransferResult<IEngineCards>>
             await cards.DisposeAsync();
     }
 
-    private ICardMemory? Find(ulong address, ulong length, out KeysCode code)
+    private CardRange Find(ulong address, ulong length)
     {
-        var region = registered.EnterFor(address, length, out var status);
-        region?.Leave();
-        var memory = region?.Cards;
-        code = memory is not null ? KeysCode.Reached
-            : region is not null ? KeysCode.NotByCards
-            : status == EntryStatus.NotRemote ? KeysCode.NotRemote : KeysCode.NotRegistered;
-        return memory;
+        if (registered.EnterFor(address, length, out var status) is not { } region)
+        {
+            return new CardRange(status == EntryStatus.NotRemote ? KeysCode.NotRemote : KeysCode.NotRegistered, 0, 0,
+                "", null);
+        }
+
+        region.Leave();
+        var cards = region.Cards;
+        return new CardRange(cards is null ? KeysCode.NotByCards : KeysCode.Reached, region.Address, region.Length,
+            region.Device?.Location ?? "", cards);
     }
 }

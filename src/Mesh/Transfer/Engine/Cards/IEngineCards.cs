@@ -8,10 +8,15 @@ namespace Mooncake.Mesh.Transfer.Engine.Cards;
 /// <summary>RDMA cards, as an engine uses them. Thread-safe.</summary>
 internal interface IEngineCards : IAsyncDisposable
 {
-    /// <summary>Lets the cards reach memory; blocks while the kernel pins it.</summary>
-    /// <param name="range">The memory.</param>
+    /// <summary>
+    /// Lets the cards reach memory; blocks while the kernel pins it, or for as long as a device may stand still.
+    /// </summary>
+    /// <param name="range">The memory, of the host or of one device.</param>
     /// <param name="isRemote">Whether those of peers may, too.</param>
-    /// <returns>What ends it; Memory when a card refuses, most often as so much may not be locked.</returns>
+    /// <returns>
+    /// What ends it; Memory when a card refuses, most often as so much may not be locked, and of a device where there
+    /// is no way, or its driver cannot have everybody see what cards wrote.
+    /// </returns>
     TransferResult<ICardMemory> Register(NativeRange range, bool isRemote);
 
     /// <summary>What is answered to peers whose cards want to reach memory here.</summary>
@@ -28,8 +33,17 @@ internal interface IEngineCards : IAsyncDisposable
 /// <summary>Memory that cards can reach. Disposed when nothing of ours that names it is on its way.</summary>
 internal interface ICardMemory : IDisposable;
 
+/// <summary>Registered memory that a peer asks for.</summary>
+/// <param name="Code">Whether cards may reach it; where it is not registered for peers, the rest is empty.</param>
+/// <param name="Address">First byte.</param>
+/// <param name="Length">Length in bytes.</param>
+/// <param name="Device">The device that it lies on; empty: it is host memory.</param>
+/// <param name="Cards">What lets the cards reach it, or null.</param>
+internal readonly record struct CardRange(KeysCode Code, ulong Address, ulong Length, string Device,
+    ICardMemory? Cards);
+
 /// <summary>Finds registered memory for a peer.</summary>
-internal delegate ICardMemory? FindForPeers(ulong address, ulong length, out KeysCode code);
+internal delegate CardRange FindForPeers(ulong address, ulong length);
 
 /// <summary>The cards' way to a peer in one of its lives. Thread-safe.</summary>
 internal interface ICardRoute : IAsyncDisposable

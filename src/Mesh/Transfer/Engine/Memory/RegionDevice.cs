@@ -17,6 +17,9 @@ internal sealed class RegionDevice(IDeviceMemory memory, string location, Action
     /// <summary>"cuda:N".</summary>
     public string Location => location;
 
+    /// <summary>The device itself, without memory: to be flushed.</summary>
+    public DeviceBuffer Itself { get; } = new(memory, location, []) { OnFailure = failed };
+
     /// <summary>Ranges of its memory, as an end of a move.</summary>
     public DeviceBuffer BufferOf(DeviceRange[] ranges) => new(memory, location, ranges) { OnFailure = failed };
 
