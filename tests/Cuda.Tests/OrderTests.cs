@@ -88,6 +88,31 @@ public sealed class OrderTests
         Bytes.Is(DeviceEnd.Done, memory.Read([block.All()], new TakenBytes(Length), default, Bytes.Long));
     }
 
+    [Theory]
+    [InlineData("read")]
+    [InlineData("write")]
+    [InlineData("copy")]
+    public void A_copy_whose_stream_took_nearly_all_the_time_costs_no_device(string kind)
+    {
+        using var cuda = new CudaDouble();
+        using var stream = cuda.Stream(0);
+        var time = new BusyStreamTime(stream);
+        using var memory = cuda.Open(time);
+        using var block = memory.Block(Length);
+        using var target = memory.Block(Length);
+        cuda.Latency(20_000);
+        cuda.Slow(stream.Native, 100, block.Address, 7, 1);
+        time.IsSlow = true;
+        var order = new DeviceOrder(stream.Native);
+        // Of ten seconds the stream takes 9.5, and the copy 0.7.
+        Bytes.Is(DeviceEnd.Done, kind switch
+        {
+            "read" => memory.Read([block.All()], new TakenBytes(Length), order, TimeSpan.FromSeconds(10)),
+            "write" => memory.Write([block.All()], new GivenBytes(new byte[Length]), order, TimeSpan.FromSeconds(10)),
+            _ => memory.Copy(block.All(), target.Address, order, TimeSpan.FromSeconds(10)),
+        });
+    }
+
     [Fact]
     public void A_stream_that_is_none_is_refused()
     {
@@ -171,5 +196,30 @@ public sealed class OrderTests
             $"0x{stream.Native:x} is no stream of cuda:0"), wrong.Error);
         var unknown = memory.Await("cuda:7", own, Bytes.Long);
         Assert.Equal(MeshErrorCode.InvalidArgument, unknown.Error?.Code);
+    }
+
+    /// <summary>A clock by which a stream that is busy takes 9.5 s, and what comes after it 0.7 s.</summary>
+    private sealed class BusyStreamTime(CallerStream stream) : TimeProvider
+    {
+        private int _reads;
+        private bool _wasBusy;
+
+        public bool IsSlow { get; set; }
+
+        public override long TimestampFrequency => 10;
+
+        public override long GetTimestamp()
+        {
+            if (!IsSlow || (!_wasBusy && !stream.IsIdle))
+            {
+                _wasBusy = IsSlow;
+                return 0;
+            }
+
+            if (!stream.IsIdle)
+                return 95;
+            // The end of that wait, and the begin of the next.
+            return ++_reads <= 2 ? 95 : 102;
+        }
     }
 }

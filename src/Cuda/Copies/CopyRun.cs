@@ -14,6 +14,9 @@ namespace Mooncake.Mesh.Cuda.Copies;
 /// </summary>
 internal sealed unsafe class CopyRun : IDisposable
 {
+    /// <summary>The least that a device is given from when a copy has begun, unless the limit is shorter.</summary>
+    private static readonly TimeSpan LeastPatience = TimeSpan.FromSeconds(1);
+
     private readonly CudaDevice _device;
     private readonly CudaDevice? _other;
     private readonly CopyLane _lane;
@@ -87,8 +90,16 @@ internal sealed unsafe class CopyRun : IDisposable
         }
     }
 
-    /// <summary>Says that something is now going to be put on the stream.</summary>
-    internal void Begin() => _lane.IsBusy = true;
+    /// <summary>
+    /// Says that something is now going to be put on the stream. What was spent on a lane and on the caller's stream is
+    /// no reason to lose the device: it has a while from now on.
+    /// </summary>
+    internal void Begin()
+    {
+        if (!_lane.IsBusy)
+            _patience.LeaveAtLeast(LeastPatience);
+        _lane.IsBusy = true;
+    }
 
     /// <summary>Buffer of a slot, as far as a chunk fills it.</summary>
     internal Span<byte> Buffer(int slot, Chunk chunk) => new(_lane.Buffer(slot), chunk.Bytes);

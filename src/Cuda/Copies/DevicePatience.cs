@@ -52,6 +52,13 @@ internal struct DevicePatience
     /// <summary>Whether there is no time left to wait.</summary>
     internal readonly bool IsOver => Limit != Timeout.InfiniteTimeSpan && _left <= TimeSpan.Zero;
 
+    /// <summary>What else was waited for has taken of the time: so much of it is left all the same, if it had it.</summary>
+    internal void LeaveAtLeast(TimeSpan least)
+    {
+        if (Limit != Timeout.InfiniteTimeSpan && _left < least)
+            _left = least < Limit ? least : Limit;
+    }
+
     /// <summary>Waits for an event.</summary>
     /// <param name="library">The driver.</param>
     /// <param name="recorded">The event; its context is entered.</param>
