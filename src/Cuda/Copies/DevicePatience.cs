@@ -52,7 +52,7 @@ internal struct DevicePatience
     /// <summary>Whether there is no time left to wait.</summary>
     internal readonly bool IsOver => Limit != Timeout.InfiniteTimeSpan && _left <= TimeSpan.Zero;
 
-    /// <summary>What else was waited for has taken of the time: so much of it is left all the same, if it had it.</summary>
+    /// <summary>Whatever was waited for before, so much is left, if the limit is not less.</summary>
     internal void LeaveAtLeast(TimeSpan least)
     {
         if (Limit != Timeout.InfiniteTimeSpan && _left < least)

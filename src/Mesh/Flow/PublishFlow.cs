@@ -321,7 +321,10 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         return new PutAnswer(fate, mirrored.Value, record.Version, record.Replicas.Length);
     }
 
-    /// <summary>Whether a second owner has the record; null when it has a newer one of another object.</summary>
+    /// <summary>
+    /// Whether a second owner has the record; null when it has a newer one of another object, or the put is to be
+    /// decided anew.
+    /// </summary>
     private async Task<bool?> MirrorAsync(Publishing publishing, ObjectRecord record, NodeRecord acceptor, ViewId view,
         Deadline deadline, CancellationToken cancel)
     {
@@ -329,7 +332,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
             cancel);
         clear.Learn(outcome.Cleared);
         if (outcome.Newer is not { } newer)
-            return outcome.Mirrored;
+            return outcome.IsAstray ? null : outcome.Mirrored;
         // First put wins; a replacement, and a put over a removal, is numbered above what won.
         if (publishing.Head.Replace || newer.Removed)
             publishing.Raise(newer.Version);

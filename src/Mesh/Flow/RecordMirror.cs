@@ -10,12 +10,18 @@ namespace Mooncake.Mesh.Flow;
 /// <param name="Mirrored">Whether a second owner has the record.</param>
 /// <param name="Newer">What an owner has instead, under a greater version; null: nothing.</param>
 /// <param name="Cleared">The last removal of everything that an owner told of.</param>
-internal readonly record struct MirrorOutcome(bool Mirrored, ObjectRecord? Newer, long Cleared);
+/// <param name="IsAstray">
+/// Whether it could not be learnt who is to have it: it was decided in another ring than ours, and is to be decided
+/// anew.
+/// </param>
+internal readonly record struct MirrorOutcome(bool Mirrored, ObjectRecord? Newer, long Cleared, bool IsAstray = false);
 
 /// <summary>
 /// Brings a numbered record to a second owner. An owner that cannot be reached is owed it. When the view changes
 /// meanwhile, an owner may have handed the slot on before the record came to it: the owners of the new view are then
-/// told as well, or one of them would deny what is acknowledged.
+/// told as well, or one of them would deny what is acknowledged. So are those of a view that is no newer than ours and
+/// of another ring: after an outage of the registry ours may hold members that have gone (<see cref="ViewKeeper"/>),
+/// and then it is the other one that goes on.
 /// </summary>
 internal sealed class RecordMirror(FlowContext context)
 {
@@ -27,6 +33,7 @@ internal sealed class RecordMirror(FlowContext context)
         CancellationToken cancel)
     {
         var round = new Round(record, acceptor, view);
+        Note(round, view, acceptor);
         int slot = context.SlotOf(record.Key);
         var owed = OweSkipped(round, slot, deadline, cancel);
         foreach (var owner in Owners(slot))
@@ -37,15 +44,19 @@ internal sealed class RecordMirror(FlowContext context)
 
         foreach (var call in owed ?? [])
             await call;
-        for (int i = 0; i < MostViews && round.Newer is null && round.Seen.IsNewerThan(round.View); i++)
+        for (int i = 0; i < MostViews && round.Newer is null && round.IsBehind; i++)
         {
+            if (round.Apart is not null)
+            {
+                await TellApartAsync(round, slot, deadline, cancel);
+                continue;
+            }
+
             await context.Views.CatchUpAsync(round.Seen, round.From);
             round.View = round.Seen;
-            for (int place = 0; place <= 1; place++)
-            {
-                if (context.View.Owner(slot, place) is { } owner)
-                    await TellAsync(round, owner, deadline, cancel);
-            }
+            if (round.Seen.Digest != context.View.Id.Digest)
+                round.Apart = round.From;
+            await TellOwnersAsync(round, context.View, slot, deadline, cancel);
         }
 
         // The one that decided has not heard of what won: it would go on to name what is dropped now.
@@ -55,7 +66,41 @@ internal sealed class RecordMirror(FlowContext context)
             _ = context.Calls.MirrorAsync(acceptor, new MirrorRequest([winner]), CallTimeout, CancellationToken.None);
         }
 
-        return new MirrorOutcome(round.Told.Count > 1, round.Newer, round.Cleared);
+        return new MirrorOutcome(round.Told.Count > 1, round.Newer, round.Cleared, round.Apart is not null);
+    }
+
+    /// <summary>Notes a view that somebody acts in: a newer one, or one of another ring.</summary>
+    private void Note(Round round, ViewId seen, NodeRecord from)
+    {
+        if (seen.IsNewerThan(round.Seen))
+            (round.Seen, round.From) = (seen, from);
+        else if (seen.Digest != context.View.Id.Digest && !seen.IsNewerThan(context.View.Id) && seen != round.Fetched)
+            round.Apart = from;
+    }
+
+    /// <summary>Tells the owners of another ring, once its members are known.</summary>
+    private async Task TellApartAsync(Round round, int slot, Deadline deadline, CancellationToken cancel)
+    {
+        MeshResult<MeshView> theirs = context.Calls.IsSelf(round.Apart!) ? context.View
+            : await ViewTracker.FetchAsync(context.Calls, round.Apart!, deadline.AtMost(CallTimeout), cancel);
+        if (!theirs.Succeeded || theirs.Value.Config.Slots != context.View.Config.Slots)
+            return;
+        (round.Fetched, round.Apart) = (theirs.Value.Id, null);
+        await TellOwnersAsync(round, theirs.Value, slot, deadline, cancel);
+    }
+
+    private async Task TellOwnersAsync(Round round, MeshView view, int slot, Deadline deadline,
+        CancellationToken cancel)
+    {
+        for (int place = 0; place <= 1; place++)
+        {
+            if (view.Owner(slot, place) is not { } owner || round.Told.Contains(owner.NodeId))
+                continue;
+            if (context.IsDown(owner))
+                await OweAsync(round, owner, deadline, cancel);
+            else
+                await TellAsync(round, owner, deadline, cancel);
+        }
     }
 
     /// <summary>
@@ -92,8 +137,7 @@ internal sealed class RecordMirror(FlowContext context)
             return false;
         }
 
-        if (answer.Value.View.IsNewerThan(round.Seen))
-            (round.Seen, round.From) = (answer.Value.View, owner);
+        Note(round, answer.Value.View, owner);
         var kept = item.Code == OwnerCode.Kept ? item.Record : null;
         round.Cleared = Math.Max(round.Cleared, kept?.Cleared ?? 0);
         if (kept is not null && kept.ObjectId != round.Record.Record.ObjectId)
@@ -135,6 +179,15 @@ internal sealed class RecordMirror(FlowContext context)
         public ViewId Seen { get; set; } = view;
 
         public NodeRecord From { get; set; } = acceptor;
+
+        /// <summary>Who acts in another ring, whose owners have not been told; null: nobody.</summary>
+        public NodeRecord? Apart { get; set; }
+
+        /// <summary>The last such view that was learnt.</summary>
+        public ViewId Fetched { get; set; }
+
+        /// <summary>Whether there is a view whose owners have not been told.</summary>
+        public bool IsBehind => Apart is not null || Seen.IsNewerThan(View);
 
         public ObjectRecord? Newer { get; set; }
 

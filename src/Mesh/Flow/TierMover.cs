@@ -197,6 +197,8 @@ internal sealed class TierMover(FlowContext context, ObjectStore store, HolderSe
                     && (kept.Removed || kept.ObjectId != record.Record.ObjectId))
                     return false;
                 var mirrored = await _mirror.RunAsync(record, owner, answer.Value.View, deadline, _stop.Token);
+                if (mirrored.IsAstray)
+                    break;
                 return mirrored.Newer is null && life == holder.Incarnation;
             }
 
