@@ -31,7 +31,8 @@ class RegisteredMemory:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ranges: "Tuple[List[int], List[int]]" = ([], [])
+        # First bytes in order, and of each the end.
+        self.ranges: "Tuple[List[int], List[int]]" = ([], [])
 
     def add(self, start: int, size: int) -> int:
         """0, or why not."""
@@ -39,30 +40,30 @@ class RegisteredMemory:
         if start == 0 or size == 0 or end > 1 << 64:
             return INVALID_PARAMS
         with self._lock:
-            starts, ends = self._ranges
+            starts, ends = self.ranges
             at = bisect_right(starts, start)
             if (at and ends[at - 1] > start) or (at < len(starts) and end > starts[at]):
                 return INVALID_PARAMS
-            self._ranges = (starts[:at] + [start] + starts[at:], ends[:at] + [end] + ends[at:])
+            self.ranges = (starts[:at] + [start] + starts[at:], ends[:at] + [end] + ends[at:])
         return 0
 
     def remove(self, start: int) -> int:
         """0, or why not."""
         with self._lock:
-            starts, ends = self._ranges
+            starts, ends = self.ranges
             at = bisect_right(starts, start) - 1
             if at < 0 or starts[at] != start:
                 return INVALID_PARAMS
-            self._ranges = (starts[:at] + starts[at + 1:], ends[:at] + ends[at + 1:])
+            self.ranges = (starts[:at] + starts[at + 1:], ends[:at] + ends[at + 1:])
         return 0
 
     def clear(self) -> None:
         """Forgets all."""
         with self._lock:
-            self._ranges = ([], [])
+            self.ranges = ([], [])
 
     def contains(self, start: int, size: int) -> bool:
         """Whether every byte lies in one range."""
-        starts, ends = self._ranges
+        starts, ends = self.ranges
         at = bisect_right(starts, start) - 1
         return at >= 0 and start + size <= ends[at]
