@@ -19,9 +19,9 @@ internal readonly record struct MirrorOutcome(bool Mirrored, ObjectRecord? Newer
 /// <summary>
 /// Brings a numbered record to a second owner. An owner that cannot be reached is owed it. When the view changes
 /// meanwhile, an owner may have handed the slot on before the record came to it: the owners of the new view are then
-/// told as well, or one of them would deny what is acknowledged. So are those of a view that is no newer than ours and
-/// of another ring: after an outage of the registry ours may hold members that have gone (<see cref="ViewKeeper"/>),
-/// and then it is the other one that goes on.
+/// told as well, or one of them would deny what is acknowledged. So are those of a view of another ring that we do not
+/// adopt: it could not be pulled yet, or it is no newer than ours, and still the one that goes on, as ours may hold
+/// members that have gone, after an outage of the registry (<see cref="ViewKeeper"/>).
 /// </summary>
 internal sealed class RecordMirror(FlowContext context)
 {
@@ -74,7 +74,7 @@ internal sealed class RecordMirror(FlowContext context)
     {
         if (seen.IsNewerThan(round.Seen))
             (round.Seen, round.From) = (seen, from);
-        else if (seen.Digest != context.View.Id.Digest && !seen.IsNewerThan(context.View.Id) && seen != round.Fetched)
+        else if (seen.Digest != context.View.Id.Digest && seen != round.Fetched)
             round.Apart = from;
     }
 

@@ -32,6 +32,7 @@ public sealed class RecordMirrorTests : IAsyncDisposable
     /// the third, though by our ring the one that has gone would do.
     /// </summary>
     [Theory]
+    [InlineData(6)]
     [InlineData(5)]
     [InlineData(4)]
     public async Task The_owners_of_the_ring_it_was_decided_in_hear_of_it(long revision)
