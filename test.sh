@@ -37,11 +37,16 @@ count() { # "Total", "Failed", ... in the summary line of a log
   grep -oE "$1: [0-9]+" "$2" | tail -1 | grep -oE '[0-9]+'
 }
 
+said_of_failures() { # name, log: which tests failed, and the first words of why
+  awk -v name="$1" '/\[FAIL\]$|^(FAIL|ERROR|FAILED): / { sub(/^ */, ""); print "failed in " name ": " $0; left = 8; next }
+    left > 0 { left--; print "    " substr($0, 1, 300) }' "$2"
+}
+
 judge() { # name, command that runs tests
   local log total bad skipped
   log=$(mktemp)
   part "$@" | tee "$log"
-  grep -E '\[FAIL\]$|^(FAIL|ERROR|FAILED): ' "$log" | sed "s|^ *|failed in $1: |" >> "$failures"
+  said_of_failures "$1" "$log" >> "$failures"
   total=$(count Total "$log") skipped=$(count Skipped "$log")
   if [ -z "$total" ]; then
     echo "failed in $1: it ended without a result" >> "$failures"

@@ -5,7 +5,11 @@ namespace Mooncake.Mesh.Client.Tests;
 /// <summary>Reads and writes while nodes join, leave and die.</summary>
 public sealed class ChangeTests
 {
-    private static readonly PutOptions Spread = new() { Placement = Placement.Spread };
+    /// <summary>With a deadline that a busy machine does not reach.</summary>
+    private static readonly PutOptions Spread = new()
+    {
+        Placement = Placement.Spread, Deadline = TimeSpan.FromSeconds(20),
+    };
 
     [Fact]
     public async Task A_join_loses_no_read()

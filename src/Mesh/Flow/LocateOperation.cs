@@ -16,6 +16,7 @@ internal sealed class LocateOperation
     private static readonly TimeSpan HedgeAfter = TimeSpan.FromMilliseconds(30);
     private const int MostHedges = SlotTable.Places - 1;
     private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan ProbeTimeout = TimeSpan.FromMilliseconds(100);
 
     private readonly FlowContext _context;
     private readonly IReadOnlyList<MeshKey> _keys;
@@ -61,6 +62,28 @@ internal sealed class LocateOperation
         }
 
         return operation._located.End(cancel.IsCancellationRequested);
+    }
+
+    /// <summary>What other owners, of this view or the last, have of a key; null when none of them has it.</summary>
+    public static async Task<ObjectRecord?> ElsewhereAsync(FlowContext context, MeshKey key, NodeRecord asked,
+        Deadline deadline, CancellationToken cancel)
+    {
+        var request = new LocateRequest([key], false);
+        var calls = new List<Task<MeshResult<LocateAnswer>>>();
+        foreach (var node in context.CandidatesOf(context.SlotOf(key)))
+        {
+            if (node.NodeId != asked.NodeId && !context.IsDown(node))
+                calls.Add(context.Calls.LocateAsync(node, request, deadline.AtMost(ProbeTimeout), cancel));
+        }
+
+        foreach (var call in calls)
+        {
+            var answer = await call;
+            if (answer is { Succeeded: true, Value.Count: 1 } && answer.Value.RecordOf(0) is { } record)
+                return record;
+        }
+
+        return null;
     }
 
     private async Task RunAsync()

@@ -16,7 +16,6 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
     ClearFlow clear, OwnIncarnation incarnation)
 {
     private static readonly TimeSpan OwnerTimeout = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan ProbeTimeout = TimeSpan.FromMilliseconds(100);
 
     /// <summary>
     /// After so long, or a third of its time, an incomplete acting owner may accept a key that is new to it.
@@ -29,13 +28,20 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
     /// </summary>
     private const double InsistUntil = 0.75;
 
-    /// <summary>How long a replacement goes on in the background once its caller had to be told: unknown.</summary>
+    /// <summary>How long a replacement is offered in the background once its caller had to be told: unknown.</summary>
     private static readonly TimeSpan ResolveLimit = TimeSpan.FromSeconds(10);
-    private const int MostResolving = 64;
+
+    /// <summary>How long owners are asked then whether they have a put on record.</summary>
+    private static readonly TimeSpan LearnLimit = TimeSpan.FromSeconds(60);
+    private const int MostResolving = ReservationBook.MaxReservations;
+
+    /// <summary>Puts that wait for that have at most this part of the memory.</summary>
+    private const int ResolvingPart = 2;
 
     private readonly RecordMirror _mirror = new(context);
     private readonly Dictionary<ulong, Publishing> _publishing = [];
     private int _resolving;
+    private long _resolvingBytes;
     private long _unmirrored;
     private long _replaced;
 
@@ -62,13 +68,10 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         CancellationToken cancel)
     {
         var publishing = new Publishing(held, head, incarnation.Value);
-        lock (_publishing)
+        if (!await BeginAsync(publishing, deadline, cancel))
         {
-            if (!_publishing.TryAdd(publishing.ObjectId, publishing))
-            {
-                store.Discard(held);
-                return new MeshError(MeshErrorCode.InvalidArgument, "publish", "this put attempt is published already");
-            }
+            store.Discard(held);
+            return deadline.Error("publish");
         }
 
         // An earlier attempt of this put has its copy here already, and it was the answer that did not arrive: to offer
@@ -111,17 +114,47 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
     }
 
     /// <summary>
-    /// Whether a put goes on in the background: the owners may have the replacement on record, and freeing it would
-    /// lose the old value and the new one.
+    /// Enters a put, once an earlier attempt of it has ended here: what became of that decides what this one meets.
+    /// False when that takes longer than the caller waits.
+    /// </summary>
+    private async Task<bool> BeginAsync(Publishing publishing, Deadline deadline, CancellationToken cancel)
+    {
+        while (true)
+        {
+            Task earlier;
+            lock (_publishing)
+            {
+                if (_publishing.TryAdd(publishing.ObjectId, publishing))
+                    return true;
+                earlier = _publishing[publishing.ObjectId].WhenEnded;
+            }
+
+            if (cancel.IsCancellationRequested
+                || !await earlier.EndsWithinAsync(deadline.Left, context.Runtime.Time, CancellationToken.None))
+                return false;
+        }
+    }
+
+    /// <summary>
+    /// Whether a put goes on in the background: the owners may have it on record. Freeing a replacement would lose the
+    /// old value and the new one. And whoever puts a key that has a record is told that the value is there, be it the
+    /// same caller who tries again: then it must stay there.
     /// </summary>
     private bool TryResolve(Publishing publishing)
     {
-        if (!publishing.Head.Replace || !publishing.MayBeOnRecord)
+        if (!publishing.MayBeOnRecord)
             return false;
-        if (Interlocked.Increment(ref _resolving) <= MostResolving)
+        long bytes = Interlocked.Add(ref _resolvingBytes, publishing.Held.Size);
+        if (Interlocked.Increment(ref _resolving) <= MostResolving && bytes <= store.Usage.Capacity / ResolvingPart)
             return true;
-        Interlocked.Decrement(ref _resolving);
+        EndResolving(publishing);
         return false;
+    }
+
+    private void EndResolving(Publishing publishing)
+    {
+        Interlocked.Decrement(ref _resolving);
+        Interlocked.Add(ref _resolvingBytes, -publishing.Held.Size);
     }
 
     private async Task ResolveAsync(Publishing publishing)
@@ -130,13 +163,59 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         MeshResult<PutAnswer> answer = deadline.Error("publish");
         try
         {
-            answer = await DecideAsync(publishing, deadline, isAwaited: false, CancellationToken.None);
+            if (publishing.Head.Replace)
+                answer = await DecideAsync(publishing, deadline, isAwaited: false, CancellationToken.None);
+            if (!answer.Succeeded)
+                answer = await LearnAsync(publishing, new Deadline(context.Runtime.Time, LearnLimit));
         }
         finally
         {
-            Interlocked.Decrement(ref _resolving);
+            EndResolving(publishing);
             End(publishing, answer);
         }
+    }
+
+    /// <summary>
+    /// What became of a put whose caller was told: unknown. It is not offered again, as its caller may have put the
+    /// value elsewhere, and another have removed it since; but what an owner has on record takes its place.
+    /// </summary>
+    private async Task<MeshResult<PutAnswer>> LearnAsync(Publishing publishing, Deadline deadline)
+    {
+        var key = publishing.Held.Key;
+        int slot = context.SlotOf(key);
+        var request = new LocateRequest([key], false);
+        var backoff = default(Backoff);
+        // Told to drop it: it was on record, and has been removed or replaced.
+        while (!deadline.Passed && !publishing.Dropped && publishing.Incarnation == incarnation.Value)
+        {
+            foreach (var owner in _mirror.Owners(slot))
+            {
+                var answer = await context.Calls.LocateAsync(owner, request, deadline.AtMost(OwnerTimeout),
+                    CancellationToken.None);
+                if (answer is not { Succeeded: true, Value.Count: 1 })
+                    continue;
+                if (answer.Value.RecordOf(0) is not { } record)
+                {
+                    context.Views.Suggest(answer.Value.View, owner);
+                    // A backup that denies it says nothing of a primary that took it and told nobody yet.
+                    if (answer.Value.CodeOf(0) == OwnerCode.Absent
+                        && context.View.Owner(slot, 0)?.NodeId == owner.NodeId)
+                        return new MeshError(MeshErrorCode.NotFound, "publish", "no owner has it on record");
+                    continue;
+                }
+
+                if (!publishing.IsNamedBy(record))
+                    return publishing.Kept(record);
+                if (await AcceptedAsync(publishing, record, owner, answer.Value.View, deadline,
+                    CancellationToken.None) is { } done)
+                    return done;
+                break;
+            }
+
+            await backoff.PauseAsync(context, deadline, CancellationToken.None);
+        }
+
+        return deadline.Error("publish");
     }
 
     private void End(Publishing publishing, MeshResult<PutAnswer> answer)
@@ -164,6 +243,9 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
             var deadline = new Deadline(context.Runtime.Time, OwnerTimeout);
             _ = context.Runtime.Start(() => TellReplacedAsync(publishing, deadline, CancellationToken.None));
         }
+
+        lock (_publishing)
+            publishing.End();
     }
 
     private async Task TellReplacedAsync(Publishing publishing, Deadline deadline, CancellationToken cancel)
@@ -204,7 +286,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
                 var decided = answer.Value.Items[0];
                 publishing.MayBeOnRecord |= decided.Code == OwnerCode.Yes;
                 if (decided.Code == OwnerCode.Kept)
-                    return KeptAnswer(publishing, decided.Record);
+                    return await KeptAsync(publishing, decided.Record, owner, answer.Value.View, deadline, cancel);
                 if (decided.Code == OwnerCode.Yes && decided.Record is { } record)
                 {
                     if (answer.Value.Items is [_, { Record: { } replaced }])
@@ -218,8 +300,8 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
                 if (decided.Code != OwnerCode.Unsure)
                     continue;
                 // Unsure is said by the one that decides but has not heard of the key; another may have.
-                if (await ElsewhereAsync(held.Key, owner, deadline, cancel) is { } known
-                    && Known(publishing, known) is { } existed)
+                if (await LocateOperation.ElsewhereAsync(context, held.Key, owner, deadline, cancel) is { } known
+                    && publishing.Known(known) is { } existed)
                     return existed;
                 insist = true;
                 break;
@@ -231,56 +313,18 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         return deadline.Error("publish");
     }
 
-    /// <summary>The answer of a put whose key another owner knows; null for one that replaces what is there.</summary>
-    private static PutAnswer? Known(Publishing publishing, ObjectRecord known)
+    /// <summary>
+    /// The answer of a put whose key has a record. Where that is of its own earlier attempt, at another holder perhaps,
+    /// which has not heard of it yet, a second owner is to know it first, as of any put.
+    /// </summary>
+    private async Task<PutAnswer> KeptAsync(Publishing publishing, ObjectRecord? record, NodeRecord owner, ViewId view,
+        Deadline deadline, CancellationToken cancel)
     {
-        if (!publishing.Head.Replace || known.ObjectId == publishing.ObjectId)
-            return KeptAnswer(publishing, known);
-        publishing.Raise(known.Version);
-        publishing.Note(known);
-        return null;
-    }
-
-    private static PutAnswer KeptAnswer(Publishing publishing, ObjectRecord? record)
-    {
-        if (record is null)
-            return new PutAnswer(PutFate.Existed, true, default, 0);
-        var held = publishing.Held;
-        int copies = record.Replicas.Length;
-        // What has the key although this put replaces: it came after an earlier attempt of ours.
-        if (record.ObjectId == publishing.ObjectId || publishing.Head.Replace)
-        {
-            bool ours = record.ObjectId == publishing.ObjectId && !record.Removed;
-            return new PutAnswer(PutFate.Own, true, ours || publishing.Accepted.IsNone
-                ? record.Version
-                : publishing.Accepted, copies);
-        }
-
-        bool same = record.Size == held.Size && record.Checksum == held.Checksum && held.Checksum != 0;
-        return new PutAnswer(same && copies < publishing.Head.Wanted ? PutFate.Held : PutFate.Existed, true,
-            record.Version, copies);
-    }
-
-    /// <summary>What other owners, of this view or the last, have of a key; null when none of them has it.</summary>
-    private async Task<ObjectRecord?> ElsewhereAsync(MeshKey key, NodeRecord asked, Deadline deadline,
-        CancellationToken cancel)
-    {
-        var request = new LocateRequest([key], false);
-        var calls = new List<Task<MeshResult<LocateAnswer>>>();
-        foreach (var node in context.CandidatesOf(context.SlotOf(key)))
-        {
-            if (node.NodeId != asked.NodeId && !context.IsDown(node))
-                calls.Add(context.Calls.LocateAsync(node, request, deadline.AtMost(ProbeTimeout), cancel));
-        }
-
-        foreach (var call in calls)
-        {
-            var answer = await call;
-            if (answer is { Succeeded: true, Value.Count: 1 } && answer.Value.RecordOf(0) is { } record)
-                return record;
-        }
-
-        return null;
+        if (record is not { Removed: false } || record.ObjectId != publishing.ObjectId)
+            return publishing.Kept(record);
+        var mirror = await _mirror.RunAsync(new KeyedRecord(publishing.Held.Key, record), owner, view, deadline,
+            cancel);
+        return publishing.Kept(record) with { Mirrored = mirror.Mirrored };
     }
 
     /// <summary>Mirrors and commits; null when a newer record won in the meantime and the put starts over.</summary>
@@ -300,7 +344,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         await context.Views.CatchUpAsync(view, acceptor);
         var mirrored = await MirrorAsync(publishing, record, acceptor, view, deadline, cancel);
         if (mirrored is null)
-            return publishing.Winner is { } winner ? KeptAnswer(publishing, winner) : null;
+            return publishing.Winner is { } winner ? publishing.Kept(winner) : null;
         if (!mirrored.Value)
             Interlocked.Increment(ref _unmirrored);
         clear.Learn(record.Cleared);
@@ -349,40 +393,4 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         Cleared = store.Cleared,
         Replicas = [HolderService.ReplicaOf(held, incarnation.Value)],
     };
-
-    private sealed class Publishing(HeldObject held, PutHead head, ulong incarnation)
-    {
-        public HeldObject Held { get; } = held;
-
-        public PutHead Head { get; } = head;
-
-        public ulong Incarnation { get; } = incarnation;
-
-        /// <summary>The id it is offered under.</summary>
-        public ulong ObjectId { get; } = held.ObjectId;
-
-        /// <summary>What it has taken the place of, whose holders are to be told; seldom more than one.</summary>
-        public List<ObjectRecord> Replaced { get; } = [];
-
-        public void Note(ObjectRecord replaced)
-        {
-            if (!Replaced.Exists(r => r.ObjectId == replaced.ObjectId))
-                Replaced.Add(replaced);
-        }
-
-        /// <summary>The greatest version that an owner has of the key besides ours; none for a first put.</summary>
-        public RecordVersion Above { get; private set; }
-
-        /// <summary>The version it was accepted with last; none before.</summary>
-        public RecordVersion Accepted { get; set; }
-
-        /// <summary>The object of a greater version that an owner has, for a put that does not replace.</summary>
-        public ObjectRecord? Winner { get; set; }
-
-        public bool Dropped { get; set; }
-
-        public bool MayBeOnRecord { get; set; }
-
-        public void Raise(RecordVersion version) => Above = version > Above ? version : Above;
-    }
 }

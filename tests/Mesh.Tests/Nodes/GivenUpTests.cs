@@ -14,7 +14,7 @@ public sealed class GivenUpTests
     {
         var world = NodeWorld.Started(4);
         // n4 is third for the key, gets the value first, and does not reach the first owner, which decides.
-        var key = KeyOf(world, "n2", "n3", "n4", "n1");
+        var key = world.KeyOf("n2", "n3", "n4", "n1");
         world.Network.Cut("n2", "n4");
         world.Network.Cut("n4", "n2");
         var options = new PutOptions
@@ -43,17 +43,5 @@ public sealed class GivenUpTests
         world.AssertSettles();
         Assert.True(world.Until(() => world.Get("n1", key.ToString()) is { Succeeded: true, Value: [] },
             TimeSpan.FromSeconds(10)));
-    }
-
-    private static MeshKey KeyOf(NodeWorld world, params string[] owners)
-    {
-        var view = world["n1"].Node.View;
-        for (int i = 0; ; i++)
-        {
-            var key = new MeshKey($"key-{i}");
-            int slot = view.SlotOf(key.Hash);
-            if (owners.Index().All(owner => view.Owner(slot, owner.Index)!.NodeId == owner.Item))
-                return key;
-        }
     }
 }

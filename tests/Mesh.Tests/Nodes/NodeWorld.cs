@@ -130,6 +130,19 @@ internal sealed class NodeWorld
         }
     }
 
+    /// <summary>A key that has these owners, in this order.</summary>
+    public MeshKey KeyOf(params string[] owners)
+    {
+        var view = Nodes.First(n => n.IsUp).Node.View;
+        for (int i = 0; ; i++)
+        {
+            var key = new MeshKey($"key-{i}");
+            int slot = view.SlotOf(key.Hash);
+            if (owners.Index().All(owner => view.Owner(slot, owner.Index)!.NodeId == owner.Item))
+                return key;
+        }
+    }
+
     public MeshResult<bool> Remove(string at, string key) => Run(this[at],
         () => this[at].Node.Operations.RemoveAsync(new MeshKey(key), null, CancellationToken.None));
 
