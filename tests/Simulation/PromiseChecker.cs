@@ -20,6 +20,9 @@ internal static class PromiseChecker
     /// <summary>A node that has ended is a member, and its copies count, while its lease of up to 8 s lasts.</summary>
     private const long Lease = 12_000_000;
 
+    /// <summary>A holder offers a put for 10 s more, and asks for 60 s what has become of it.</summary>
+    private const long Background = 70_000_000;
+
     /// <summary>Nodes are looked at every 1.5 s at least.</summary>
     private const long Between = 1_500_000;
 
@@ -34,10 +37,9 @@ internal static class PromiseChecker
             if (put.Outcome != CallOutcome.Done && (put.Kind != CallKind.Put || put.Outcome != CallOutcome.Existed))
                 continue;
             long from = put.Start - Between, to = put.End + Wait;
-            IEnumerable<ulong> values = put.Outcome == CallOutcome.Done ? [put.Value]
-                : puts[put.Key].Select(other => other.Value);
-            if (values.Any(value => seen[value].Any(at => at >= from && at <= to + Between))
-                || changes[put.Key].Any(call => call != put && call.Start <= to && call.End >= from)
+            // Of two that were put on the two sides of a split one stays.
+            if (puts[put.Key].Any(other => seen[other.Value].Any(at => at >= from && at <= to + Between))
+                || changes[put.Key].Any(call => call != put && call.Start <= to && EndOf(call) >= from)
                 || history.Begun.Any(at => at >= from - Lease && at <= to) || !IsQuiet(history, from - Lease, to))
                 continue;
             violations.Add(new Violation(Promise, $"{put}: nobody had it in {Wait / 1_000_000} s"));
@@ -47,6 +49,9 @@ internal static class PromiseChecker
     /// <summary>What may take a value away, or its place.</summary>
     private static bool IsChange(CallRecord call) => call.Kind is CallKind.Remove or CallKind.Upsert
         || (call.Kind == CallKind.Put && call.Outcome != CallOutcome.Existed);
+
+    /// <summary>When a change is over: one whose end is unknown goes on in the background.</summary>
+    private static long EndOf(CallRecord call) => call.Outcome == CallOutcome.Unknown ? call.End + Background : call.End;
 
     /// <summary>Whether the same lives of nodes were there all the time, and none evicted anything.</summary>
     private static bool IsQuiet(RunHistory history, long from, long to)

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+using System.Runtime.CompilerServices;
+using Mooncake.Mesh.Tests.Shared;
+
+namespace Mooncake.Mesh.Simulation;
+
+/// <summary>
+/// Nodes that stand still for about as long as a call waits, again and again, under a caller who puts each key until he
+/// is told that it is there. Nothing is evicted, and no node ends: in the end every key is there.
+/// </summary>
+public sealed class StandStillTests
+{
+    private const int Machines = 4;
+    private const int Seeds = 6;
+    private const int Writers = 16;
+    private const int Keys = 1500;
+    private const string Kept = "what was put is there";
+    private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan PutLimit = TimeSpan.FromMinutes(10);
+
+    /// <summary>A holder asks the owners for a minute what became of a put.</summary>
+    private static readonly TimeSpan Settles = TimeSpan.FromSeconds(75);
+
+    [Fact]
+    public void One_node_stands_still() => Check(all: false);
+
+    [Fact]
+    public void All_nodes_stand_still() => Check(all: true);
+
+    private static void Check(bool all, [CallerMemberName] string test = "")
+    {
+        bool one = SeedSettings.One is not null;
+        var batch = new SeedBatch(SeedSettings.One ?? SeedSettings.First, one ? 1 : Seeds, seed =>
+        {
+            var outcome = Run(seed, all, keepLog: one);
+            if (one)
+                SeedSettings.Write(outcome);
+            return outcome with { Test = test };
+        });
+        batch.Run();
+        Assert.True(batch.Failures.Count == 0, batch.ToString());
+    }
+
+    private static SeedOutcome Run(int seed, bool all, bool keepLog)
+    {
+        var world = new SimulatedWorld(seed, keepLog);
+        var mesh = new SimulatedMesh(world, new MeshShape
+        {
+            SlowestSlice = 2000,
+            Machines = Machines,
+            FirstNodes = Machines,
+            Keys = 1,
+            MeanPause = 1_000_000,
+            Node = new NodeShape(64, 16 << 20, TimeSpan.FromSeconds(10)),
+        });
+        try
+        {
+            for (int i = 0; i < Machines; i++)
+                mesh.Start(i);
+            if (!world.Until(() => mesh.Nodes.All(n => n.Node is { Ready: true }), StartLimit))
+                throw new InvalidOperationException($"seed {seed}: the mesh did not start");
+            var home = new ClientHome(mesh, 0, inNode: false);
+            OpenClient? client = null;
+            if (!world.Until(() => (client = home.Open()) is not null, StartLimit))
+                throw new InvalidOperationException($"seed {seed}: no client");
+            var violations = new List<Violation>();
+            int left = Writers;
+            for (int i = 0; i < Writers; i++)
+            {
+                int writer = i;
+                _ = client!.Process.Start(async () =>
+                {
+                    await PutAsync(client, writer);
+                    left--;
+                });
+            }
+
+            StandStill(mesh, all, () => left > 0);
+            if (!world.Until(() => left == 0, PutLimit))
+                violations.Add(new Violation(SeedRun.Ended, $"{left} writers are not done"));
+            world.Pass(Settles);
+            LookForAll(world, client!, violations);
+            int evictions = (int)mesh.Nodes.Sum(node => node.Node!.Holder.Eviction.Evictions);
+            if (evictions > 0)
+                violations.Add(new Violation(Kept, $"{evictions} evictions"));
+            return new SeedOutcome(seed, violations, Keys, world.Digest, world.Events);
+        }
+        finally
+        {
+            mesh.End();
+        }
+    }
+
+    private static async Task PutAsync(OpenClient client, int writer)
+    {
+        for (int i = writer; i < Keys; i += Writers)
+        {
+            byte[] value = GC.AllocateArray<byte>(600, pinned: true);
+            Stamped.Fill(value, (ulong)i);
+            var options = new PutOptions { Placement = Placement.Spread };
+            while (await client.Operations.PutAsync(new MeshKey($"key-{i}"), value, options, CancellationToken.None)
+                is { Succeeded: false })
+            {
+            }
+        }
+    }
+
+    private static void StandStill(SimulatedMesh mesh, bool all, Func<bool> goesOn)
+    {
+        var (world, random) = (mesh.World, mesh.World.Random);
+        world.Clock.After(TimeSpan.FromMilliseconds(random.Next(400)), () =>
+        {
+            if (!goesOn())
+                return;
+            SimulatedNode[] stopped = all ? [.. mesh.Nodes] : [mesh.NodeOn(random.Next(Machines))!];
+            foreach (var node in stopped)
+                node.Process.Stop();
+            world.Clock.After(TimeSpan.FromMilliseconds(200 + random.Next(1000)), () =>
+            {
+                foreach (var node in stopped)
+                    node.Process.Resume();
+                StandStill(mesh, all, goesOn);
+            });
+        });
+    }
+
+    private static void LookForAll(SimulatedWorld world, OpenClient client, List<Violation> violations)
+    {
+        MeshKey[] keys = [.. Enumerable.Range(0, Keys).Select(i => new MeshKey($"key-{i}"))];
+        IReadOnlyList<MeshResult<bool>>? found = null;
+        _ = client.Process.Start(async () =>
+            found = await client.Operations.ExistAsync(keys, TimeSpan.FromSeconds(20), CancellationToken.None));
+        world.Until(() => found is not null, TimeSpan.FromSeconds(30));
+        for (int i = 0; i < Keys; i++)
+        {
+            if (found?[i] is not { Succeeded: true, Value: true })
+                violations.Add(new Violation(Kept, $"{keys[i]}: {found?[i].Error?.ToString() ?? "absent"}"));
+        }
+    }
+}
