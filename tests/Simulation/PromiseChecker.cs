@@ -51,7 +51,8 @@ internal static class PromiseChecker
         || (call.Kind == CallKind.Put && call.Outcome != CallOutcome.Existed);
 
     /// <summary>When a change is over: one whose end is unknown goes on in the background.</summary>
-    private static long EndOf(CallRecord call) => call.Outcome == CallOutcome.Unknown ? call.End + Background : call.End;
+    private static long EndOf(CallRecord call) =>
+        call.Outcome == CallOutcome.Unknown ? call.End + Background : call.End;
 
     /// <summary>Whether the same lives of nodes were there all the time, and none evicted anything.</summary>
     private static bool IsQuiet(RunHistory history, long from, long to)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Mooncake.Mesh.Flow;
 using Mooncake.Mesh.Tests.Shared;
 
 namespace Mooncake.Mesh.Simulation;
@@ -92,17 +94,29 @@ public sealed class StandStillTests
         }
     }
 
+    /// <summary>A third of the keys is put, one is put and then replaced, and one is put and removed.</summary>
     private static async Task PutAsync(OpenClient client, int writer)
     {
         for (int i = writer; i < Keys; i += Writers)
         {
-            byte[] value = GC.AllocateArray<byte>(600, pinned: true);
-            Stamped.Fill(value, (ulong)i);
-            var options = new PutOptions { Placement = Placement.Spread };
-            while (await client.Operations.PutAsync(new MeshKey($"key-{i}"), value, options, CancellationToken.None)
+            var key = new MeshKey($"key-{i}");
+            await PutAsync(client, key, 2ul * (ulong)i, replace: false);
+            if (i % 3 == 1)
+                await PutAsync(client, key, (2ul * (ulong)i) + 1, replace: true);
+            while (i % 3 == 2 && await client.Operations.RemoveAsync(key, null, CancellationToken.None)
                 is { Succeeded: false })
             {
             }
+        }
+    }
+
+    private static async Task PutAsync(OpenClient client, MeshKey key, ulong value, bool replace)
+    {
+        byte[] bytes = GC.AllocateArray<byte>(600, pinned: true);
+        Stamped.Fill(bytes, value);
+        var options = new PutOptions { Placement = Placement.Spread, Replace = replace };
+        while (await client.Operations.PutAsync(key, bytes, options, CancellationToken.None) is { Succeeded: false })
+        {
         }
     }
 
@@ -127,15 +141,34 @@ public sealed class StandStillTests
 
     private static void LookForAll(SimulatedWorld world, OpenClient client, List<Violation> violations)
     {
-        MeshKey[] keys = [.. Enumerable.Range(0, Keys).Select(i => new MeshKey($"key-{i}"))];
-        IReadOnlyList<MeshResult<bool>>? found = null;
+        int looked = 0;
         _ = client.Process.Start(async () =>
-            found = await client.Operations.ExistAsync(keys, TimeSpan.FromSeconds(20), CancellationToken.None));
-        world.Until(() => found is not null, TimeSpan.FromSeconds(30));
-        for (int i = 0; i < Keys; i++)
         {
-            if (found?[i] is not { Succeeded: true, Value: true })
-                violations.Add(new Violation(Kept, $"{keys[i]}: {found?[i].Error?.ToString() ?? "absent"}"));
+            for (; looked < Keys; looked++)
+            {
+                if (await WrongAsync(client, looked) is { } wrong)
+                    violations.Add(new Violation(Kept, $"key-{looked}: {wrong}"));
+            }
+        });
+        if (!world.Until(() => looked == Keys, PutLimit))
+            violations.Add(new Violation(SeedRun.Ended, $"{looked} keys were read"));
+    }
+
+    /// <summary>What is wrong with a key; null: nothing.</summary>
+    private static async Task<string?> WrongAsync(OpenClient client, int i)
+    {
+        byte[] bytes = GC.AllocateArray<byte>(600, pinned: true);
+        var target = new RangeTarget(new Transfer.NativeRange(
+            Marshal.UnsafeAddrOfPinnedArrayElement(bytes, 0), bytes.Length));
+        var got = await client.Operations.GetAsync(new MeshKey($"key-{i}"), target, null, CancellationToken.None);
+        if (i % 3 == 2)
+        {
+            return got.Error is { Code: MeshErrorCode.NotFound } ? null
+                : $"it was removed, and read again: {got.Error?.ToString() ?? "there"}";
         }
+
+        ulong value = got.Succeeded ? Stamped.Read(bytes) : 0;
+        ulong wanted = (2ul * (ulong)i) + (i % 3 == 1 ? 1ul : 0);
+        return got.Succeeded && value == wanted ? null : $"{value} for {wanted}, {got.Error}";
     }
 }
