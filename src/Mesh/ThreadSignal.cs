@@ -85,20 +85,25 @@ internal struct ThreadSignals
         signal.Next = null;
     }
 
-    /// <summary>Has one thread go on, if one waits.</summary>
-    public void SetOne()
+    /// <summary>Whether a thread waits.</summary>
+    public readonly bool Any => _first is not null;
+
+    /// <summary>
+    /// Takes the signal of one thread, if one waits; to be set once the lock is left. Set under it, the thread would
+    /// wake to find the lock taken, and a lock that is waited for leaves an event of the system to be collected.
+    /// </summary>
+    public ThreadSignal? TakeOne()
     {
-        if (_first is not { } signal)
-            return;
-        _first = signal.Next;
-        signal.Next = null;
-        signal.Set();
+        var signal = _first;
+        if (signal is not null)
+            (_first, signal.Next) = (signal.Next, null);
+        return signal;
     }
 
     /// <summary>Has all of them go on.</summary>
     public void SetAll()
     {
-        while (_first is not null)
-            SetOne();
+        while (TakeOne() is { } signal)
+            signal.Set();
     }
 }

@@ -62,7 +62,7 @@ public sealed class ThreadSignalTests
             waiting.Add(signal);
         waiting.Add(all[1]);
         waiting.Remove(all[2]);
-        waiting.SetOne();
+        waiting.TakeOne()!.Set();
         Assert.Equal([1], IsSet());
         waiting.SetAll();
         Assert.Equal([0, 3], IsSet());

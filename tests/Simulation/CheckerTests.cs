@@ -91,30 +91,6 @@ public sealed class CheckerTests
         Rejected(HistoryChecker.Found, Of(Put(1, 0xA, Version(1)),
             Miss(2, 10) with { Value = 0xA, HeldThroughout = true }));
 
-    [Theory]
-    [InlineData(CallOutcome.Done)]
-    [InlineData(CallOutcome.Existed)]
-    public void A_put_of_what_nobody_ever_has_is_rejected(CallOutcome told)
-    {
-        const long Second = 1_000_000;
-        var history = Of(Put(1, 0xA, default) with { Start = 20 * Second, End = 21 * Second, Outcome = told });
-        for (long at = 0; at < 60 * Second; at += Second)
-            history.Add(new UsageSample(at, "n1", 0, 0, 0, 0, 1, 5));
-        Rejected(PromiseChecker.Promise, history);
-        history.Add(new ExtentSample(30 * Second, 1, 7, 0, 4096, 11, 0xA));
-        Assert.Empty(RunChecker.Check(history, Slack));
-    }
-
-    [Fact]
-    public void A_put_of_what_may_have_been_evicted_passes()
-    {
-        const long Second = 1_000_000;
-        var history = Of(Put(1, 0xA, Version(1)) with { Start = 20 * Second, End = 21 * Second });
-        for (long at = 0; at < 60 * Second; at += Second)
-            history.Add(new UsageSample(at, "n1", 0, 0, 0, 0, 1, at < 25 * Second ? 5 : 6));
-        Assert.Empty(RunChecker.Check(history, Slack));
-    }
-
     [Fact]
     public void A_miss_of_what_was_removed_passes() =>
         Assert.Empty(RunChecker.Check(Of(Put(1, 0xA, Version(1)), Remove(3, 10, 0xA, Version(2)),

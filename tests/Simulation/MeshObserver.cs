@@ -148,7 +148,7 @@ internal sealed class MeshObserver(SimulatedMesh mesh)
                 continue;
             var usage = store.Usage;
             mesh.History.Add(new UsageSample(mesh.World.Clock.Microseconds, node.NodeId, usage.Live, usage.Filling,
-                usage.Zombie, usage.Capacity - usage.Free, node.Incarnation, node.Node!.Holder.Eviction.Evictions));
+                usage.Zombie, usage.Capacity - usage.Free));
             foreach (var held in HeldBy(store))
             {
                 var segment = store.Segments[held.Extent.SegmentId];

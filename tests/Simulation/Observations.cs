@@ -6,10 +6,7 @@ namespace Mooncake.Mesh.Simulation;
 
 /// <summary>How full a store was.</summary>
 /// <param name="Used">What its allocators have given out.</param>
-/// <param name="Incarnation">Which life of the node.</param>
-/// <param name="Evictions">Objects that it has evicted since its process began.</param>
-internal sealed record UsageSample(long At, string NodeId, long Live, long Filling, long Zombie, long Used,
-    ulong Incarnation = 0, long Evictions = 0);
+internal sealed record UsageSample(long At, string NodeId, long Live, long Filling, long Zombie, long Used);
 
 /// <summary>Which value lay in an extent under which generation word.</summary>
 internal sealed record ExtentSample(long At, ulong Incarnation, ulong ObjectId, int Segment, long Offset, ulong Word,

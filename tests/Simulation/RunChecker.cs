@@ -45,7 +45,6 @@ internal static class RunChecker
             violations.Add(new Violation(OneMesh, $"{history.Meshes.Count} meshes, {history.Wipes} wipes"));
         CheckRivals(history.Rivals, violations);
         CheckExtents(history.Extents, violations);
-        PromiseChecker.Check(history, violations);
         if (history.Quiet.Count > 0)
             CheckAgreement(history.Quiet, violations);
         return violations;

@@ -188,7 +188,7 @@ internal sealed class SlotPuller
             if ((_states.IsDoubted(slot) || !_states.Owns(slot))
                 && pull.View.PlaceOf(slot, pull.Source.NodeId) is not (0 or 1))
                 continue;
-            if (!_states.SetComplete(slot, _states.PlaceOf(slot), pull.Stamp))
+            if (!TryComplete(slot, pull.Stamp))
                 continue;
             pull.Need.Remove(slot);
             StreamedSlots++;
@@ -205,6 +205,23 @@ internal sealed class SlotPuller
             return page.Complete.Contains(slot)
                 && Agrees(slot, announced.GetValueOrDefault(slot), received.GetValueOrDefault(slot));
         }
+    }
+
+    /// <summary>
+    /// Marks a slot complete; not as a third owner that acts no longer, as nobody tells it what is accepted from then
+    /// on. Looked at after it as well: whoever comes back meanwhile finds it complete, or we find that he is back.
+    /// </summary>
+    private bool TryComplete(int slot, long stamp)
+    {
+        byte place = _states.PlaceOf(slot);
+        if (!MayBe() || !_states.SetComplete(slot, place, stamp))
+            return false;
+        if (MayBe())
+            return true;
+        _states.SetIncomplete(slot);
+        return false;
+
+        bool MayBe() => place <= 1 || _owner.IsActing(slot);
     }
 
     private bool Agrees(int slot, in SlotSummary announced, in (int Count, ulong Digest) received)
@@ -232,7 +249,7 @@ internal sealed class SlotPuller
         {
             if (!need.Contains(slot))
                 continue;
-            if (!_states.SetComplete(slot, _states.PlaceOf(slot), stamp))
+            if (!TryComplete(slot, stamp))
                 return false;
             ReconciledSlots++;
             _states.Learnt(_runtime.Time.GetTimestamp());

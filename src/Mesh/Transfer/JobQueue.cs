@@ -76,17 +76,20 @@ internal sealed class JobQueue<TJob> : IAsyncDisposable
     /// <returns>False when the queue is full, closed, or pauses because no worker could get ready.</returns>
     public bool TryAdd(TJob job)
     {
+        ThreadSignal? woken;
         lock (_gate)
         {
             bool pausing = _pause > TimeSpan.Zero && _time.GetElapsedTime(_failedAt) < _pause;
             if (_closed || _waiting.Count >= _bounds.Waiting || (pausing && _workers.Count == 0))
                 return false;
             _waiting.Enqueue(job);
-            _sleeping.SetOne();
+            woken = _sleeping.TakeOne();
             if (_waiting.Count > _idle && _workers.Count < _bounds.Threads && !pausing)
                 StartThread();
-            return true;
         }
+
+        woken?.Set();
+        return true;
     }
 
     /// <summary>Takes no more jobs; what waits is still done, then the threads end.</summary>

@@ -41,6 +41,8 @@ internal sealed class ReceivePump : IValueTaskSource<int>
     /// <remarks>A receive that is cancelled ends the connection's incoming side for good.</remarks>
     public ValueTask<int> ReceiveAsync(Memory<byte> buffer, CancellationToken cancel)
     {
+        ThreadSignal? woken;
+        ValueTask<int> received;
         lock (_gate)
         {
             if (_retired)
@@ -49,9 +51,12 @@ internal sealed class ReceivePump : IValueTaskSource<int>
             _buffer = buffer;
             _cancel = cancel;
             _wanted = true;
-            _sleeping.SetOne();
-            return new ValueTask<int>(this, _core.Version);
+            woken = _sleeping.TakeOne();
+            received = new ValueTask<int>(this, _core.Version);
         }
+
+        woken?.Set();
+        return received;
     }
 
     /// <summary>Ends the thread; one that is receiving ends when the socket is shut down.</summary>
@@ -60,7 +65,7 @@ internal sealed class ReceivePump : IValueTaskSource<int>
         lock (_gate)
         {
             _retired = true;
-            _sleeping.SetOne();
+            _sleeping.SetAll();
         }
     }
 

@@ -189,16 +189,26 @@ internal sealed class EngineBatch(ulong id, int size)
         if (Interlocked.Decrement(ref _open) != 0)
             return;
         TaskCompletionSource? ended;
+        ThreadSignal? woken;
+        bool more;
         lock (_gate)
         {
-            if (IsOver)
-                _waiting.SetAll();
-            ended = IsOver ? _ended : null;
+            (woken, ended) = IsOver ? (_waiting.TakeOne(), _ended) : (null, null);
+            more = woken is not null && _waiting.Any;
             if (ended is not null)
                 _ended = null;
         }
 
+        woken?.Set();
+        if (more)
+            WakeOthers();
         ended?.TrySetResult();
+    }
+
+    private void WakeOthers()
+    {
+        lock (_gate)
+            _waiting.SetAll();
     }
 
     private static TransferState StateOf(EntryStatus failure) => failure switch
