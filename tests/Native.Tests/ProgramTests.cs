@@ -68,7 +68,7 @@ public sealed class ProgramTests(NativeMesh mesh, ITestOutputHelper output)
     [InlineData("embedded", 1)]
     [InlineData("engines", 3)]
     [InlineData("calls", 20)]
-    [InlineData("transfers", 500)]
+    [InlineData("transfers", 2000)]
     public void Nothing_grows_with_use(string mode, int times)
     {
         int cycles = int.TryParse(Environment.GetEnvironmentVariable("MOONCAKE_MESH_NATIVE_CYCLES"), out int many)

@@ -138,7 +138,8 @@ internal sealed partial class EngineChild : IDisposable
     private static string Churn(TransferEngine engine, nint address, long length, int rounds)
     {
         int written = 0;
-        for (int round = 0; round < rounds; round++)
+        // A writer that is held up meanwhile is waited for.
+        for (int round = 0; round < rounds || (written == 0 && round < 100 * rounds); round++)
         {
             NativeBytes.Fill(address, length, round);
             if (engine.Register(address, (ulong)length) is { } error)
