@@ -90,6 +90,7 @@ internal sealed class HolderParts : IDisposable
         Background.Stop();
         Retreat.Stop();
         Tiers.Stop();
+        Publish.Stop();
         Processes.Dispose();
         Store.Dispose();
     }

@@ -25,4 +25,12 @@ internal sealed class DropCalls(FlowContext context)
             }
         }
     }
+
+    /// <summary>The same of several objects that had the key, one after the other.</summary>
+    public async Task TellAllAsync(MeshKey key, List<ObjectRecord> records, Deadline deadline,
+        CancellationToken cancel)
+    {
+        foreach (var record in records)
+            await TellAsync(key, record, deadline, cancel);
+    }
 }

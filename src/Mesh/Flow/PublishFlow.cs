@@ -40,6 +40,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
 
     private readonly RecordMirror _mirror = new(context);
     private readonly Dictionary<ulong, Publishing> _publishing = [];
+    private readonly CancellationTokenSource _stop = new();
     private int _resolving;
     private long _resolvingBytes;
     private long _unmirrored;
@@ -50,6 +51,9 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
 
     /// <summary>Objects that took the place of another one.</summary>
     public long Replaced => Volatile.Read(ref _replaced);
+
+    /// <summary>Ends what goes on in the background.</summary>
+    public void Stop() => _stop.Cancel();
 
     /// <summary>Marks an object that is being published as dropped; false when none is.</summary>
     public bool DropWhilePublishing(ulong objectId)
@@ -164,9 +168,13 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         try
         {
             if (publishing.Head.Replace)
-                answer = await DecideAsync(publishing, deadline, isAwaited: false, CancellationToken.None);
+                answer = await DecideAsync(publishing, deadline, isAwaited: false, _stop.Token);
             if (!answer.Succeeded)
                 answer = await LearnAsync(publishing, new Deadline(context.Runtime.Time, LearnLimit));
+        }
+        catch (OperationCanceledException)
+        {
+            // The node ends, and its memory with it.
         }
         finally
         {
@@ -186,12 +194,13 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         var request = new LocateRequest([key], false);
         var backoff = default(Backoff);
         // Told to drop it: it was on record, and has been removed or replaced.
-        while (!deadline.Passed && !publishing.Dropped && publishing.Incarnation == incarnation.Value)
+        while (!deadline.Passed && !_stop.IsCancellationRequested && !publishing.Dropped
+            && publishing.Incarnation == incarnation.Value)
         {
             foreach (var owner in _mirror.Owners(slot))
             {
                 var answer = await context.Calls.LocateAsync(owner, request, deadline.AtMost(OwnerTimeout),
-                    CancellationToken.None);
+                    _stop.Token);
                 if (answer is not { Succeeded: true, Value.Count: 1 })
                     continue;
                 if (answer.Value.RecordOf(0) is not { } record)
@@ -206,13 +215,13 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
 
                 if (!publishing.IsNamedBy(record))
                     return publishing.Kept(record);
-                if (await AcceptedAsync(publishing, record, owner, answer.Value.View, deadline,
-                    CancellationToken.None) is { } done)
+                if (await AcceptedAsync(publishing, record, owner, answer.Value.View, deadline, _stop.Token)
+                    is { } done)
                     return done;
                 break;
             }
 
-            await backoff.PauseAsync(context, deadline, CancellationToken.None);
+            await backoff.PauseAsync(context, deadline, _stop.Token);
         }
 
         return deadline.Error("publish");
@@ -241,17 +250,11 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         if (!kept && answer.Succeeded && publishing.Replaced.Count > 0)
         {
             var deadline = new Deadline(context.Runtime.Time, OwnerTimeout);
-            _ = context.Runtime.Start(() => TellReplacedAsync(publishing, deadline, CancellationToken.None));
+            _ = context.Runtime.Start(() => drops.TellAllAsync(held.Key, publishing.Replaced, deadline, default));
         }
 
         lock (_publishing)
             publishing.End();
-    }
-
-    private async Task TellReplacedAsync(Publishing publishing, Deadline deadline, CancellationToken cancel)
-    {
-        foreach (var replaced in publishing.Replaced)
-            await drops.TellAsync(publishing.Held.Key, replaced, deadline, cancel);
     }
 
     private bool HasCommitted(Publishing publishing) =>
@@ -353,7 +356,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         var committed = store.TryCommit(held, new CommitAs(record.Version, record.Cleared, record.ObjectId));
         if (committed == CommitOutcome.Cleared)
             return null;
-        await TellReplacedAsync(publishing, deadline, cancel);
+        await drops.TellAllAsync(held.Key, publishing.Replaced, deadline, cancel);
         Interlocked.Add(ref _replaced, publishing.Replaced.Count);
         bool own = record.ObjectId == publishing.ObjectId;
         var fate = (committed == CommitOutcome.Visible, own || publishing.Head.Replace) switch
