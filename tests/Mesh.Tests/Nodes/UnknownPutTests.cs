@@ -49,17 +49,16 @@ public sealed class UnknownPutTests
     }
 
     [Fact]
-    public async Task A_second_attempt_at_the_same_holder_waits_for_what_becomes_of_the_first()
+    public void A_second_attempt_at_the_same_holder_waits_for_what_becomes_of_the_first()
     {
         Assert.Equal(MeshErrorCode.DeadlineExceeded, PutAtHolder(7, Short).Error?.Code);
-        var calling = CallHolder(7, TimeSpan.FromSeconds(20));
-        _world.Advance(TimeSpan.FromSeconds(3));
-        Assert.False(calling.IsCompleted);
-        _world.Network.Heal();
-        Assert.True(_world.Until(() => calling.IsCompleted, TimeSpan.FromSeconds(5)));
-        var second = await calling;
+        var heals = _world.Time.Elapsed + TimeSpan.FromSeconds(3);
+        using var timer = _world.Time.CreateTimer(_ => _world.Network.Heal(), null, TimeSpan.FromSeconds(3),
+            Timeout.InfiniteTimeSpan);
+        var second = PutAtHolder(7, TimeSpan.FromSeconds(20));
         Assert.True(second.Succeeded, second.Error?.ToString());
         Assert.Equal((PutFate.Own, false), (second.Value.Fate, second.Value.Existed));
+        Assert.True(_world.Time.Elapsed >= heals);
         AssertStays(soon: true);
     }
 
@@ -117,14 +116,11 @@ public sealed class UnknownPutTests
     private static PutHead Head(ulong objectId, TimeSpan limit) =>
         new(new MeshKey(""), objectId, Value.Length, 1, false, (int)limit.TotalMilliseconds, false);
 
-    private MeshResult<PutAnswer> PutAtHolder(ulong objectId, TimeSpan limit, string holder = "n4") =>
-        _world.Run(_world["n1"], () => CallHolder(objectId, limit, holder));
-
-    private Task<MeshResult<PutAnswer>> CallHolder(ulong objectId, TimeSpan limit, string holder = "n4")
+    private MeshResult<PutAnswer> PutAtHolder(ulong objectId, TimeSpan limit, string holder = "n4")
     {
         var request = new PutRequest(Head(objectId, limit) with { Key = _key }, XxHash3.HashToUInt64(Value), Value);
         var context = _world["n1"].Node.Operations.Context;
-        return _world["n1"].Runtime.Start(() => context.Calls.PutAsync(context.View.Find(holder)!, request, limit,
+        return _world.Run(_world["n1"], () => context.Calls.PutAsync(context.View.Find(holder)!, request, limit,
             CancellationToken.None));
     }
 
