@@ -33,10 +33,10 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
 
     /// <summary>How long owners are asked then whether they have a put on record.</summary>
     private static readonly TimeSpan LearnLimit = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
     private const int MostResolving = ReservationBook.MaxReservations;
-
-    /// <summary>Puts that wait for that have at most this part of the memory.</summary>
-    private const int ResolvingPart = 2;
+    private const int ResolvingPart = 2; // of the memory, at most
 
     private readonly RecordMirror _mirror = new(context);
     private readonly Dictionary<ulong, Publishing> _publishing = [];
@@ -118,8 +118,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
     }
 
     /// <summary>
-    /// Enters a put, once an earlier attempt of it has ended here: what became of that decides what this one meets.
-    /// False when that takes longer than the caller waits.
+    /// Enters a put, once an earlier attempt of it has ended here; false when that takes longer than the caller waits.
     /// </summary>
     private async Task<bool> BeginAsync(Publishing publishing, Deadline deadline, CancellationToken cancel)
     {
@@ -192,7 +191,7 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         var key = publishing.Held.Key;
         int slot = context.SlotOf(key);
         var request = new LocateRequest([key], false);
-        var backoff = default(Backoff);
+        var pause = FirstPause;
         // Told to drop it: it was on record, and has been removed or replaced.
         while (!deadline.Passed && !_stop.IsCancellationRequested && !publishing.Dropped
             && publishing.Incarnation == incarnation.Value)
@@ -221,7 +220,9 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
                 break;
             }
 
-            await backoff.PauseAsync(context, deadline, _stop.Token);
+            // Thousands may wait for one owner.
+            await context.Runtime.Delay(deadline.AtMost(pause), _stop.Token);
+            pause = 2 * pause < LongestPause ? 2 * pause : LongestPause;
         }
 
         return deadline.Error("publish");
