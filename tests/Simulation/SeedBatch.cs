@@ -28,6 +28,24 @@ internal sealed class SeedBatch(int first, int count, Func<int, SeedOutcome> run
     /// <summary>Seeds that broke an invariant, in order.</summary>
     public IReadOnlyList<SeedOutcome> Failures => _failures;
 
+    /// <summary>Runs some seeds, or the one asked for, with its log, and fails when one breaks a rule.</summary>
+    /// <param name="seeds">How many.</param>
+    /// <param name="test">The test that runs one of them again.</param>
+    /// <param name="run">Runs a seed; whether to keep its log.</param>
+    public static void Check(int seeds, string test, Func<int, bool, SeedOutcome> run)
+    {
+        bool one = SeedSettings.One is not null;
+        var batch = new SeedBatch(SeedSettings.One ?? SeedSettings.First, one ? 1 : seeds, seed =>
+        {
+            var outcome = run(seed, one);
+            if (one)
+                SeedSettings.Write(outcome);
+            return outcome with { Test = test };
+        });
+        batch.Run();
+        Assert.True(batch.Failures.Count == 0, batch.ToString());
+    }
+
     /// <summary>Runs all of them.</summary>
     public void Run()
     {

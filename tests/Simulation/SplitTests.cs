@@ -36,19 +36,9 @@ public sealed class SplitTests
     [Fact]
     public void Etcd_with_the_two_for_10_minutes() => Check(etcdWithThree: false, seconds: 600);
 
-    private static void Check(bool etcdWithThree, int seconds, [CallerMemberName] string test = "")
-    {
-        bool one = SeedSettings.One is not null;
-        var batch = new SeedBatch(SeedSettings.One ?? SeedSettings.First, one ? 1 : Seeds, seed =>
-        {
-            var outcome = Run(seed, etcdWithThree, TimeSpan.FromSeconds(seconds), keepLog: one);
-            if (one)
-                SeedSettings.Write(outcome);
-            return outcome with { Test = test };
-        });
-        batch.Run();
-        Assert.True(batch.Failures.Count == 0, batch.ToString());
-    }
+    private static void Check(bool etcdWithThree, int seconds, [CallerMemberName] string test = "") =>
+        SeedBatch.Check(Seeds, test,
+            (seed, keepLog) => Run(seed, etcdWithThree, TimeSpan.FromSeconds(seconds), keepLog));
 
     private static SeedOutcome Run(int seed, bool etcdWithThree, TimeSpan length, bool keepLog)
     {

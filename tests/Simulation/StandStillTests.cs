@@ -30,19 +30,8 @@ public sealed class StandStillTests
     [Fact]
     public void All_nodes_stand_still() => Check(all: true);
 
-    private static void Check(bool all, [CallerMemberName] string test = "")
-    {
-        bool one = SeedSettings.One is not null;
-        var batch = new SeedBatch(SeedSettings.One ?? SeedSettings.First, one ? 1 : Seeds, seed =>
-        {
-            var outcome = Run(seed, all, keepLog: one);
-            if (one)
-                SeedSettings.Write(outcome);
-            return outcome with { Test = test };
-        });
-        batch.Run();
-        Assert.True(batch.Failures.Count == 0, batch.ToString());
-    }
+    private static void Check(bool all, [CallerMemberName] string test = "") =>
+        SeedBatch.Check(Seeds, test, (seed, keepLog) => Run(seed, all, keepLog));
 
     private static SeedOutcome Run(int seed, bool all, bool keepLog)
     {
