@@ -3,6 +3,7 @@
 // On the data path.
 using System.Buffers.Binary;
 using System.IO.Hashing;
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace Mooncake.Mesh.Membership;
@@ -41,19 +42,25 @@ public sealed class SlotTable
             throw new ArgumentOutOfRangeException(nameof(members), members.Count, "at most 32767 members");
         var owners = new short[slots * Places];
         Array.Fill(owners, (short)-1);
-        var best = new Score[slots * Places];
-        Span<byte> slotBytes = stackalloc byte[4];
+        var contenders = new List<Contender>(members.Count);
         for (int m = 0; m < members.Count; m++)
         {
             var ring = members[m].Ring;
-            if (ring.Leaving || ring.Starting || ring.Weight <= 0)
-                continue;
-            long seed = (long)XxHash3.HashToUInt64(Encoding.UTF8.GetBytes(members[m].NodeId));
-            for (int slot = 0; slot < slots; slot++)
+            if (!ring.Leaving && !ring.Starting && ring.Weight > 0)
+                contenders.Add(new((short)m, (ulong)ring.Weight, SeedOf(members[m].NodeId)));
+        }
+
+        // Slot by slot: the scores of one slot, not of all, are kept.
+        Span<Score> best = stackalloc Score[Places];
+        Span<byte> slotBytes = stackalloc byte[4];
+        for (int slot = 0; slot < slots; slot++)
+        {
+            BinaryPrimitives.WriteInt32LittleEndian(slotBytes, slot);
+            var list = owners.AsSpan(slot * Places, Places);
+            foreach (var contender in CollectionsMarshal.AsSpan(contenders))
             {
-                BinaryPrimitives.WriteInt32LittleEndian(slotBytes, slot);
-                ulong cost = FixedLog2.NegLog2(XxHash3.HashToUInt64(slotBytes, seed));
-                Insert(owners, best, slot * Places, (short)m, new Score((ulong)ring.Weight, cost));
+                ulong cost = FixedLog2.NegLog2(XxHash3.HashToUInt64(slotBytes, contender.Seed));
+                Insert(list, best, contender.Member, new Score(contender.Weight, cost));
             }
         }
 
@@ -76,23 +83,28 @@ public sealed class SlotTable
     /// <summary>Index of the primary of a hashed key, or -1 when nobody owns anything.</summary>
     public int PrimaryIndex(ulong hash) => _owners[(int)(hash >> _shift) * Places];
 
-    private static void Insert(short[] owners, Score[] best, int start, short member, Score score)
+    private static long SeedOf(string nodeId) => (long)XxHash3.HashToUInt64(Encoding.UTF8.GetBytes(nodeId));
+
+    private static void Insert(Span<short> list, Span<Score> best, short member, Score score)
     {
         int place = Places;
         // Members come in id order, so an equal score stays behind: ties go to the smaller node id.
-        while (place > 0 && (owners[start + place - 1] < 0 || score.Beats(best[start + place - 1])))
+        while (place > 0 && (list[place - 1] < 0 || score.Beats(best[place - 1])))
             place--;
         if (place == Places)
             return;
         for (int i = Places - 1; i > place; i--)
         {
-            owners[start + i] = owners[start + i - 1];
-            best[start + i] = best[start + i - 1];
+            list[i] = list[i - 1];
+            best[i] = best[i - 1];
         }
 
-        owners[start + place] = member;
-        best[start + place] = score;
+        list[place] = member;
+        best[place] = score;
     }
+
+    /// <summary>A member that may own slots, and what its hashes begin with.</summary>
+    private readonly record struct Contender(short Member, ulong Weight, long Seed);
 
     /// <summary>weight / -log2(u): compared by cross-multiplication, never divided.</summary>
     private readonly record struct Score(ulong Weight, ulong Cost)

@@ -15,6 +15,12 @@ namespace Mooncake.Mesh.Node.Serve;
 /// <summary>One port that answers GET, and /metrics.</summary>
 internal sealed class HttpPort : IAsyncDisposable
 {
+    /// <summary>
+    /// Series an instrument may have: one for each card of a process and one for none, with room. The library
+    /// keeps 72 bytes for each from the start, and by default for 2,000.
+    /// </summary>
+    private const int MostSeries = 128;
+
     private readonly WebApplication _application;
 
     private HttpPort(WebApplication application, string endpoint)
@@ -91,6 +97,7 @@ internal sealed class HttpPort : IAsyncDisposable
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
         builder.Services.AddOpenTelemetry().WithMetrics(metrics => metrics
             .AddMeter(meters)
+            .AddView("*", new MetricStreamConfiguration { CardinalityLimit = MostSeries })
             .AddPrometheusExporter());
 
         WebApplication application = builder.Build();

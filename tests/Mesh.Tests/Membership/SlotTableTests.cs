@@ -32,6 +32,18 @@ public sealed class SlotTableTests
         Assert.Equal($"{expected:x16}", $"{Digest(members):x16}");
     }
 
+    /// <summary>Each change of the membership builds one: what it needs meanwhile must not pile up.</summary>
+    [Fact]
+    public void Building_a_table_takes_hardly_more_than_the_table()
+    {
+        var eight = Eight();
+        SlotTable.Build(eight, Slots);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        SlotTable.Build(eight, Slots);
+        long taken = GC.GetAllocatedBytesForCurrentThread() - before;
+        Assert.InRange(taken, 0, (Slots * SlotTable.Places * sizeof(short)) + 4096);
+    }
+
     [Fact]
     public void Removing_a_node_moves_only_its_slots()
     {
