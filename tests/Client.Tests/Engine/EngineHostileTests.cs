@@ -43,7 +43,7 @@ public sealed class EngineHostileTests : EngineTests
         (ulong, ulong)[] one = [(4096, 16)];
         byte[][] frames =
         [
-            new byte[EngineRequest.HeadBytes],
+            new byte[EngineRequest.LeastBytes],
             HostileEnginePeer.Frame((EngineOperation)99, 0, 0, []),
             HostileEnginePeer.Frame(EngineOperation.Write, 0, 0, []),
             HostileEnginePeer.Frame(EngineOperation.Write, -1, 16, one),
@@ -95,19 +95,19 @@ public sealed class EngineHostileTests : EngineTests
             bytes.AsSpan().Fill(0xee);
             var refused = place.Address == (ulong)closed.Address ? EntryStatus.NotRemote : EntryStatus.NotRegistered;
             await peer.SendAsync(HostileEnginePeer.Frame(EngineOperation.Write, 1, bytes.Length, [place], bytes));
-            byte[] answer = await peer.ReceiveAsync(EngineAnswer.HeadBytes + 1);
-            Assert.Equal((byte)refused, answer[^1]);
+            byte[] answer = await peer.ReceiveAsync(EngineAnswer.LengthOf(1));
+            Assert.Equal((byte)refused, answer[EngineAnswer.HeadBytes]);
             await peer.SendAsync(HostileEnginePeer.Frame(EngineOperation.Read, 1, bytes.Length, [place]));
-            answer = await peer.ReceiveAsync(EngineAnswer.HeadBytes + 1);
+            answer = await peer.ReceiveAsync(EngineAnswer.LengthOf(1));
             Assert.Equal(new EngineAnswer(EntryStatus.Done, 1, 7, 0), EngineAnswer.Read(answer));
-            Assert.Equal((byte)refused, answer[^1]);
+            Assert.Equal((byte)refused, answer[EngineAnswer.HeadBytes]);
         }
 
         // What is between two refusals is taken, in its place.
         byte[] three = new byte[24];
         await peer.SendAsync(HostileEnginePeer.Frame(EngineOperation.Write, 3, 24,
             [(first - 8, 8), (first, 8), (0, 8)], three));
-        byte[] statuses = (await peer.ReceiveAsync(EngineAnswer.HeadBytes + 3))[EngineAnswer.HeadBytes..];
+        byte[] statuses = (await peer.ReceiveAsync(EngineAnswer.LengthOf(3)))[EngineAnswer.HeadBytes..][..3];
         Assert.Equal([(byte)EntryStatus.NotRegistered, (byte)EntryStatus.Done, (byte)EntryStatus.NotRegistered],
             statuses);
         unsafe
@@ -156,7 +156,7 @@ public sealed class EngineHostileTests : EngineTests
             byte[] bytes = new byte[BoardOffer.Bytes];
             offer.Write(bytes);
             await peer.SendAsync(HostileEnginePeer.Frame(EngineOperation.Local, 0, bytes.Length, [], bytes));
-            var answer = EngineAnswer.Read(await peer.ReceiveAsync(EngineAnswer.HeadBytes));
+            var answer = EngineAnswer.Read(await peer.ReceiveAsync(EngineAnswer.LeastBytes));
             Assert.Equal(EntryStatus.NotLocal, answer.Status);
         }
 

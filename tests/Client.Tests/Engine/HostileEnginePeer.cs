@@ -31,13 +31,10 @@ internal sealed class HostileEnginePeer : IDisposable
     public static byte[] Frame(EngineOperation operation, int count, long bytes,
         (ulong Address, ulong Length)[] entries, byte[]? more = null)
     {
-        byte[] frame = new byte[EngineRequest.HeadBytes + (entries.Length * EngineRequest.EntryBytes)];
+        byte[] frame = new byte[EngineRequest.LengthOf(entries.Length)];
         new EngineRequest(operation, count, 7, bytes).Write(frame);
         for (int i = 0; i < entries.Length; i++)
-        {
-            EngineRequest.WriteEntry(frame.AsSpan(EngineRequest.HeadBytes + (i * EngineRequest.EntryBytes)),
-                entries[i].Address, entries[i].Length);
-        }
+            EngineRequest.WriteEntry(frame, i, entries[i].Address, entries[i].Length);
 
         return more is null ? frame : [.. frame, .. more];
     }

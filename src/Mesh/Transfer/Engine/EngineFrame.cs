@@ -2,6 +2,7 @@
 
 // On the data path.
 using System.Buffers.Binary;
+using Mooncake.Mesh.Transfer.Tcp;
 
 namespace Mooncake.Mesh.Transfer.Engine;
 
@@ -64,15 +65,18 @@ internal enum EntryStatus : byte
     DeviceFailed = 11,
 }
 
-/// <summary>The head of a frame: 32 bytes, little-endian.</summary>
+/// <summary>The head of a frame: 32 bytes, little-endian; entries follow, and zeros up to whole lines.</summary>
 /// <param name="Operation">What is asked for.</param>
 /// <param name="Count">Entries that follow; of a message, bytes of the name.</param>
 /// <param name="Id">Number of the request on its connection; the answer repeats it.</param>
 /// <param name="Bytes">Bytes of the entries' memory; of a message, bytes of the text.</param>
 internal readonly record struct EngineRequest(EngineOperation Operation, int Count, ulong Id, long Bytes)
 {
-    /// <summary>Length of the head, in bytes.</summary>
+    /// <summary>Length of the head by itself, in bytes.</summary>
     public const int HeadBytes = 32;
+
+    /// <summary>Length on the wire of a head with few entries or none; see <see cref="HeadRoom"/>.</summary>
+    public const int LeastBytes = HeadRoom.Line;
 
     /// <summary>Length of an entry, in bytes: address and length.</summary>
     public const int EntryBytes = 16;
@@ -85,9 +89,14 @@ internal readonly record struct EngineRequest(EngineOperation Operation, int Cou
 
     private const uint Magic = 0x3145_544d;
 
-    /// <summary>Writes the head.</summary>
+    /// <summary>Length on the wire of a head with so many entries, in bytes.</summary>
+    public static int LengthOf(int entries) => HeadRoom.Of(HeadBytes + (entries * EntryBytes));
+
+    /// <summary>Writes the head, and zeros where entries may follow.</summary>
+    /// <param name="head">As long as <see cref="LengthOf"/> says.</param>
     public void Write(Span<byte> head)
     {
+        head[HeadBytes..].Clear();
         BinaryPrimitives.WriteUInt32LittleEndian(head, Magic);
         BinaryPrimitives.WriteInt32LittleEndian(head[4..], (int)Operation);
         BinaryPrimitives.WriteUInt64LittleEndian(head[8..], Id);
@@ -116,31 +125,46 @@ internal readonly record struct EngineRequest(EngineOperation Operation, int Cou
         };
     }
 
-    /// <summary>Writes an entry.</summary>
-    public static void WriteEntry(Span<byte> place, ulong address, ulong length)
+    /// <summary>Writes an entry behind the head.</summary>
+    public static void WriteEntry(Span<byte> head, int index, ulong address, ulong length)
     {
+        var place = head.Slice(HeadBytes + (index * EntryBytes), EntryBytes);
         BinaryPrimitives.WriteUInt64LittleEndian(place, address);
         BinaryPrimitives.WriteUInt64LittleEndian(place[8..], length);
     }
 
-    /// <summary>Reads an entry.</summary>
-    public static (ulong Address, ulong Length) ReadEntry(ReadOnlySpan<byte> place) =>
-        (BinaryPrimitives.ReadUInt64LittleEndian(place), BinaryPrimitives.ReadUInt64LittleEndian(place[8..]));
+    /// <summary>Reads an entry behind the head.</summary>
+    public static (ulong Address, ulong Length) ReadEntry(ReadOnlySpan<byte> head, int index)
+    {
+        var place = head.Slice(HeadBytes + (index * EntryBytes), EntryBytes);
+        return (BinaryPrimitives.ReadUInt64LittleEndian(place), BinaryPrimitives.ReadUInt64LittleEndian(place[8..]));
+    }
 }
 
-/// <summary>The answer: 24 bytes, little-endian; then a status for each entry; then what was asked for.</summary>
+/// <summary>
+/// The answer: 24 bytes, little-endian; then a status for each entry, and zeros up to whole lines; then what was asked
+/// for.
+/// </summary>
 /// <param name="Status">Of a frame without entries: how it ended.</param>
 /// <param name="Count">Statuses that follow.</param>
 /// <param name="Id">Number of the request.</param>
 /// <param name="Bytes">Bytes that follow the statuses; of an address: the address.</param>
 internal readonly record struct EngineAnswer(EntryStatus Status, int Count, ulong Id, long Bytes)
 {
-    /// <summary>Length of the head, in bytes.</summary>
+    /// <summary>Length of the head by itself, in bytes.</summary>
     public const int HeadBytes = 24;
 
-    /// <summary>Writes the head.</summary>
+    /// <summary>Length on the wire of a head with few statuses or none; see <see cref="HeadRoom"/>.</summary>
+    public const int LeastBytes = HeadRoom.Line;
+
+    /// <summary>Length on the wire of a head with so many statuses, in bytes.</summary>
+    public static int LengthOf(int statuses) => HeadRoom.Of(HeadBytes + statuses);
+
+    /// <summary>Writes the head, and zeros where statuses may follow.</summary>
+    /// <param name="head">As long as <see cref="LengthOf"/> says.</param>
     public void Write(Span<byte> head)
     {
+        head[HeadBytes..].Clear();
         BinaryPrimitives.WriteInt32LittleEndian(head, (int)Status);
         BinaryPrimitives.WriteInt32LittleEndian(head[4..], Count);
         BinaryPrimitives.WriteUInt64LittleEndian(head[8..], Id);

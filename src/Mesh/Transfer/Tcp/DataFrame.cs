@@ -29,8 +29,8 @@ internal enum DataStatus
 }
 
 /// <summary>
-/// A request on the data lane: 48 bytes, little-endian, one at a time on a connection. <paramref name="Token"/> is the
-/// generation of a read, the reservation of a write.
+/// A request on the data lane: little-endian, one at a time on a connection. <paramref name="Token"/> is the generation
+/// of a read, the reservation of a write.
 /// </summary>
 /// <param name="Operation">What to do.</param>
 /// <param name="SegmentId">Segment of a read.</param>
@@ -42,7 +42,10 @@ internal enum DataStatus
 internal readonly record struct DataRequest(DataOperation Operation, int SegmentId, ulong Id, long Offset, ulong Token,
     long Length, long Skip = 0)
 {
-    public const int Bytes = 48;
+    /// <summary>Length on the wire; see <see cref="HeadRoom"/>.</summary>
+    public const int Bytes = HeadRoom.Line;
+
+    private const int UsedBytes = 48;
 
     public void Write(Span<byte> header)
     {
@@ -53,6 +56,7 @@ internal readonly record struct DataRequest(DataOperation Operation, int Segment
         BinaryPrimitives.WriteUInt64LittleEndian(header[24..], Token);
         BinaryPrimitives.WriteInt64LittleEndian(header[32..], Length);
         BinaryPrimitives.WriteInt64LittleEndian(header[40..], Skip);
+        header[UsedBytes..Bytes].Clear();
     }
 
     public static DataRequest Read(ReadOnlySpan<byte> header) => new(
@@ -65,13 +69,16 @@ internal readonly record struct DataRequest(DataOperation Operation, int Segment
         BinaryPrimitives.ReadInt64LittleEndian(header[40..]));
 }
 
-/// <summary>The answer on the data lane: 24 bytes, little-endian.</summary>
+/// <summary>The answer on the data lane: little-endian.</summary>
 /// <param name="Status">How it ended.</param>
 /// <param name="Id">Number of the request.</param>
 /// <param name="Length">Bytes that follow (a read) or were taken (a write).</param>
 internal readonly record struct DataAnswer(DataStatus Status, ulong Id, long Length)
 {
-    public const int Bytes = 24;
+    /// <summary>Length on the wire; see <see cref="HeadRoom"/>.</summary>
+    public const int Bytes = HeadRoom.Line;
+
+    private const int UsedBytes = 24;
 
     public void Write(Span<byte> header)
     {
@@ -79,6 +86,7 @@ internal readonly record struct DataAnswer(DataStatus Status, ulong Id, long Len
         BinaryPrimitives.WriteInt32LittleEndian(header[4..], 0);
         BinaryPrimitives.WriteUInt64LittleEndian(header[8..], Id);
         BinaryPrimitives.WriteInt64LittleEndian(header[16..], Length);
+        header[UsedBytes..Bytes].Clear();
     }
 
     public static DataAnswer Read(ReadOnlySpan<byte> header) => new(

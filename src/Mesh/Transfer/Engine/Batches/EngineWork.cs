@@ -22,7 +22,7 @@ internal sealed class EngineWork
     /// The same over sockets: what lies in their buffers meanwhile is to stay in the processor's caches. Benchmark:
     /// "mooncake-mesh bench transfer --transport engine".
     /// </summary>
-    public const long MostFrameBytes = 512 << 10;
+    public const long MostFrameBytes = 1 << 20;
 
     /// <summary>Fewest bytes that are taken together, where there are as many.</summary>
     public const long LeastRunBytes = 256 << 10;

@@ -161,12 +161,12 @@ internal sealed unsafe class LocalSession : ICopyPath, IDisposable
 
     private static BoardOffer? Exchange(BlockingSocket socket, BoardOffer own)
     {
-        byte* bytes = stackalloc byte[EngineRequest.HeadBytes + BoardOffer.Bytes];
+        byte* bytes = stackalloc byte[EngineRequest.LeastBytes + BoardOffer.Bytes];
         new EngineRequest(EngineOperation.Local, 0, 1, BoardOffer.Bytes).Write(
-            new Span<byte>(bytes, EngineRequest.HeadBytes));
-        own.Write(new Span<byte>(bytes + EngineRequest.HeadBytes, BoardOffer.Bytes));
-        if (!socket.TrySend(bytes, EngineRequest.HeadBytes + BoardOffer.Bytes)
-            || socket.Receive(bytes, EngineAnswer.HeadBytes) != EngineAnswer.HeadBytes)
+            new Span<byte>(bytes, EngineRequest.LeastBytes));
+        own.Write(new Span<byte>(bytes + EngineRequest.LeastBytes, BoardOffer.Bytes));
+        if (!socket.TrySend(bytes, EngineRequest.LeastBytes + BoardOffer.Bytes)
+            || socket.Receive(bytes, EngineAnswer.LeastBytes) != EngineAnswer.LeastBytes)
             return null;
         var answer = EngineAnswer.Read(new ReadOnlySpan<byte>(bytes, EngineAnswer.HeadBytes));
         if (answer.Status != EntryStatus.Done || answer.Bytes != BoardOffer.Bytes

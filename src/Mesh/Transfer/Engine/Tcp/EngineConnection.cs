@@ -63,30 +63,30 @@ internal sealed unsafe class EngineConnection(BlockingSocket socket, TimeProvide
     {
         byte[] name = Encoding.UTF8.GetBytes(message.Name);
         byte[] text = Encoding.UTF8.GetBytes(message.Message);
-        byte* head = stackalloc byte[EngineRequest.HeadBytes];
+        byte* head = stackalloc byte[EngineRequest.LeastBytes];
         new EngineRequest(EngineOperation.Notify, name.Length, ++_lastId, text.Length).Write(
-            new Span<byte>(head, EngineRequest.HeadBytes));
+            new Span<byte>(head, EngineRequest.LeastBytes));
         fixed (byte* first = name)
         fixed (byte* second = text)
         {
             var parts = stackalloc iovec[3];
-            parts[0] = new iovec { iov_base = head, iov_len = EngineRequest.HeadBytes };
+            parts[0] = new iovec { iov_base = head, iov_len = EngineRequest.LeastBytes };
             parts[1] = new iovec { iov_base = first, iov_len = (nuint)name.Length };
             parts[2] = new iovec { iov_base = second, iov_len = (nuint)text.Length };
-            if (!socket.TrySend(new Span<iovec>(parts, 3), EngineRequest.HeadBytes + name.Length + text.Length))
+            if (!socket.TrySend(new Span<iovec>(parts, 3), EngineRequest.LeastBytes + name.Length + text.Length))
                 return EntryStatus.Unreachable;
         }
 
-        return TryAnswer(out var answer) ? answer.Status : EntryStatus.Unreachable;
+        return TryAnswer([], out var answer) ? answer.Status : EntryStatus.Unreachable;
     }
 
     /// <summary>Asks a question that has no entries; false: the connection broke.</summary>
     public bool TryAsk(EngineOperation operation, out EngineAnswer answer)
     {
-        byte* head = stackalloc byte[EngineRequest.HeadBytes];
-        new EngineRequest(operation, 0, ++_lastId, 0).Write(new Span<byte>(head, EngineRequest.HeadBytes));
+        byte* head = stackalloc byte[EngineRequest.LeastBytes];
+        new EngineRequest(operation, 0, ++_lastId, 0).Write(new Span<byte>(head, EngineRequest.LeastBytes));
         answer = default;
-        return socket.TrySend(head, EngineRequest.HeadBytes) && TryAnswer(out answer);
+        return socket.TrySend(head, EngineRequest.LeastBytes) && TryAnswer([], out answer);
     }
 
     /// <inheritdoc/>
@@ -94,7 +94,7 @@ internal sealed unsafe class EngineConnection(BlockingSocket socket, TimeProvide
 
     private bool Write(Span<EngineEntry> entries, long bytes)
     {
-        int table = EngineRequest.HeadBytes + (entries.Length * EngineRequest.EntryBytes);
+        int table = EngineRequest.LengthOf(entries.Length);
         byte* head = stackalloc byte[table];
         WriteHead(EngineOperation.Write, entries, bytes, new Span<byte>(head, table));
         var parts = stackalloc iovec[entries.Length + 1];
@@ -102,15 +102,15 @@ internal sealed unsafe class EngineConnection(BlockingSocket socket, TimeProvide
         for (int i = 0; i < entries.Length; i++)
             parts[i + 1] = new iovec { iov_base = (void*)entries[i].Local, iov_len = (nuint)entries[i].Length };
         return socket.TrySend(new Span<iovec>(parts, entries.Length + 1), table + bytes)
-            && TryAnswer(out var answer) && answer.Bytes == 0 && TryStatuses(answer, entries);
+            && TryAnswer(entries, out var answer) && answer.Bytes == 0;
     }
 
     private bool Read(Span<EngineEntry> entries, long bytes)
     {
-        int table = EngineRequest.HeadBytes + (entries.Length * EngineRequest.EntryBytes);
+        int table = EngineRequest.LengthOf(entries.Length);
         byte* head = stackalloc byte[table];
         WriteHead(EngineOperation.Read, entries, bytes, new Span<byte>(head, table));
-        if (!socket.TrySend(head, table) || !TryAnswer(out var answer) || !TryStatuses(answer, entries))
+        if (!socket.TrySend(head, table) || !TryAnswer(entries, out var answer))
             return false;
         var parts = stackalloc iovec[entries.Length];
         int count = 0;
@@ -129,13 +129,13 @@ internal sealed unsafe class EngineConnection(BlockingSocket socket, TimeProvide
     /// <summary>As <see cref="Write"/>, chunk by chunk from a device; the head goes with the first.</summary>
     private bool WriteFrom(RegionDevice device, Span<EngineEntry> entries, long bytes, in MoveBounds bounds)
     {
-        int table = EngineRequest.HeadBytes + (entries.Length * EngineRequest.EntryBytes);
-        _head ??= new byte[EngineRequest.HeadBytes + (EngineRequest.MostEntries * EngineRequest.EntryBytes)];
+        int table = EngineRequest.LengthOf(entries.Length);
+        _head ??= new byte[EngineRequest.LengthOf(EngineRequest.MostEntries)];
         WriteHead(EngineOperation.Write, entries, bytes, _head.AsSpan(0, table));
         var sink = new SocketSink(socket, bytes, () => TrySend(_head, table));
         var read = DeviceMoves.Read(device.BufferOf(EntryRanges.Of(entries)), sink, bounds.Left, bounds.Stop);
         if (read == TransferOutcome.Done)
-            return TryAnswer(out var answer) && answer.Bytes == 0 && TryStatuses(answer, entries);
+            return TryAnswer(entries, out var answer) && answer.Bytes == 0;
         if (read == TransferOutcome.DeviceFailed)
             EndAll(entries, EntryStatus.Unreachable, EntryStatus.DeviceFailed);
         // What the head has announced does not come.
@@ -145,10 +145,10 @@ internal sealed unsafe class EngineConnection(BlockingSocket socket, TimeProvide
     /// <summary>As <see cref="Read"/>, chunk by chunk into a device.</summary>
     private bool ReadInto(RegionDevice device, Span<EngineEntry> entries, long bytes, in MoveBounds bounds)
     {
-        int table = EngineRequest.HeadBytes + (entries.Length * EngineRequest.EntryBytes);
+        int table = EngineRequest.LengthOf(entries.Length);
         byte* head = stackalloc byte[table];
         WriteHead(EngineOperation.Read, entries, bytes, new Span<byte>(head, table));
-        if (!socket.TrySend(head, table) || !TryAnswer(out var answer) || !TryStatuses(answer, entries))
+        if (!socket.TrySend(head, table) || !TryAnswer(entries, out var answer))
             return false;
         var ranges = EntryRanges.Of(entries, EntryStatus.Done);
         long wanted = 0;
@@ -180,28 +180,25 @@ internal sealed unsafe class EngineConnection(BlockingSocket socket, TimeProvide
     {
         new EngineRequest(operation, entries.Length, ++_lastId, bytes).Write(head);
         for (int i = 0; i < entries.Length; i++)
-        {
-            EngineRequest.WriteEntry(head[(EngineRequest.HeadBytes + (i * EngineRequest.EntryBytes))..],
-                entries[i].Remote, (ulong)entries[i].Length);
-        }
+            EngineRequest.WriteEntry(head, i, entries[i].Remote, (ulong)entries[i].Length);
     }
 
-    private bool TryAnswer(out EngineAnswer answer)
+    /// <summary>Receives an answer, and how each entry ended; false: the connection broke.</summary>
+    private bool TryAnswer(Span<EngineEntry> entries, out EngineAnswer answer)
     {
-        byte* head = stackalloc byte[EngineAnswer.HeadBytes];
-        long got = socket.Receive(head, EngineAnswer.HeadBytes);
+        int length = EngineAnswer.LengthOf(entries.Length);
+        byte* head = stackalloc byte[length];
+        long got = socket.Receive(head, EngineAnswer.LeastBytes);
         answer = EngineAnswer.Read(new ReadOnlySpan<byte>(head, EngineAnswer.HeadBytes));
-        return got == EngineAnswer.HeadBytes && answer.Id == _lastId && IsKnown(answer.Status);
-    }
-
-    private bool TryStatuses(in EngineAnswer answer, Span<EngineEntry> entries)
-    {
-        byte* statuses = stackalloc byte[EngineRequest.MostEntries];
-        if (answer.Count != entries.Length || socket.Receive(statuses, answer.Count) != answer.Count)
+        if (got != EngineAnswer.LeastBytes || answer.Id != _lastId || answer.Count != entries.Length
+            || !IsKnown(answer.Status))
+            return false;
+        long more = length - EngineAnswer.LeastBytes;
+        if (more > 0 && socket.Receive(head + EngineAnswer.LeastBytes, more) != more)
             return false;
         for (int i = 0; i < entries.Length; i++)
         {
-            var status = (EntryStatus)statuses[i];
+            var status = (EntryStatus)head[EngineAnswer.HeadBytes + i];
             if (!IsKnown(status))
                 return false;
             entries[i].Status = status;

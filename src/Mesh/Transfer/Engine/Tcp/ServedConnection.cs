@@ -27,7 +27,7 @@ internal sealed record ServedParts(RegisteredMemory Memory, NotifyQueue Notifies
 internal sealed unsafe class ServedConnection(BlockingSocket socket, ServedParts parts) : IDisposable
 {
     private readonly RegisteredRegion?[] _using = new RegisteredRegion?[EngineRequest.MostEntries];
-    private readonly byte[] _table = new byte[EngineRequest.MostEntries * EngineRequest.EntryBytes];
+    private readonly byte[] _head = new byte[EngineRequest.LengthOf(EngineRequest.MostEntries)];
     private readonly byte[] _statuses = new byte[EngineRequest.MostEntries];
 
     /// <summary>The connection itself.</summary>
@@ -46,10 +46,9 @@ internal sealed unsafe class ServedConnection(BlockingSocket socket, ServedParts
     /// <param name="idle">How long it may be silent.</param>
     public void Serve(TimeSpan idle)
     {
-        byte* head = stackalloc byte[EngineRequest.HeadBytes];
-        while (socket.WaitForInput(idle) && socket.Receive(head, EngineRequest.HeadBytes) == EngineRequest.HeadBytes)
+        while (socket.WaitForInput(idle) && TryReceive(0, EngineRequest.LeastBytes))
         {
-            if (!EngineRequest.TryRead(new ReadOnlySpan<byte>(head, EngineRequest.HeadBytes), out var request))
+            if (!EngineRequest.TryRead(_head, out var request))
             {
                 WasGarbage = true;
                 return;
@@ -76,13 +75,8 @@ internal sealed unsafe class ServedConnection(BlockingSocket socket, ServedParts
     /// <summary>Receives the entries; false: the connection broke, or they are not what the head says.</summary>
     private bool TryTable(in EngineRequest request)
     {
-        long bytes = (long)request.Count * EngineRequest.EntryBytes;
-        fixed (byte* table = _table)
-        {
-            if (socket.Receive(table, bytes) != bytes)
-                return false;
-        }
-
+        if (!TryReceive(EngineRequest.LeastBytes, EngineRequest.LengthOf(request.Count)))
+            return false;
         ulong sum = 0;
         bool legal = true;
         for (int i = 0; i < request.Count; i++)
@@ -97,8 +91,14 @@ internal sealed unsafe class ServedConnection(BlockingSocket socket, ServedParts
         return legal;
     }
 
-    private (ulong Address, ulong Length) EntryOf(int index) =>
-        EngineRequest.ReadEntry(_table.AsSpan(index * EngineRequest.EntryBytes));
+    /// <summary>Receives a part of the head.</summary>
+    private bool TryReceive(int from, int to)
+    {
+        fixed (byte* head = _head)
+            return socket.Receive(head + from, to - from) == to - from;
+    }
+
+    private (ulong Address, ulong Length) EntryOf(int index) => EngineRequest.ReadEntry(_head, index);
 
     private bool Write(in EngineRequest request)
     {
@@ -122,7 +122,7 @@ internal sealed unsafe class ServedConnection(BlockingSocket socket, ServedParts
             Leave(request.Count);
         }
 
-        return whole && ReplyWith(new EngineAnswer(EntryStatus.Done, request.Count, request.Id, 0), null, 0, 0);
+        return whole && ReplyWith(new EngineAnswer(EntryStatus.Done, request.Count, request.Id, 0), null, 1, 0);
     }
 
     private bool Read(in EngineRequest request)
@@ -140,8 +140,8 @@ internal sealed unsafe class ServedConnection(BlockingSocket socket, ServedParts
     /// <summary>Sends head, statuses and memory in one go.</summary>
     private bool ReadHost(in EngineRequest request)
     {
-        var from = stackalloc iovec[EngineRequest.MostEntries + 2];
-        int count = 2;
+        var from = stackalloc iovec[EngineRequest.MostEntries + 1];
+        int count = 1;
         long bytes = 0;
         for (int i = 0; i < request.Count; i++)
         {
@@ -191,7 +191,7 @@ internal sealed unsafe class ServedConnection(BlockingSocket socket, ServedParts
             long bytes = 0;
             for (int i = 0; i < request.Count; i++)
                 bytes += _statuses[i] == (byte)EntryStatus.Done ? (long)EntryOf(i).Length : 0;
-            return ReplyWith(new EngineAnswer(EntryStatus.Done, request.Count, request.Id, bytes), null, 0, 0);
+            return ReplyWith(new EngineAnswer(EntryStatus.Done, request.Count, request.Id, bytes), null, 1, 0);
         }
     }
 
@@ -325,7 +325,7 @@ internal sealed unsafe class ServedConnection(BlockingSocket socket, ServedParts
     /// </summary>
     private bool Local(in EngineRequest request)
     {
-        byte* bytes = stackalloc byte[EngineAnswer.HeadBytes + BoardOffer.Bytes];
+        byte* bytes = stackalloc byte[EngineAnswer.LeastBytes + BoardOffer.Bytes];
         if (socket.Receive(bytes, BoardOffer.Bytes) != BoardOffer.Bytes)
             return false;
         var offer = BoardOffer.Read(new ReadOnlySpan<byte>(bytes, BoardOffer.Bytes));
@@ -339,38 +339,30 @@ internal sealed unsafe class ServedConnection(BlockingSocket socket, ServedParts
         if (board is null)
             return Reply(new EngineAnswer(EntryStatus.NotLocal, 0, request.Id, 0));
         new EngineAnswer(EntryStatus.Done, 0, request.Id, BoardOffer.Bytes).Write(
-            new Span<byte>(bytes, EngineAnswer.HeadBytes));
+            new Span<byte>(bytes, EngineAnswer.LeastBytes));
         BoardOffer.Of(parts.Memory.Board, firstCell: -1).Write(
-            new Span<byte>(bytes + EngineAnswer.HeadBytes, BoardOffer.Bytes));
-        if (socket.TrySend(bytes, EngineAnswer.HeadBytes + BoardOffer.Bytes))
+            new Span<byte>(bytes + EngineAnswer.LeastBytes, BoardOffer.Bytes));
+        if (socket.TrySend(bytes, EngineAnswer.LeastBytes + BoardOffer.Bytes))
             parts.Sessions!.UntilGone(socket, board);
         else
             parts.Sessions!.Leave(board);
         return false;
     }
 
-    private bool Reply(in EngineAnswer answer)
-    {
-        byte* head = stackalloc byte[EngineAnswer.HeadBytes];
-        answer.Write(new Span<byte>(head, EngineAnswer.HeadBytes));
-        return socket.TrySend(head, EngineAnswer.HeadBytes);
-    }
+    private bool Reply(in EngineAnswer answer) => ReplyWith(answer, null, 1, 0);
 
     /// <summary>
-    /// Sends head, statuses and memory in one go; <paramref name="from"/> has two free places in front, or is null.
+    /// Sends head, statuses and memory in one go; <paramref name="from"/> has a free place in front, or is null.
     /// </summary>
     private bool ReplyWith(in EngineAnswer answer, iovec* from, int count, long bytes)
     {
-        byte* head = stackalloc byte[EngineAnswer.HeadBytes];
-        answer.Write(new Span<byte>(head, EngineAnswer.HeadBytes));
-        var none = stackalloc iovec[2];
-        var all = from is null ? none : from;
-        all[0] = new iovec { iov_base = head, iov_len = EngineAnswer.HeadBytes };
-        fixed (byte* statuses = _statuses)
-        {
-            all[1] = new iovec { iov_base = statuses, iov_len = (nuint)answer.Count };
-            return socket.TrySend(new Span<iovec>(all, from is null ? 2 : count),
-                EngineAnswer.HeadBytes + answer.Count + bytes);
-        }
+        int length = EngineAnswer.LengthOf(answer.Count);
+        byte* head = stackalloc byte[length];
+        answer.Write(new Span<byte>(head, length));
+        _statuses.AsSpan(0, answer.Count).CopyTo(new Span<byte>(head + EngineAnswer.HeadBytes, answer.Count));
+        iovec alone;
+        var all = from is null ? &alone : from;
+        all[0] = new iovec { iov_base = head, iov_len = (nuint)length };
+        return socket.TrySend(new Span<iovec>(all, count), length + bytes);
     }
 }
