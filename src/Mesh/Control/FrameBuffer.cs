@@ -15,7 +15,7 @@ internal sealed class FrameBuffer : IBufferWriter<byte>
     private int _length;
     private FrameBudget? _charged;
 
-    private FrameBuffer(int capacity) => _array = ArrayPool<byte>.Shared.Rent(capacity);
+    private FrameBuffer(int capacity) => _array = FramePool.Rent(capacity);
 
     /// <summary>The whole frame, its length word included.</summary>
     public ReadOnlyMemory<byte> Bytes => _array.AsMemory(0, _length);
@@ -81,8 +81,7 @@ internal sealed class FrameBuffer : IBufferWriter<byte>
         byte[] array = _array;
         _array = [];
         _length = 0;
-        if (array.Length > 0)
-            ArrayPool<byte>.Shared.Return(array);
+        FramePool.Return(array);
     }
 
     /// <inheritdoc/>
@@ -107,9 +106,9 @@ internal sealed class FrameBuffer : IBufferWriter<byte>
         int need = Math.Max(sizeHint, 64);
         if (_array.Length - _length >= need)
             return;
-        byte[] larger = ArrayPool<byte>.Shared.Rent(Math.Max(_array.Length * 2, _length + need));
+        byte[] larger = FramePool.Rent(Math.Max(_array.Length * 2, _length + need));
         _array.AsSpan(0, _length).CopyTo(larger);
-        ArrayPool<byte>.Shared.Return(_array);
+        FramePool.Return(_array);
         _array = larger;
     }
 }
@@ -123,7 +122,7 @@ internal sealed class FrameReader(IPeerConnection connection) : IDisposable
     private const int HeaderBytes = 4;
     private const int OpeningBytes = 4 * 1024;
     private const int OpenBytes = 64 * 1024;
-    private byte[] _array = ArrayPool<byte>.Shared.Rent(OpeningBytes);
+    private byte[] _array = FramePool.Rent(OpeningBytes);
     private int _limit = Wire.MaxOpeningFrame;
     private int _start;
     private int _end;
@@ -192,8 +191,7 @@ internal sealed class FrameReader(IPeerConnection connection) : IDisposable
     {
         byte[] array = _array;
         _array = [];
-        if (array.Length > 0)
-            ArrayPool<byte>.Shared.Return(array);
+        FramePool.Return(array);
     }
 
     private void MakeRoom(int need)
@@ -214,9 +212,9 @@ internal sealed class FrameReader(IPeerConnection connection) : IDisposable
         }
         else
         {
-            byte[] larger = ArrayPool<byte>.Shared.Rent(length);
+            byte[] larger = FramePool.Rent(length);
             _array.AsSpan(_start, have).CopyTo(larger);
-            ArrayPool<byte>.Shared.Return(_array);
+            FramePool.Return(_array);
             _array = larger;
         }
 

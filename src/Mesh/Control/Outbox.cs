@@ -163,7 +163,7 @@ internal sealed class Outbox
                 }
                 else
                 {
-                    batch ??= ArrayPool<byte>.Shared.Rent(CoalesceBytes);
+                    batch ??= FramePool.Rent(CoalesceBytes);
                     await SendAsync(batch.AsMemory(0, Collect(batch, frame)));
                 }
 
@@ -176,7 +176,7 @@ internal sealed class Outbox
         finally
         {
             if (batch is not null)
-                ArrayPool<byte>.Shared.Return(batch);
+                FramePool.Return(batch);
         }
     }
 

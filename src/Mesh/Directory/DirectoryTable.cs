@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
-using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Segments;
@@ -35,13 +34,13 @@ internal sealed unsafe class DirectoryTable : IDisposable
     {
         Slots = slots;
         _shift = 64 - int.Log2(slots);
-        _slots = (SlotHead*)NativeMemory.AllocZeroed((nuint)slots, (nuint)sizeof(SlotHead));
+        _slots = NativePages.Map<SlotHead>(slots);
         for (int i = 0; i < LockCount; i++)
             _locks[i] = new object();
     }
 
     // Not in Dispose: a late handler may still look at the heads, which say "empty" by then.
-    ~DirectoryTable() => NativeMemory.Free(_slots);
+    ~DirectoryTable() => NativePages.Unmap(_slots, Slots);
 
     /// <summary>Number of slots.</summary>
     public int Slots { get; }

@@ -11,9 +11,10 @@ namespace Mooncake.Mesh.Segments;
 /// <remarks>
 /// Holes sit in bins: below 256 MiB one bin a size, so the best fit is the first of the next bin in use; above, one
 /// bin per 256 MiB, searched through, of which there are at most as many holes as the segment has 256 MiB.
-/// Each hole's first and last granule point at its node, which is how neighbours are found.
+/// Neighbours are found by a bit for each granule that is the first or last one of a hole, dense enough to stay in the
+/// processor's cache, and for those that are, the hole's number.
 /// </remarks>
-public sealed class ExtentAllocator
+public sealed unsafe class ExtentAllocator
 {
     /// <summary>Unit of allocation, in bytes.</summary>
     public const int Granule = 4096;
@@ -24,7 +25,8 @@ public sealed class ExtentAllocator
     private const int None = -1;
 
     private readonly int _granules;
-    private readonly int[] _edges;
+    private readonly ulong* _edges;
+    private readonly int* _holeAt;
     private readonly int[] _bins;
     private readonly BinMap _used;
     private Hole[] _holes = new Hole[16];
@@ -38,13 +40,21 @@ public sealed class ExtentAllocator
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(length, SegmentOptions.MaxLength);
         _granules = (int)(length >> GranuleShift);
-        _edges = new int[_granules];
+        _edges = NativePages.MapHuge<ulong>(Words);
+        _holeAt = NativePages.MapHuge<int>(_granules);
         _bins = new int[BinOf(_granules) + 1];
         _bins.AsSpan().Fill(None);
         _used = new BinMap(_bins.Length);
         if (_granules > 0)
             AddHole(0, _granules);
         _freeGranules = _granules;
+    }
+
+    /// <summary>Gives its tables back.</summary>
+    ~ExtentAllocator()
+    {
+        NativePages.Unmap(_edges, Words);
+        NativePages.Unmap(_holeAt, _granules);
     }
 
     /// <summary>Bytes that can be allocated in all.</summary>
@@ -83,12 +93,27 @@ public sealed class ExtentAllocator
         int hole = length > _granules ? None : BestFit(length);
         if (hole == None)
             return false;
-        Hole found = _holes[hole];
-        RemoveHole(hole);
+        ref Hole found = ref _holes[hole];
+        int start = found.Start;
+        Unlink(hole);
+        ClearEdge(start);
         if (found.Length > length)
-            AddHole(found.Start + length, found.Length - length);
+        {
+            // What is left keeps its last edge: one line of memory less to be fetched.
+            found.Start += length;
+            found.Length -= length;
+            SetEdge(found.Start, hole);
+            Link(hole);
+        }
+        else
+        {
+            ClearEdge(start + length - 1);
+            Spare(hole);
+        }
+
         _freeGranules -= length;
-        offset = (long)found.Start << GranuleShift;
+        offset = (long)start << GranuleShift;
+        GC.KeepAlive(this);
         return true;
     }
 
@@ -102,25 +127,67 @@ public sealed class ExtentAllocator
         int start = (int)(offset >> GranuleShift);
         int length = (int)(rounded >> GranuleShift);
         int end = start + length;
-        if (_edges[start] != 0 || _edges[end - 1] != 0)
+        if (IsEdge(start) || IsEdge(end - 1))
             throw new ArgumentException($"range {offset}+{size} is free already");
         _freeGranules += length;
-        if (start > 0 && _edges[start - 1] != 0)
-        {
-            int before = _edges[start - 1] - 1;
-            start = _holes[before].Start;
-            RemoveHole(before);
-        }
-
-        if (end < _granules && _edges[end] != 0)
-        {
-            int after = _edges[end] - 1;
-            end += _holes[after].Length;
-            RemoveHole(after);
-        }
-
-        AddHole(start, end - start);
+        int before = start > 0 && IsEdge(start - 1) ? _holeAt[start - 1] : None;
+        int after = end < _granules && IsEdge(end) ? _holeAt[end] : None;
+        // A neighbour grows in its place: its other edge is not looked at.
+        if (before != None)
+            GrowUp(before, end, after);
+        else if (after != None)
+            GrowDown(after, start);
+        else
+            AddHole(start, length);
+        GC.KeepAlive(this);
     }
+
+    /// <summary>
+    /// A hole takes in what is freed behind it up to <paramref name="end"/>, and the hole there, if any.
+    /// </summary>
+    private void GrowUp(int hole, int end, int after)
+    {
+        Unlink(hole);
+        ref Hole grown = ref _holes[hole];
+        if (grown.Length > 1)
+            ClearEdge(grown.Start + grown.Length - 1);
+        if (after != None)
+        {
+            Unlink(after);
+            ClearEdge(end);
+            end += _holes[after].Length;
+            Spare(after);
+        }
+
+        grown.Length = end - grown.Start;
+        SetEdge(end - 1, hole);
+        Link(hole);
+    }
+
+    /// <summary>A hole takes in what is freed before it from <paramref name="start"/>.</summary>
+    private void GrowDown(int hole, int start)
+    {
+        Unlink(hole);
+        ref Hole grown = ref _holes[hole];
+        if (grown.Length > 1)
+            ClearEdge(grown.Start);
+        grown.Length += grown.Start - start;
+        grown.Start = start;
+        SetEdge(start, hole);
+        Link(hole);
+    }
+
+    private long Words => ((long)_granules + 63) / 64;
+
+    private bool IsEdge(int granule) => (_edges[granule >> 6] & (1ul << granule)) != 0;
+
+    private void SetEdge(int granule, int hole)
+    {
+        _edges[granule >> 6] |= 1ul << granule;
+        _holeAt[granule] = hole;
+    }
+
+    private void ClearEdge(int granule) => _edges[granule >> 6] &= ~(1ul << granule);
 
     private static int BinOf(int length) =>
         length < ExactBins ? length : ExactBins + (length >> CoarseShift);
@@ -164,19 +231,35 @@ public sealed class ExtentAllocator
             hole = _holesMade++;
         }
 
-        int bin = BinOf(length);
+        _holes[hole] = new Hole { Start = start, Length = length };
+        SetEdge(start, hole);
+        SetEdge(start + length - 1, hole);
+        Link(hole);
+    }
+
+    private void Spare(int hole)
+    {
+        _holes[hole].Next = _spareHole;
+        _spareHole = hole;
+    }
+
+    /// <summary>Puts a hole into the bin of its length.</summary>
+    private void Link(int hole)
+    {
+        ref Hole linked = ref _holes[hole];
+        int bin = BinOf(linked.Length);
         int next = _bins[bin];
-        _holes[hole] = new Hole { Start = start, Length = length, Next = next, Previous = None };
+        linked.Next = next;
+        linked.Previous = None;
         if (next != None)
             _holes[next].Previous = hole;
         else
             _used.Set(bin);
         _bins[bin] = hole;
-        _edges[start] = hole + 1;
-        _edges[start + length - 1] = hole + 1;
     }
 
-    private void RemoveHole(int hole)
+    /// <summary>Takes a hole out of the bin of its length.</summary>
+    private void Unlink(int hole)
     {
         ref Hole gone = ref _holes[hole];
         if (gone.Next != None)
@@ -184,19 +267,13 @@ public sealed class ExtentAllocator
         if (gone.Previous != None)
         {
             _holes[gone.Previous].Next = gone.Next;
-        }
-        else
-        {
-            int bin = BinOf(gone.Length);
-            _bins[bin] = gone.Next;
-            if (gone.Next == None)
-                _used.Clear(bin);
+            return;
         }
 
-        _edges[gone.Start] = 0;
-        _edges[gone.Start + gone.Length - 1] = 0;
-        gone.Next = _spareHole;
-        _spareHole = hole;
+        int bin = BinOf(gone.Length);
+        _bins[bin] = gone.Next;
+        if (gone.Next == None)
+            _used.Clear(bin);
     }
 
     private struct Hole

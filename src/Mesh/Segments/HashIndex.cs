@@ -2,7 +2,6 @@
 
 // On the data path.
 using System.Numerics;
-using System.Runtime.InteropServices;
 
 namespace Mooncake.Mesh.Segments;
 
@@ -24,10 +23,10 @@ internal sealed unsafe class HashIndex
     {
         int bits = Math.Clamp(BitOperations.Log2((ulong)Math.Max(1, expected)), 1, MaxBits);
         _shift = 64 - bits;
-        _buckets = (Bucket*)NativeMemory.AllocZeroed((nuint)1 << bits, (nuint)sizeof(Bucket));
+        _buckets = NativePages.Map<Bucket>(1L << bits);
     }
 
-    ~HashIndex() => NativeMemory.Free(_buckets);
+    ~HashIndex() => NativePages.Unmap(_buckets, 1L << (64 - _shift));
 
     /// <summary>Number of objects.</summary>
     public int Count { get; private set; }

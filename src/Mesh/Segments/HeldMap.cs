@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
-using System.Runtime.InteropServices;
-
 namespace Mooncake.Mesh.Segments;
 
 /// <summary>
@@ -18,7 +16,7 @@ internal sealed unsafe class HeldMap : IDisposable
     public HeldMap(long length)
     {
         _granules = length / ExtentAllocator.Granule;
-        _cells = (HeldCell**)NativeMemory.AllocZeroed((nuint)_granules, (nuint)sizeof(HeldCell*));
+        _cells = (HeldCell**)NativePages.Map<nint>(_granules);
     }
 
     ~HeldMap() => Dispose();
@@ -41,7 +39,7 @@ internal sealed unsafe class HeldMap : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        NativeMemory.Free(_cells);
+        NativePages.Unmap((nint*)_cells, _granules);
         _cells = null;
         GC.SuppressFinalize(this);
     }

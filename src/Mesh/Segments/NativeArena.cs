@@ -12,7 +12,7 @@ namespace Mooncake.Mesh.Segments;
 /// stays readable until the arena is collected, so that a reader without a lock at worst reads what is old.
 /// Thread-safe.
 /// </summary>
-internal sealed unsafe partial class NativeArena
+internal sealed unsafe class NativeArena
 {
     /// <summary>Larger pieces come one by one from the C library, and are given back to it.</summary>
     public const int MostBytes = 1024;
@@ -20,12 +20,10 @@ internal sealed unsafe partial class NativeArena
     private const int Unit = 8;
     private const int FirstChunk = 64 * 1024;
     private const int LargestChunk = 4 << 20;
-    private const int HugePage = 2 << 20;
-    private const int AdviseHugePages = 14;
 
     private readonly Lock _lock = new();
     private readonly nint[] _free = new nint[(MostBytes / Unit) + 1];
-    private readonly List<nint> _chunks = [];
+    private readonly List<(nint Address, int Bytes)> _chunks = [];
     private Large* _large;
     private byte* _next;
     private byte* _end;
@@ -34,8 +32,8 @@ internal sealed unsafe partial class NativeArena
 
     ~NativeArena()
     {
-        foreach (nint chunk in _chunks)
-            NativeMemory.AlignedFree((void*)chunk);
+        foreach (var (chunk, bytes) in _chunks)
+            NativePages.Unmap(chunk, bytes);
         while (_large is not null)
         {
             Large* next = _large->Next;
@@ -125,18 +123,12 @@ internal sealed unsafe partial class NativeArena
     {
         // What is left of the last chunk, less than one piece of the largest size, is given up.
         int bytes = _chunk;
-        byte* chunk = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, (nuint)Math.Min(bytes, HugePage));
-        if (bytes >= HugePage)
-            _ = Advise(chunk, (nuint)bytes, AdviseHugePages);
-        _chunks.Add((nint)chunk);
+        byte* chunk = (byte*)NativePages.MapHuge(bytes);
+        _chunks.Add(((nint)chunk, bytes));
         _next = chunk;
         _end = chunk + bytes;
         _chunk = Math.Min(bytes * 2, LargestChunk);
     }
-
-    /// <summary>madvise(2); where it refuses, ordinary pages do as well.</summary>
-    [LibraryImport("libc", EntryPoint = "madvise")]
-    private static partial int Advise(void* address, nuint length, int advice);
 
     /// <summary>What stands before a large piece.</summary>
     private struct Large

@@ -49,7 +49,7 @@ internal sealed class EngineCards : IEngineCards
         if (isRemote)
             access |= MemoryAccess.RemoteRead | MemoryAccess.RemoteWrite;
         var memory = range.Device is { } device ? RegisterDevice(device, access)
-            : _engine.RegisterAsync(range, access, isShared: false).GetAwaiter().GetResult();
+            : TaskWait.ResultOf(_engine.RegisterAsync(range, access, isShared: false));
         return memory.Succeeded
             ? new CardMemory(_engine, memory.Value)
             : new TransferError(TransferErrorCode.Memory,
@@ -85,9 +85,9 @@ internal sealed class EngineCards : IEngineCards
                 : await _engine.RegisterAsync(device, access));
         var wait = registering.EndsWithinAsync(EngineWork.DevicePatience, _engine.Time, CancellationToken.None);
         MeshResult<LocalMemory> memory;
-        if (wait.GetAwaiter().GetResult())
+        if (TaskWait.ResultOf(wait))
         {
-            memory = registering.GetAwaiter().GetResult();
+            memory = TaskWait.ResultOf(registering);
         }
         else
         {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
-using System.Diagnostics;
 using Mooncake.Mesh.Exports.Guest;
 
 namespace Mooncake.Mesh.Exports.Sessions;
@@ -15,12 +14,14 @@ internal abstract class OpenCall
     [ThreadStatic]
     private static OpenCall? _pending;
 
-    /// <summary>As many as the runtime spins for a task before it has the thread sleep.</summary>
-    private const int Spins = 35;
+    private readonly Task _task;
+    private TaskWait _wait;
 
-    private bool _isAwaited;
-
-    private protected abstract Task Task { get; }
+    private OpenCall(Task task)
+    {
+        _task = task;
+        _wait = new TaskWait(task);
+    }
 
     /// <summary>Starts a call and waits for its first slice.</summary>
     /// <param name="session">The session, which the call is counted in until it ends.</param>
@@ -43,7 +44,7 @@ internal abstract class OpenCall
             return call.Finish();
         // The session outlives the call even when the thread that began it never comes back.
         _ = session.TryEnter();
-        _ = call.Task.ContinueWith(static (_, state) => ((Session)state!).Leave(), session, CancellationToken.None,
+        _ = call._task.ContinueWith(static (_, state) => ((Session)state!).Leave(), session, CancellationToken.None,
             TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
         _pending = call;
         return Door.Fail(ErrorCodes.Pending, "the call goes on");
@@ -86,7 +87,7 @@ internal abstract class OpenCall
             int step = Interrupt.IsSet && !stopped ? Interrupt.PollMilliseconds : Timeout.Infinite;
             if (milliseconds > 0)
                 step = step == Timeout.Infinite ? left : Math.Min(step, left);
-            if (Waited(step))
+            if (_wait.Ends(TimeSpan.FromMilliseconds(step), TimeProvider.System))
                 return true;
             if (!stopped && Interrupt.IsWanted())
             {
@@ -103,38 +104,8 @@ internal abstract class OpenCall
         }
     }
 
-    /// <summary>Whether the task ended in time, well or not: what it threw comes where its result is taken.</summary>
-    private bool Waited(int milliseconds)
+    private sealed class Of<T>(Task<T> task, Func<T, long> finish, CancellationTokenSource cancel) : OpenCall(task)
     {
-        var spin = default(SpinWait);
-        for (int i = 0; i < Spins && !Task.IsCompleted; i++)
-            spin.SpinOnce(sleep1Threshold: -1);
-        var signal = ThreadSignal.Own;
-        if (!Task.IsCompleted && !_isAwaited)
-        {
-            _isAwaited = true;
-            // Of the thread that waits for it: a pending call stays its thread's.
-            Task.ConfigureAwait(false).GetAwaiter().UnsafeOnCompleted(signal.Set);
-        }
-
-        long start = Stopwatch.GetTimestamp();
-        while (!Task.IsCompleted)
-        {
-            var left = milliseconds == Timeout.Infinite
-                ? Timeout.InfiniteTimeSpan
-                : TimeSpan.FromMilliseconds(milliseconds) - Stopwatch.GetElapsedTime(start);
-            if (left != Timeout.InfiniteTimeSpan && left <= TimeSpan.Zero)
-                return false;
-            signal.Wait(left);
-        }
-
-        return true;
-    }
-
-    private sealed class Of<T>(Task<T> task, Func<T, long> finish, CancellationTokenSource cancel) : OpenCall
-    {
-        private protected override Task Task => task;
-
         private protected override long Finish()
         {
             cancel.Dispose();

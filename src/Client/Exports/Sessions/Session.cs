@@ -68,7 +68,7 @@ internal sealed class Session(HandleKind kind)
     {
         int slice = Live.SliceMilliseconds;
         if (slice == 0 && !Interrupt.IsSet)
-            return finish(start(_stop.Token).GetAwaiter().GetResult());
+            return finish(TaskWait.ResultOf(start(_stop.Token)));
         return OpenCall.Begin(this, start, finish, _stop.Token, slice);
     }
 

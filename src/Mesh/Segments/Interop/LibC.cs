@@ -30,6 +30,7 @@ internal static unsafe partial class LibC
     public const nint MAP_FAILED = -1;
 
     public const int MADV_DONTFORK = 10;
+    public const int MADV_HUGEPAGE = 14;
     public const int MADV_WIPEONFORK = 18;
     public const int MADV_POPULATE_WRITE = 23;
 

@@ -211,7 +211,7 @@ internal sealed class EngineCore : IDisposable
         if (id == 0)
             status = Enqueue(message) ? EntryStatus.Done : EntryStatus.Full;
         else if (_segments.Find(id) is { } peer)
-            status = Transfers.NotifyAsync(peer, message).GetAwaiter().GetResult();
+            status = TaskWait.ResultOf(Transfers.NotifyAsync(peer, message));
         else
             return new TransferError(TransferErrorCode.InvalidArgument, $"segment {id} is not open");
         return status switch

@@ -24,7 +24,7 @@ internal sealed class EngineDialer(Hello hello, Handshake handshake, MeshRuntime
     /// <param name="cancel">Ends the wait.</param>
     /// <returns>The connection; Dns; Socket; RejectHandshake; Endpoint: another process answers.</returns>
     public TransferResult<DialledEngine> Dial(string address, ulong incarnation, CancellationToken cancel) =>
-        runtime.Start(() => DialAsync(address, incarnation, cancel)).GetAwaiter().GetResult();
+        TaskWait.ResultOf(runtime.Start(() => DialAsync(address, incarnation, cancel)));
 
     private async Task<TransferResult<DialledEngine>> DialAsync(string address, ulong incarnation,
         CancellationToken cancel)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
-using System.Buffers;
 using Mooncake.Mesh.Transfer.Engine.Batches;
 using Mooncake.Mesh.Transfer.Engine.Cards;
 using Mooncake.Mesh.Transfer.Engine.Local;
@@ -114,7 +113,7 @@ internal sealed class EngineTransfers : IAsyncDisposable
 
         if (notify is not null && NotifyQueue.Check(notify) is { } wrong)
             return wrong;
-        var regions = ArrayPool<RegisteredRegion?>.Shared.Rent(requests.Length);
+        var regions = EngineArrays<RegisteredRegion?>.Pool.Rent(requests.Length);
         int entered = 0;
         TransferError? error = null;
         for (; entered < requests.Length && error is null; entered++)
@@ -133,7 +132,7 @@ internal sealed class EngineTransfers : IAsyncDisposable
             Launch(batch, first, requests, regions);
         }
 
-        ArrayPool<RegisteredRegion?>.Shared.Return(regions, clearArray: true);
+        EngineArrays<RegisteredRegion?>.Pool.Return(regions, clearArray: true);
         return first >= 0 ? null : error ?? new TransferError(TransferErrorCode.TooManyRequests,
             $"batch {id} has no room for {requests.Length} more requests");
     }
@@ -251,9 +250,9 @@ internal sealed class EngineTransfers : IAsyncDisposable
         // The caller's thread does not wait for a device.
         if (work.Path is not null && work.Device is null && work.Bytes <= CopiedHere)
         {
-            var entries = ArrayPool<EngineEntry>.Shared.Rent(EngineRequest.MostEntries);
+            var entries = EngineArrays<EngineEntry>.Pool.Rent(EngineRequest.MostEntries);
             work.RunHere(entries.AsSpan(0, EngineRequest.MostEntries));
-            ArrayPool<EngineEntry>.Shared.Return(entries);
+            EngineArrays<EngineEntry>.Pool.Return(entries);
             return;
         }
 

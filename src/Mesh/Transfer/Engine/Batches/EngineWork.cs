@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
-using System.Buffers;
 using Mooncake.Mesh.Transfer.Engine.Local;
 using Mooncake.Mesh.Transfer.Engine.Memory;
 using Mooncake.Mesh.Transfer.Staging;
@@ -60,9 +59,9 @@ internal sealed class EngineWork
         _batch = batch;
         _owner = owner;
         Path = path;
-        _requests = ArrayPool<TransferRequest>.Shared.Rent(most);
-        _regions = ArrayPool<RegisteredRegion>.Shared.Rent(most);
-        _tasks = ArrayPool<int>.Shared.Rent(most);
+        _requests = EngineArrays<TransferRequest>.Pool.Rent(most);
+        _regions = EngineArrays<RegisteredRegion>.Pool.Rent(most);
+        _tasks = EngineArrays<int>.Pool.Rent(most);
     }
 
     /// <summary>Who copies; null: it goes over cards or sockets.</summary>
@@ -310,9 +309,9 @@ internal sealed class EngineWork
         for (int i = 0; i < _count; i++)
             _regions[i].Leave();
         _owner.Over(this);
-        ArrayPool<RegisteredRegion>.Shared.Return(_regions, clearArray: true);
-        ArrayPool<TransferRequest>.Shared.Return(_requests);
-        ArrayPool<int>.Shared.Return(_tasks);
+        EngineArrays<RegisteredRegion>.Pool.Return(_regions, clearArray: true);
+        EngineArrays<TransferRequest>.Pool.Return(_requests);
+        EngineArrays<int>.Pool.Return(_tasks);
     }
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
-using System.Buffers;
 using Mooncake.Mesh.Transfer.Engine.Batches;
 
 namespace Mooncake.Mesh.Transfer.Engine.Cards;
@@ -26,7 +25,7 @@ internal sealed class CardTicket(EngineWork work, ICardRoute route, Action<Engin
     /// <summary>Does it, and ends the job.</summary>
     public async Task RunAsync()
     {
-        var entries = ArrayPool<EngineEntry>.Shared.Rent(EngineRequest.MostEntries);
+        var entries = EngineArrays<EngineEntry>.Pool.Rent(EngineRequest.MostEntries);
         bool left = false;
         int count;
         while (!left && TryBegin(this)
@@ -40,7 +39,7 @@ internal sealed class CardTicket(EngineWork work, ICardRoute route, Action<Engin
                 work.Account(entries.AsSpan(0, count));
         }
 
-        ArrayPool<EngineEntry>.Shared.Return(entries, clearArray: true);
+        EngineArrays<EngineEntry>.Pool.Return(entries, clearArray: true);
         if (left)
             leave!(work);
         Finish(TransferOutcome.Done);

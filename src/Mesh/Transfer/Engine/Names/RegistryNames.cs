@@ -84,7 +84,7 @@ internal sealed class RegistryNames : IEngineNames
     {
         if (!EngineRecord.IsName(name))
             return new TransferError(TransferErrorCode.InvalidArgument, "a segment's name is empty or too long");
-        return _runtime.Start(() => FindAsync(name)).GetAwaiter().GetResult();
+        return TaskWait.ResultOf(_runtime.Start(() => FindAsync(name)));
     }
 
     /// <inheritdoc/>
