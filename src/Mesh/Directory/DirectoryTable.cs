@@ -19,6 +19,12 @@ internal sealed unsafe class DirectoryTable : IDisposable
     private const int LockCount = 1024;
     private const int FirstCells = 4;
 
+    /// <summary>Cells that are looked at for a record to fetch: those of one line.</summary>
+    private const int CellsAhead = 8;
+
+    /// <summary>A record with one replica and a key of 16 bytes.</summary>
+    private const int ShortRecord = 112;
+
     /// <summary>
     /// Larger tables come from the C library and are given back to it: nothing reads them without a lock.
     /// </summary>
@@ -34,7 +40,7 @@ internal sealed unsafe class DirectoryTable : IDisposable
     {
         Slots = slots;
         _shift = 64 - int.Log2(slots);
-        _slots = NativePages.Map<SlotHead>(slots);
+        _slots = NativePages.MapHuge<SlotHead>(slots);
         for (int i = 0; i < LockCount; i++)
             _locks[i] = new object();
     }
@@ -92,7 +98,7 @@ internal sealed unsafe class DirectoryTable : IDisposable
     public bool TryFind(int slot, ulong hash, ReadOnlySpan<byte> key, out RecordRef record)
     {
         int cell = Find(slot, hash, key);
-        record = new RecordRef(cell < 0 ? null : RecordIn(_slots[slot].Cells[cell]));
+        record = new RecordRef(cell < 0 ? null : CellTable.RecordIn(_slots[slot].Table.Cells[cell]));
         return cell >= 0;
     }
 
@@ -110,25 +116,36 @@ internal sealed unsafe class DirectoryTable : IDisposable
     /// </summary>
     public void PrefetchCell(int slot, ulong hash)
     {
-        ref var head = ref _slots[slot];
-        if (Sse.IsSupported)
-            Sse.Prefetch0(head.Cells + head.HomeOf(hash));
+        var table = _slots[slot].Table;
+        if (Sse.IsSupported && table.Capacity > 0)
+            Sse.Prefetch0(table.Cells + table.HomeOf(hash));
     }
 
     /// <summary>
-    /// Has the processor fetch the record a key would have; needs no lock: cells that were given back stay readable,
-    /// and an address that is old is only fetched, never used.
+    /// Has the processor fetch the record of a key; needs no lock: cells that were given back stay readable, and an
+    /// address that is old is only fetched, never used.
     /// </summary>
     public void PrefetchRecord(int slot, ulong hash)
     {
-        ref var head = ref _slots[slot];
-        var cells = head.Cells;
-        int capacity = head.Capacity;
-        if (!Sse.IsSupported || cells == null || capacity > FewCells)
+        var table = _slots[slot].Table;
+        if (!Sse.IsSupported || table.Capacity is 0 or > FewCells)
             return;
-        var record = (byte*)RecordIn(cells[hash & (ulong)(capacity - 1)]);
-        Sse.Prefetch0(record);
-        Sse.Prefetch0(record + 64);
+        int mask = table.Capacity - 1;
+        int at = table.HomeOf(hash);
+        for (int i = 0; i < CellsAhead; i++, at = (at + 1) & mask)
+        {
+            ulong cell = table.Cells[at];
+            if (cell == 0)
+                return;
+            if (!CellTable.MayBeOf(cell, hash))
+                continue;
+            // With one replica and a short key it ends in the second line, or in the third.
+            var record = (byte*)CellTable.RecordIn(cell);
+            Sse.Prefetch0(record);
+            Sse.Prefetch0(record + 64);
+            Sse.Prefetch0(record + ShortRecord - 1);
+            return;
+        }
     }
 
     /// <summary>
@@ -141,7 +158,7 @@ internal sealed unsafe class DirectoryTable : IDisposable
         ref var head = ref Fresh(slot);
         if (record.Cleared < head.Cleared)
             return;
-        if ((head.Count + 1) * 8 > head.Capacity * 7)
+        if ((head.Count + 1) * 8 > head.Table.Capacity * 7)
             Grow(ref head);
         int replicas = record.Replicas.Length;
         var made = (RecordHead*)_arena.Take(RecordHead.BytesOf(replicas, key.Bytes.Length));
@@ -162,7 +179,7 @@ internal sealed unsafe class DirectoryTable : IDisposable
         for (int i = 0; i < replicas; i++)
             cells[i] = new ReplicaCell(record.Replicas[i]);
         key.Bytes.CopyTo(new Span<byte>(cells + replicas, key.Bytes.Length));
-        Insert(ref head, CellOf(key.Hash, made));
+        Insert(ref head, CellTable.CellOf(key.Hash, made));
         head.Count++;
         head.Counter = Math.Max(head.Counter, record.Version.Counter);
         Interlocked.Increment(ref _records);
@@ -175,19 +192,19 @@ internal sealed unsafe class DirectoryTable : IDisposable
         if (hole < 0)
             return false;
         ref var head = ref _slots[slot];
-        Free(RecordIn(head.Cells[hole]));
+        Free(CellTable.RecordIn(head.Table.Cells[hole]));
         // Those behind that would not be found past an empty cell move up.
-        int mask = head.Capacity - 1;
-        for (int at = (hole + 1) & mask; head.Cells[at] != 0; at = (at + 1) & mask)
+        int mask = head.Table.Capacity - 1;
+        for (int at = (hole + 1) & mask; head.Table.Cells[at] != 0; at = (at + 1) & mask)
         {
-            int home = head.HomeOf(RecordIn(head.Cells[at])->Hash);
+            int home = head.Table.HomeOf(CellTable.RecordIn(head.Table.Cells[at])->Hash);
             if (((at - home) & mask) < ((at - hole) & mask))
                 continue;
-            head.Cells[hole] = head.Cells[at];
+            head.Table.Cells[hole] = head.Table.Cells[at];
             hole = at;
         }
 
-        head.Cells[hole] = 0;
+        head.Table.Cells[hole] = 0;
         head.Count--;
         Interlocked.Decrement(ref _records);
         return true;
@@ -199,11 +216,11 @@ internal sealed unsafe class DirectoryTable : IDisposable
     public void CopySlot(int slot, List<KeyedRecord> into, RecordTest? test = null)
     {
         ref var head = ref Fresh(slot);
-        for (int cell = 0; cell < head.Capacity; cell++)
+        for (int cell = 0; cell < head.Table.Capacity; cell++)
         {
-            if (head.Cells[cell] == 0)
+            if (head.Table.Cells[cell] == 0)
                 continue;
-            var record = new RecordRef(RecordIn(head.Cells[cell]));
+            var record = new RecordRef(CellTable.RecordIn(head.Table.Cells[cell]));
             if (test is null || test(record))
             {
                 into.Add(new KeyedRecord(new MeshKey(record.KeySpan.ToArray()),
@@ -223,17 +240,17 @@ internal sealed unsafe class DirectoryTable : IDisposable
         ref var head = ref Fresh(slot);
         if (head.Count == 0)
             return true;
-        int bits = int.Log2(head.Capacity);
-        int mask = head.Capacity - 1;
-        for (ulong step = position >> (64 - bits); step < (ulong)head.Capacity; step++)
+        int bits = int.Log2(head.Table.Capacity);
+        int mask = head.Table.Capacity - 1;
+        for (ulong step = position >> (64 - bits); step < (ulong)head.Table.Capacity; step++)
         {
             int home = (int)(BitReversal.Of(step) >> (64 - bits));
             part.Mark();
-            for (int at = home; head.Cells[at] != 0; at = (at + 1) & mask)
+            for (int at = home; head.Table.Cells[at] != 0; at = (at + 1) & mask)
             {
-                ulong hash = RecordIn(head.Cells[at])->Hash;
-                if (head.HomeOf(hash) == home && BitReversal.Of(hash) >= position)
-                    part.Add(new RecordRef(RecordIn(head.Cells[at])), head.Cleared);
+                ulong hash = CellTable.RecordIn(head.Table.Cells[at])->Hash;
+                if (head.Table.HomeOf(hash) == home && BitReversal.Of(hash) >= position)
+                    part.Add(new RecordRef(CellTable.RecordIn(head.Table.Cells[at])), head.Cleared);
             }
 
             if (!part.IsOver)
@@ -252,11 +269,11 @@ internal sealed unsafe class DirectoryTable : IDisposable
         ref var head = ref Fresh(slot);
         int count = 0;
         ulong digest = 0;
-        for (int cell = 0; cell < head.Capacity; cell++)
+        for (int cell = 0; cell < head.Table.Capacity; cell++)
         {
-            if (head.Cells[cell] == 0)
+            if (head.Table.Cells[cell] == 0)
                 continue;
-            var record = new RecordRef(RecordIn(head.Cells[cell]));
+            var record = new RecordRef(CellTable.RecordIn(head.Table.Cells[cell]));
             if (record.Removed || record.ReplicaOf(incarnation) is not { Incarnation: not 0 } copy)
                 continue;
             count++;
@@ -270,17 +287,17 @@ internal sealed unsafe class DirectoryTable : IDisposable
     public void Clear(int slot)
     {
         ref var head = ref _slots[slot];
-        for (int cell = 0; cell < head.Capacity; cell++)
+        for (int cell = 0; cell < head.Table.Capacity; cell++)
         {
-            if (head.Cells[cell] != 0)
-                Free(RecordIn(head.Cells[cell]));
+            if (head.Table.Cells[cell] != 0)
+                Free(CellTable.RecordIn(head.Table.Cells[cell]));
         }
 
         Interlocked.Add(ref _records, -head.Count);
         var old = head;
         head = new SlotHead { Counter = head.Counter, Cleared = head.Cleared };
-        if (old.Capacity > 0)
-            _arena.Give(old.Cells, old.Capacity * sizeof(ulong));
+        if (old.Table.Capacity > 0)
+            _arena.Give(old.Table.Cells, old.Table.Capacity * sizeof(ulong));
     }
 
     /// <summary>Drops every record; the memory itself goes when nobody can look at it any more.</summary>
@@ -293,18 +310,13 @@ internal sealed unsafe class DirectoryTable : IDisposable
         }
     }
 
-    /// <summary>Address in the low 48 bits, the hash's low 16 bits above.</summary>
-    private static ulong CellOf(ulong hash, RecordHead* record) => (hash << 48) | (ulong)record;
-
-    private static RecordHead* RecordIn(ulong cell) => (RecordHead*)(cell & ((1ul << 48) - 1));
-
     private static void Insert(ref SlotHead head, ulong cell)
     {
-        int mask = head.Capacity - 1;
-        int at = head.HomeOf(RecordIn(cell)->Hash);
-        while (head.Cells[at] != 0)
+        int mask = head.Table.Capacity - 1;
+        int at = head.Table.HomeOf(CellTable.RecordIn(cell)->Hash);
+        while (head.Table.Cells[at] != 0)
             at = (at + 1) & mask;
-        head.Cells[at] = cell;
+        head.Table.Cells[at] = cell;
     }
 
     /// <summary>A slot without the records that were there when everything was removed last.</summary>
@@ -327,13 +339,14 @@ internal sealed unsafe class DirectoryTable : IDisposable
         ref var head = ref Fresh(slot);
         if (head.Count == 0)
             return -1;
-        int mask = head.Capacity - 1;
-        for (int at = head.HomeOf(hash); head.Cells[at] != 0; at = (at + 1) & mask)
+        ulong* cells = head.Table.Cells;
+        int mask = head.Table.Capacity - 1;
+        for (int at = head.Table.HomeOf(hash); cells[at] != 0; at = (at + 1) & mask)
         {
-            ulong cell = head.Cells[at];
-            if ((cell >> 48) != (hash & 0xFFFF))
+            ulong cell = cells[at];
+            if (!CellTable.MayBeOf(cell, hash))
                 continue;
-            var record = RecordIn(cell);
+            var record = CellTable.RecordIn(cell);
             if (record->Hash == hash && new RecordRef(record).KeySpan.SequenceEqual(key))
                 return at;
         }
@@ -347,30 +360,25 @@ internal sealed unsafe class DirectoryTable : IDisposable
     private void Grow(ref SlotHead head)
     {
         var old = head;
-        int capacity = head.Capacity == 0 ? FirstCells : head.Capacity * 2;
+        int capacity = head.Table.Capacity == 0 ? FirstCells : head.Table.Capacity * 2;
         var cells = (ulong*)_arena.Take(capacity * sizeof(ulong));
         new Span<ulong>(cells, capacity).Clear();
-        head.Cells = cells;
-        head.Capacity = capacity;
-        for (int cell = 0; cell < old.Capacity; cell++)
+        head.Table = new CellTable(cells, capacity);
+        for (int cell = 0; cell < old.Table.Capacity; cell++)
         {
-            if (old.Cells[cell] != 0)
-                Insert(ref head, old.Cells[cell]);
+            if (old.Table.Cells[cell] != 0)
+                Insert(ref head, old.Table.Cells[cell]);
         }
 
-        if (old.Capacity > 0)
-            _arena.Give(old.Cells, old.Capacity * sizeof(ulong));
+        if (old.Table.Capacity > 0)
+            _arena.Give(old.Table.Cells, old.Table.Capacity * sizeof(ulong));
     }
 
     private struct SlotHead
     {
-        public ulong* Cells;
+        public CellTable Table;
         public long Counter;
         public long Cleared;
-        public int Capacity;
         public int Count;
-
-        /// <summary>The low bits choose the cell: the top ones are the same in a whole slot.</summary>
-        public readonly int HomeOf(ulong hash) => (int)(hash & (ulong)(Capacity - 1));
     }
 }

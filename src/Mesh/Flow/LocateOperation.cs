@@ -13,6 +13,9 @@ namespace Mooncake.Mesh.Flow;
 /// </summary>
 internal sealed class LocateOperation
 {
+    /// <summary>Keys whose primaries the processor fetches at a time.</summary>
+    private const int ReadAhead = 128;
+
     private static readonly TimeSpan HedgeAfter = TimeSpan.FromMilliseconds(30);
     private const int MostHedges = SlotTable.Places - 1;
     private static readonly TimeSpan CallTimeout = TimeSpan.FromSeconds(1);
@@ -171,8 +174,16 @@ internal sealed class LocateOperation
     private List<Group> GroupByCandidate(List<int> open, int turn)
     {
         var groups = new List<Group>();
-        foreach (int index in open)
+        var slots = _context.View.Slots;
+        for (int at = 0; at < open.Count; at++)
         {
+            if (at % ReadAhead == 0 && turn == 0)
+            {
+                for (int next = at; next < Math.Min(at + ReadAhead, open.Count); next++)
+                    slots.Prefetch(_keys[open[next]].Hash);
+            }
+
+            int index = open[at];
             if (CandidateOf(index, turn) is not { } node)
                 continue;
             int length = _keys[index].Bytes.Length;

@@ -3,7 +3,9 @@
 // On the data path.
 using System.Buffers.Binary;
 using System.IO.Hashing;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 using System.Text;
 
 namespace Mooncake.Mesh.Membership;
@@ -18,6 +20,7 @@ public sealed class SlotTable
     /// <summary>Length of a preference list: primary, backup, two more.</summary>
     public const int Places = 4;
 
+    /// <summary>All primaries, then all backups, and so on: nearly always the primaries alone are looked up.</summary>
     private readonly short[] _owners;
     private readonly int _shift;
 
@@ -41,7 +44,6 @@ public sealed class SlotTable
         if (members.Count > short.MaxValue)
             throw new ArgumentOutOfRangeException(nameof(members), members.Count, "at most 32767 members");
         var owners = new short[slots * Places];
-        Array.Fill(owners, (short)-1);
         var contenders = new List<Contender>(members.Count);
         for (int m = 0; m < members.Count; m++)
         {
@@ -52,16 +54,20 @@ public sealed class SlotTable
 
         // Slot by slot: the scores of one slot, not of all, are kept.
         Span<Score> best = stackalloc Score[Places];
+        Span<short> list = stackalloc short[Places];
         Span<byte> slotBytes = stackalloc byte[4];
         for (int slot = 0; slot < slots; slot++)
         {
             BinaryPrimitives.WriteInt32LittleEndian(slotBytes, slot);
-            var list = owners.AsSpan(slot * Places, Places);
+            list.Fill(-1);
             foreach (var contender in CollectionsMarshal.AsSpan(contenders))
             {
                 ulong cost = FixedLog2.NegLog2(XxHash3.HashToUInt64(slotBytes, contender.Seed));
                 Insert(list, best, contender.Member, new Score(contender.Weight, cost));
             }
+
+            for (int place = 0; place < Places; place++)
+                owners[(place * slots) + slot] = list[place];
         }
 
         return new SlotTable(owners, slots);
@@ -78,10 +84,20 @@ public sealed class SlotTable
     }
 
     /// <summary>Index into the view's members of the owner at <paramref name="place"/>, or -1.</summary>
-    public int OwnerIndex(int slot, int place) => _owners[(slot * Places) + place];
+    public int OwnerIndex(int slot, int place) => _owners[(place * Count) + slot];
 
     /// <summary>Index of the primary of a hashed key, or -1 when nobody owns anything.</summary>
-    public int PrimaryIndex(ulong hash) => _owners[(int)(hash >> _shift) * Places];
+    public int PrimaryIndex(ulong hash) => _owners[(int)(hash >> _shift)];
+
+    /// <summary>
+    /// Has the processor fetch the primary of a hashed key: in a batch the waits for memory overlap.
+    /// </summary>
+    internal unsafe void Prefetch(ulong hash)
+    {
+        // An address that is old by then is only fetched, never used.
+        if (Sse.IsSupported)
+            Sse.Prefetch0(Unsafe.AsPointer(ref _owners[(int)(hash >> _shift)]));
+    }
 
     private static long SeedOf(string nodeId) => (long)XxHash3.HashToUInt64(Encoding.UTF8.GetBytes(nodeId));
 

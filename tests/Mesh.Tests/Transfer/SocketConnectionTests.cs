@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Transfer.Tcp;
 
@@ -11,11 +14,13 @@ public sealed class SocketConnectionTests
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
     [Theory]
-    [InlineData(0)]
-    [InlineData(PumpBudget.Most)]
-    public async Task Bytes_cross_in_order_and_more_than_the_kernel_holds(int taken)
+    [InlineData(0, false)]
+    [InlineData(0, true)]
+    [InlineData(PumpBudget.Most, false)]
+    [InlineData(PumpBudget.Most, true)]
+    public async Task Bytes_cross_in_order_and_more_than_the_kernel_holds(int taken, bool unix)
     {
-        await using var pair = await Pair.OpenAsync(taken);
+        await using var pair = await Pair.OpenAsync(taken, unix);
         byte[] sent = new byte[16 << 20];
         new Random(1).NextBytes(sent);
         var sending = Task.Run(() => pair.Here.SendAsync(sent, Cancel).AsTask(), Cancel);
@@ -27,11 +32,13 @@ public sealed class SocketConnectionTests
     }
 
     [Theory]
-    [InlineData(0)]
-    [InlineData(PumpBudget.Most)]
-    public async Task A_receive_ends_when_either_side_closes(int taken)
+    [InlineData(0, false)]
+    [InlineData(0, true)]
+    [InlineData(PumpBudget.Most, false)]
+    [InlineData(PumpBudget.Most, true)]
+    public async Task A_receive_ends_when_either_side_closes(int taken, bool unix)
     {
-        await using var pair = await Pair.OpenAsync(taken);
+        await using var pair = await Pair.OpenAsync(taken, unix);
         var there = pair.There.ReceiveAsync(new byte[1], Cancel).AsTask();
         var here = pair.Here.ReceiveAsync(new byte[1], Cancel).AsTask();
         pair.Here.Abort();
@@ -42,11 +49,13 @@ public sealed class SocketConnectionTests
     }
 
     [Theory]
-    [InlineData(0)]
-    [InlineData(PumpBudget.Most)]
-    public async Task A_receive_ends_when_it_is_cancelled(int taken)
+    [InlineData(0, false)]
+    [InlineData(0, true)]
+    [InlineData(PumpBudget.Most, false)]
+    [InlineData(PumpBudget.Most, true)]
+    public async Task A_receive_ends_when_it_is_cancelled(int taken, bool unix)
     {
-        await using var pair = await Pair.OpenAsync(taken);
+        await using var pair = await Pair.OpenAsync(taken, unix);
         using var stop = new CancellationTokenSource();
         var receiving = pair.There.ReceiveAsync(new byte[1], stop.Token).AsTask();
         Assert.False(receiving.IsCompleted);
@@ -54,10 +63,12 @@ public sealed class SocketConnectionTests
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => receiving);
     }
 
-    [Fact]
-    public async Task The_reader_may_close_its_own_connection()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task The_reader_may_close_its_own_connection(bool unix)
     {
-        await using var pair = await Pair.OpenAsync(0);
+        await using var pair = await Pair.OpenAsync(0, unix);
         var closed = Task.Run(async () =>
         {
             // Goes on upon the receiving thread itself.
@@ -67,6 +78,79 @@ public sealed class SocketConnectionTests
         await pair.Here.SendAsync(new byte[1], Cancel);
         await closed;
         Assert.Equal(0, await pair.Here.ReceiveAsync(new byte[1], Cancel));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task What_arrives_wakes_the_receiving_thread_and_not_the_poller_of_the_runtime(bool unix)
+    {
+        await using var pair = await Pair.OpenAsync(0, unix);
+        var receiving = pair.Here.ReceiveAsync(new byte[1], Cancel).AsTask();
+        await pair.There.SendAsync(new byte[1], Cancel);
+        Assert.Equal(1, await receiving);
+        Assert.DoesNotContain(DescriptorOf(pair.Here), Polled());
+        Assert.DoesNotContain(DescriptorOf(pair.There), Polled());
+        static int DescriptorOf(IPeerConnection end) => (int)((SocketConnection)end).Socket.Handle;
+    }
+
+    [Fact]
+    public async Task A_connect_that_is_under_way_ends_when_it_is_cancelled()
+    {
+        using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        listener.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        // Room for one that nobody accepts: of eight, some are not answered.
+        listener.Listen(0);
+        using var stop = new CancellationTokenSource();
+        var network = new SocketNetwork();
+        string endpoint = listener.LocalEndPoint!.ToString()!;
+        Task<IPeerConnection>[] connects =
+            [.. Enumerable.Range(0, 8).Select(_ => network.ConnectAsync(endpoint, stop.Token))];
+        await await Task.WhenAny(connects);
+        await stop.CancelAsync();
+        int cancelled = 0;
+        foreach (var connect in connects)
+        {
+            try
+            {
+                await using var connected = await connect;
+            }
+            catch (OperationCanceledException)
+            {
+                cancelled++;
+            }
+        }
+
+        Assert.InRange(cancelled, 1, 7);
+    }
+
+    [Fact]
+    public async Task A_refused_connect_says_so()
+    {
+        using var closed = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        closed.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        var refused = await Assert.ThrowsAsync<PeerNetworkException>(
+            () => new SocketNetwork().ConnectAsync(closed.LocalEndPoint!.ToString()!, Cancel));
+        Assert.Contains("refused", refused.Message, StringComparison.OrdinalIgnoreCase);
+    }
+
+    /// <summary>Descriptors that any poller of this process waits for.</summary>
+    private static List<int> Polled()
+    {
+        var polled = new List<int>();
+        foreach (string link in System.IO.Directory.GetFiles("/proc/self/fd"))
+        {
+            if (File.ResolveLinkTarget(link, false)?.Name.Contains("eventpoll", StringComparison.Ordinal) != true)
+                continue;
+            foreach (string line in File.ReadLines("/proc/self/fdinfo/" + Path.GetFileName(link)))
+            {
+                if (line.StartsWith("tfd:", StringComparison.Ordinal))
+                    polled.Add(int.Parse(line[4..].Split(' ', 2, StringSplitOptions.RemoveEmptyEntries)[0],
+                        CultureInfo.InvariantCulture));
+            }
+        }
+
+        return polled;
     }
 
     /// <summary>No byte came: the end, or a failure that every reader expects.</summary>
@@ -90,12 +174,15 @@ public sealed class SocketConnectionTests
         public IPeerConnection There => there;
 
         /// <param name="taken">Receiving threads that others have taken.</param>
-        public static async Task<Pair> OpenAsync(int taken)
+        /// <param name="unix">Whether they are Unix sockets.</param>
+        public static async Task<Pair> OpenAsync(int taken, bool unix)
         {
             var network = new SocketNetwork();
             for (int i = 0; i < taken; i++)
                 Assert.True(network.Pumps.TryTake());
-            var listener = network.Listen("127.0.0.1:0");
+            var listener = network.Listen(unix
+                ? "unix:" + Path.Combine(Path.GetTempPath(), $"mesh-{RandomSource.System.NextUInt64():x}.sock")
+                : "127.0.0.1:0");
             var accepting = listener.AcceptAsync(Cancel);
             var here = await network.ConnectAsync(listener.Endpoint, Cancel);
             return new Pair(listener, here, await accepting);

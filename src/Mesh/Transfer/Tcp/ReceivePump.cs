@@ -19,6 +19,7 @@ internal sealed class ReceivePump : IValueTaskSource<int>
     private const int StackBytes = 256 * 1024;
     private readonly Lock _gate = new();
     private readonly Socket _socket;
+    private readonly int _flags;
     private readonly Action _ended;
     private ManualResetValueTaskSourceCore<int> _core;
     private Memory<byte> _buffer;
@@ -32,6 +33,9 @@ internal sealed class ReceivePump : IValueTaskSource<int>
     public ReceivePump(Socket socket, Action ended)
     {
         _socket = socket;
+        // A thread that sleeps in recv on a Unix socket is woken too when the other side has read what was sent to it;
+        // one that sleeps in poll is woken only by what has come.
+        _flags = socket.AddressFamily == AddressFamily.Unix ? LibC.MSG_DONTWAIT : 0;
         _ended = ended;
         var thread = new Thread(Run, StackBytes) { IsBackground = true, Name = "mesh receive" };
         thread.Start();
@@ -146,7 +150,7 @@ internal sealed class ReceivePump : IValueTaskSource<int>
             {
                 while (true)
                 {
-                    nint got = LibC.recv(fd, bytes, (nuint)_buffer.Length, 0);
+                    nint got = LibC.recv(fd, bytes, (nuint)_buffer.Length, _flags);
                     if (got >= 0)
                         return (int)got;
                     int error = Marshal.GetLastPInvokeError();
@@ -164,7 +168,7 @@ internal sealed class ReceivePump : IValueTaskSource<int>
         }
     }
 
-    /// <summary>For a socket that a slow send has made non-blocking.</summary>
+    /// <summary>For a Unix socket, and one that a slow send has made non-blocking.</summary>
     private static unsafe void WaitForInput(int fd)
     {
         var poll = new pollfd { fd = fd, events = LibC.POLLIN };

@@ -52,7 +52,7 @@ public sealed class SocketNetwork : IPeerNetwork
             {
                 if (from is not null)
                     socket.Bind(new IPEndPoint(from, 0));
-                await socket.ConnectAsync(targets[i], cancel);
+                await PlainConnect.RunAsync(socket, targets[i], cancel);
                 if (targets[i] is IPEndPoint)
                     KeepAlive(socket);
                 return new SocketConnection(socket, endpoint, _pumps);
