@@ -57,7 +57,7 @@ internal static unsafe class MeshGetExports
             var range = Given.Range(buffer, size, "the buffer");
             var asked = GetOptionsReader.Read(options, session.Live);
             return session.Wait(cancel => session.Live.Client.TryGetAsync(name, range, asked, cancel),
-                StoreObjectExports.Size);
+                StoreObjectExports.Size, range.Length);
         });
 
     private static long Parts(nint mesh, byte* key, nuint keySize, void** parts, nuint* sizes, nuint count,

@@ -23,7 +23,7 @@ internal static unsafe class MeshObjectExports
             var range = Given.Range(value, size, "the value");
             var asked = PutOptionsReader.Read(options, session.Live, 1)(0);
             return session.Wait(cancel => session.Live.Client.TryPutAsync(name, range, asked, cancel),
-                StoreObjectExports.Code);
+                StoreObjectExports.Code, range.Length);
         });
 
     [UnmanagedCallersOnly(EntryPoint = "mooncake_mesh_put_parts", CallConvs = [typeof(CallConvCdecl)])]
@@ -58,21 +58,23 @@ internal static unsafe class MeshObjectExports
     {
         MeshKey[] name = [Given.Key(key, keySize)];
         return session.Wait(cancel => session.Live.Client.TryLocateBatchAsync(name, cancel),
-            static found => StoreObjectExports.SizeAt(found, 0));
+            static found => StoreObjectExports.SizeAt(found, 0), bytes: 0);
     });
 
     [UnmanagedCallersOnly(EntryPoint = "mooncake_mesh_exists", CallConvs = [typeof(CallConvCdecl)])]
     public static long Exists(nint mesh, byte* key, nuint keySize) => Door.With(mesh, HandleKind.Mesh, session =>
     {
         var name = Given.Key(key, keySize);
-        return session.Wait(cancel => session.Live.Client.TryExistsAsync(name, cancel), StoreObjectExports.Truth);
+        return session.Wait(cancel => session.Live.Client.TryExistsAsync(name, cancel), StoreObjectExports.Truth,
+            bytes: 0);
     });
 
     [UnmanagedCallersOnly(EntryPoint = "mooncake_mesh_remove", CallConvs = [typeof(CallConvCdecl)])]
     public static long Remove(nint mesh, byte* key, nuint keySize) => Door.With(mesh, HandleKind.Mesh, session =>
     {
         var name = Given.Key(key, keySize);
-        return session.Wait(cancel => session.Live.Client.TryRemoveAsync(name, cancel), StoreObjectExports.Removed);
+        return session.Wait(cancel => session.Live.Client.TryRemoveAsync(name, cancel), StoreObjectExports.Removed,
+            bytes: 0);
     });
 
     [UnmanagedCallersOnly(EntryPoint = "mooncake_mesh_remove_by_regex", CallConvs = [typeof(CallConvCdecl)])]

@@ -2,6 +2,7 @@
 
 // On the data path.
 using Mooncake.Mesh.Exports.Guest;
+using Mooncake.Mesh.Transfer.Tcp;
 
 namespace Mooncake.Mesh.Exports.Sessions;
 
@@ -11,6 +12,9 @@ namespace Mooncake.Mesh.Exports.Sessions;
 /// </summary>
 internal sealed class Session(HandleKind kind)
 {
+    /// <summary>What a thread has copied before another one would have woken, in bytes.</summary>
+    private const long MostAtReceiver = 64 * 1024;
+
     private readonly CancellationTokenSource _stop = new();
     private readonly CallGate _calls = new();
     private readonly Lock _setup = new();
@@ -64,6 +68,13 @@ internal sealed class Session(HandleKind kind)
     /// </summary>
     /// <param name="start">Starts it.</param>
     /// <param name="finish">What to return, from its result; writes what else the caller gets.</param>
+    /// <param name="bytes">What it may copy; one that may copy little goes on where its answer was received.</param>
+    public long Wait<T>(Func<CancellationToken, Task<T>> start, Func<T, long> finish, long bytes) =>
+        bytes > MostAtReceiver
+            ? Wait(start, finish)
+            : Wait(cancel => ReceiverScheduler.Start(start, cancel), finish);
+
+    /// <summary>The same for a call of which nobody knows what it copies.</summary>
     public long Wait<T>(Func<CancellationToken, Task<T>> start, Func<T, long> finish)
     {
         int slice = Live.SliceMilliseconds;

@@ -46,7 +46,8 @@ internal static unsafe class StoreObjectExports
             var name = Given.Key(key);
             var destination = Registered(session, buffer, size);
             return session.Wait(
-                cancel => session.Live.Client.TryGetAsync(name, destination, session.Live.Gets, cancel), Size);
+                cancel => session.Live.Client.TryGetAsync(name, destination, session.Live.Gets, cancel), Size,
+                destination.Length);
         });
 
     [UnmanagedCallersOnly(EntryPoint = "mooncake_store_batch_get_into", CallConvs = [typeof(CallConvCdecl)])]
@@ -66,7 +67,7 @@ internal static unsafe class StoreObjectExports
         (int)Door.With(store, HandleKind.Store, session =>
         {
             var name = Given.Key(key);
-            return session.Wait(cancel => session.Live.Client.TryExistsAsync(name, cancel), Truth);
+            return session.Wait(cancel => session.Live.Client.TryExistsAsync(name, cancel), Truth, bytes: 0);
         });
 
     [UnmanagedCallersOnly(EntryPoint = "mooncake_store_batch_is_exist", CallConvs = [typeof(CallConvCdecl)])]
@@ -84,7 +85,7 @@ internal static unsafe class StoreObjectExports
         {
             MeshKey[] name = [Given.Key(key)];
             return session.Wait(cancel => session.Live.Client.TryLocateBatchAsync(name, cancel),
-                static found => SizeAt(found, 0));
+                static found => SizeAt(found, 0), bytes: 0);
         });
 
     [UnmanagedCallersOnly(EntryPoint = "mooncake_store_remove", CallConvs = [typeof(CallConvCdecl)])]
@@ -94,7 +95,7 @@ internal static unsafe class StoreObjectExports
             // There are no read leases that force would have to break.
             _ = force;
             var name = Given.Key(key);
-            return session.Wait(cancel => session.Live.Client.TryRemoveAsync(name, cancel), Removed);
+            return session.Wait(cancel => session.Live.Client.TryRemoveAsync(name, cancel), Removed, bytes: 0);
         });
 
     [UnmanagedCallersOnly(EntryPoint = "mooncake_store_remove_by_regex", CallConvs = [typeof(CallConvCdecl)])]
@@ -137,7 +138,8 @@ internal static unsafe class StoreObjectExports
     private static long Put(Session session, MeshKey key, NativeRange value, mooncake_replicate_config* config)
     {
         var options = ReplicateConfig.Options(config, session.Live);
-        return session.Wait(cancel => session.Live.Client.TryPutAsync(key, value, options, cancel), Code);
+        return session.Wait(cancel => session.Live.Client.TryPutAsync(key, value, options, cancel), Code,
+            value.Length);
     }
 
     private static NativeRange Registered(Session session, void* buffer, nuint size) =>

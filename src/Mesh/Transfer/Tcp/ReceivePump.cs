@@ -82,6 +82,7 @@ internal sealed class ReceivePump : IValueTaskSource<int>
 
     private void Run()
     {
+        ReceiverScheduler.Adopt();
         while (WaitUntilWanted())
             ReceiveOne();
         _ended();
@@ -135,6 +136,7 @@ internal sealed class ReceivePump : IValueTaskSource<int>
             _core.SetResult(received);
         else
             _core.SetException(failure);
+        ReceiverScheduler.TakeSteps();
     }
 
     private unsafe int Receive()
