@@ -19,9 +19,9 @@ from mesh_process import MeshProcess
 from mooncake.store import MooncakeDistributedStore
 from mooncake_mesh._library import load
 
-PAIRS, LARGE, ROTATION, SMALL, CALLS = 7, 16 << 20, 12, 64, 2000
+PAIRS, WARM_UPS, LARGE, ROTATION, SMALL, CALLS = 7, 3, 16 << 20, 12, 64, 2000
 
-# The same call from C: what is beyond it is Python's.
+# The same call in a loop of C.
 LOOP = """
 #include <stdint.h>
 #include <time.h>
@@ -59,7 +59,7 @@ def rows(node):
         check(store.put(f"large{number}", source) == 0)
     check(store.put("small", b"x" * SMALL) == 0)
     yield large(store, [address_of(source) for source in sources], start)
-    yield small(store, start)
+    yield small(store, start, node)
     yield overlap(store, start)
     store.close()
 
@@ -81,10 +81,10 @@ def large(store, sources, start):
     return row("python.get_into.16MiB", "GB/s", figures)
 
 
-def small(store, start):
+def small(store, start, node):
     """
-    get_into of 64 B from Python, the same call in a loop of C, and from Python by ctypes alone: the difference of the
-    first two is what Python costs, and that of the last two what no code of ours can save.
+    get_into of 64 B from Python, beside the same blocking get from C# (overhead_us), the same call in a loop of C
+    (over_c_us), and a bare call by ctypes beside that loop (ctypes_us), which no code of ours can save.
     """
     with tempfile.TemporaryDirectory() as folder:
         source, library = os.path.join(folder, "loop.c"), os.path.join(folder, "loop.so")
@@ -117,11 +117,23 @@ def small(store, start):
             spent.append(time.perf_counter_ns() - begin)
         return statistics.median(spent)
 
-    from_python()
-    figures = [(from_python() / 1e3, from_c() / 1e3, by_ctypes() / 1e3) for _ in range(PAIRS)]
+    command = [os.environ["MOONCAKE_MESH_NODE"], "bench-peer", "get", node, "small", str(SMALL)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer:
+        check(peer.stdout.readline() == "ready\n")
+
+        def from_csharp():
+            peer.stdin.write(f"{CALLS}\n")
+            peer.stdin.flush()
+            return float(peer.stdout.readline())
+
+        for _ in range(WARM_UPS):
+            from_python(), from_csharp()
+        figures = [(from_python() / 1e3, from_csharp() / 1e3, from_c() / 1e3, by_ctypes() / 1e3) for _ in range(PAIRS)]
+        peer.stdin.close()
     made = row("python.get_into.64B", "us", [figure[:2] for figure in figures])
-    made["overhead_us"] = round(statistics.median(one - other for one, other, _ in figures), 2)
-    made["ctypes_us"] = round(statistics.median(bare - other for _, other, bare in figures), 2)
+    made["overhead_us"] = round(statistics.median(one - other for one, other, _, _ in figures), 2)
+    made["over_c_us"] = round(statistics.median(one - other for one, _, other, _ in figures), 2)
+    made["ctypes_us"] = round(statistics.median(bare - other for _, _, other, bare in figures), 2)
     return made
 
 

@@ -39,6 +39,9 @@ internal static class BenchPeers
                 case RdmaTarget.Role when words.Length == 2:
                     await RdmaTarget.ServeAsync(words[0], words[1], Console.In, terminal.WriteLine);
                     return ExitCode.Ok;
+                case GetPeer.Role when words.Length == 3:
+                    await GetPeer.ServeAsync(words[0], words[1], words[2], Console.In, terminal.WriteLine);
+                    return ExitCode.Ok;
                 case FailoverPeer.Role when words.Length == 1:
                     await FailoverPeer.ServeAsync(words[0], Console.In, terminal.WriteLine);
                     return ExitCode.Ok;
