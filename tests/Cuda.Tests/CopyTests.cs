@@ -2,6 +2,7 @@
 
 using Mooncake.Mesh.Cuda.Copies;
 using Mooncake.Mesh.Devices;
+using Mooncake.Mesh.TestSupport;
 
 namespace Mooncake.Mesh.Cuda.Tests;
 
@@ -271,18 +272,11 @@ public sealed class CopyTests
         Assert.Equal(few, many);
     }
 
-    private static long Allocated(CudaMemory memory, DeviceRange range, Ends ends)
+    private static long Allocated(CudaMemory memory, DeviceRange range, Ends ends) => Allocations.Of(() =>
     {
-        long before = 0;
-        for (int i = 0; i < 3; i++)
-        {
-            before = GC.GetAllocatedBytesForCurrentThread();
-            Bytes.Is(DeviceEnd.Done, memory.Read([range], ends, default, Bytes.Long));
-            Bytes.Is(DeviceEnd.Done, memory.Write([range], ends, default, Bytes.Long));
-        }
-
-        return GC.GetAllocatedBytesForCurrentThread() - before;
-    }
+        Bytes.Is(DeviceEnd.Done, memory.Read([range], ends, default, Bytes.Long));
+        Bytes.Is(DeviceEnd.Done, memory.Write([range], ends, default, Bytes.Long));
+    });
 
     /// <summary>Every second page of a block, mixed.</summary>
     private static DeviceRange[] Scattered(IDeviceBlock block, int count, int length)

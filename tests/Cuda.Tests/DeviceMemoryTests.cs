@@ -2,6 +2,7 @@
 
 using Microsoft.Win32.SafeHandles;
 using Mooncake.Mesh.Devices;
+using Mooncake.Mesh.TestSupport;
 
 namespace Mooncake.Mesh.Cuda.Tests;
 
@@ -87,11 +88,11 @@ public sealed class DeviceMemoryTests
         using var cuda = new CudaDouble();
         using var memory = cuda.Open();
         using var block = memory.Block(MiB);
-        _ = memory.LocationOf(block.All());
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 100; i++)
-            _ = memory.LocationOf(block.All());
-        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.Equal(0, Allocations.Of(() =>
+        {
+            for (int i = 0; i < 100; i++)
+                _ = memory.LocationOf(block.All());
+        }));
     }
 
     [Theory]

@@ -39,6 +39,14 @@ public interface IPeerConnection : IAsyncDisposable
     /// <summary>Receives at least one byte; 0 when the other side has closed.</summary>
     ValueTask<int> ReceiveAsync(Memory<byte> buffer, CancellationToken cancel);
 
+    /// <summary>
+    /// Says that nothing comes on it but answers: while none is awaited, nobody need be waiting for input.
+    /// </summary>
+    /// <param name="awaitsAnswer">Whether one is; never waits.</param>
+    void BringsAnswersAlone(Func<bool> awaitsAnswer)
+    {
+    }
+
     /// <summary>Closes at once; pending and later calls fail. Safe to call at any time, from any thread.</summary>
     void Abort();
 }

@@ -93,6 +93,9 @@ internal sealed class PeerChannel
     /// <summary>Told of a call that got no answer in time while the peer sent nothing at all.</summary>
     public Action<MeshError>? OnSilent { get; set; }
 
+    /// <summary>Whether a call waits for its answer.</summary>
+    public bool AwaitsAnswer() => _pending.Any;
+
     /// <summary>Starts reading.</summary>
     public void Start() => _ = _runtime.Start(ReadLoopAsync);
 

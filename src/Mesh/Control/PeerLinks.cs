@@ -262,6 +262,8 @@ internal sealed class PeerLinks
                     LeaveAfter = lane == Lane.Client ? ClientLeavesAfter : PeerChannel.SilentAfter,
                     Version = Math.Min(self.WireMax, hello.Value.WireMax),
                 };
+                if (lane == Lane.Client)
+                    connection.BringsAnswersAlone(channel.AwaitsAnswer);
                 channel.Start();
                 return channel;
             }

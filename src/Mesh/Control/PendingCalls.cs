@@ -73,6 +73,9 @@ internal sealed class PendingCalls
         return call.Id;
     }
 
+    /// <summary>Whether a call is open; to be asked after a memory barrier.</summary>
+    public bool Any => _calls.Count > 0;
+
     /// <summary>Takes a call out; null when it has ended.</summary>
     public PendingCall? Take(ulong id)
     {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using Mooncake.Mesh.Client.Engine;
+using Mooncake.Mesh.TestSupport;
 using Mooncake.Mesh.Transfer.Engine;
 
 namespace Mooncake.Mesh.Client.Tests.Engine;
@@ -99,24 +100,14 @@ public sealed class EngineLeakTests : EngineTests
             GC.Collect();
             GC.WaitForPendingFinalizers();
             GC.Collect();
-            return new Held(System.IO.Directory.GetFiles("/proc/self/fd").Count(IsOurs),
+            return new Held(OwnDescriptors.Now().Count(each => IsOurs(each.Target)),
                 File.ReadLines("/proc/self/maps").Count(line => line.Contains("memfd:mooncake")),
                 GC.GetTotalMemory(forceFullCollection: true) / 1024);
         }
 
         /// <summary>A socket, a process, or memory: the runtime and the test itself have other files.</summary>
-        private static bool IsOurs(string descriptor)
-        {
-            try
-            {
-                return File.ResolveLinkTarget(descriptor, false)?.Name is { } name
-                    && (name.StartsWith("socket:") || name.Contains("pidfd") || name.StartsWith("memfd:mooncake"));
-            }
-            catch (IOException)
-            {
-                return false;
-            }
-        }
+        private static bool IsOurs(string target) => target.StartsWith("socket:", StringComparison.Ordinal)
+            || target.Contains("pidfd") || target.StartsWith("memfd:mooncake", StringComparison.Ordinal);
 
         /// <summary>Whether nothing has grown; the heap may by a little.</summary>
         public bool Fits(Held before) => Descriptors <= before.Descriptors && Mappings <= before.Mappings

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+using Mooncake.Mesh.TestSupport;
 using Mooncake.Mesh.Transfer;
 using Mooncake.Mesh.Transfer.Shm;
 using Mooncake.Mesh.Transfer.Tcp;
@@ -50,9 +51,8 @@ public sealed class LeakTests
 
     private static (int Descriptors, int Mappings, int Threads) Count()
     {
-        int descriptors = System.IO.Directory.GetFiles("/proc/self/fd").Count(
-            fd => File.ResolveLinkTarget(fd, false)?.FullName is { } target
-                && (target.Contains("socket:") || target.Contains("memfd:mooncake")));
+        int descriptors = OwnDescriptors.Now().Count(
+            each => each.Target.Contains("socket:") || each.Target.Contains("memfd:mooncake"));
         int mappings = File.ReadLines("/proc/self/maps").Count(line => line.Contains("memfd:mooncake"));
         int threads = System.IO.Directory.GetDirectories("/proc/self/task").Count(IsOurs);
         return (descriptors, mappings, threads);

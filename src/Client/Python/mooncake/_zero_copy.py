@@ -87,7 +87,7 @@ class ZeroCopyCalls(ObjectCalls):
         except BaseException:
             native.cancel()
             raise
-        if watch.active:
+        if watch.active and (code <= 0 or hash(key) not in watch.own):
             watch.looked_for(key, code, self._objects)
         return code
 

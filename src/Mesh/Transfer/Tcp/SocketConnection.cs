@@ -8,13 +8,19 @@ using Mooncake.Mesh.Transfer.Interop;
 
 namespace Mooncake.Mesh.Transfer.Tcp;
 
-/// <summary>How many connections of a network have a thread of their own to receive; thread-safe.</summary>
+/// <summary>Which connections of a network have a thread of their own to receive; thread-safe.</summary>
 internal sealed class PumpBudget
 {
     /// <summary>Most threads; connections beyond receive through the runtime's poller.</summary>
     public const int Most = 256;
 
     private int _taken;
+
+    /// <summary>How long the thread of a connection sleeps while others receive from it; see its pump.</summary>
+    public TimeSpan LentFor { get; set; } = TimeSpan.FromMilliseconds(5);
+
+    /// <summary>How many there are.</summary>
+    public int Taken => Volatile.Read(ref _taken);
 
     /// <summary>Whether one more may be made; if so <see cref="Return"/> follows.</summary>
     public bool TryTake()
@@ -45,7 +51,7 @@ internal sealed class SocketConnection : IPeerConnection
         if (!pumps.TryTake())
             return;
         SetNonBlocking(false);
-        _pump = new ReceivePump(socket, pumps.Return);
+        _pump = new ReceivePump(socket, pumps.Return, pumps.LentFor);
     }
 
     /// <summary>The socket itself, for those who took the connection over.</summary>
@@ -63,6 +69,8 @@ internal sealed class SocketConnection : IPeerConnection
         try
         {
             int sent = _pump is null ? 0 : SendNow(bytes.Span);
+            if (_pump is not null)
+                Looker.Sent(_pump);
             return sent == bytes.Length ? ValueTask.CompletedTask : SendRestAsync(bytes[sent..], cancel);
         }
         catch (Exception e) when (e is IOException or ObjectDisposedException)
@@ -74,6 +82,9 @@ internal sealed class SocketConnection : IPeerConnection
     /// <inheritdoc/>
     public ValueTask<int> ReceiveAsync(Memory<byte> buffer, CancellationToken cancel) =>
         _pump is null ? PollAsync(buffer, cancel) : _pump.ReceiveAsync(buffer, cancel);
+
+    /// <inheritdoc/>
+    public void BringsAnswersAlone(Func<bool> awaitsAnswer) => _pump?.LendTo(awaitsAnswer);
 
     /// <inheritdoc/>
     public void Abort()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using Mooncake.Mesh.Tests.Support;
+using Mooncake.Mesh.TestSupport;
 using Mooncake.Mesh.Transfer.Rails;
 
 namespace Mooncake.Mesh.Tests.Transfer.Rails;
@@ -269,16 +270,14 @@ public sealed class RailBoardTests
     [Fact]
     public void Nothing_is_allocated_for_a_slice()
     {
-        for (int i = 0; i < 100; i++)
-            _board.Arrived(Place(_both));
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 1_000; i++)
+        Assert.Equal(0, Allocations.Of(() =>
         {
-            _board.TryPlace(_both, Slice, out var slice, out _);
-            _board.Arrived(slice);
-        }
-
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+            for (int i = 0; i < 1_000; i++)
+            {
+                _board.TryPlace(_both, Slice, out var slice, out _);
+                _board.Arrived(slice);
+            }
+        }));
     }
 
     private static RailChoice OnlyFirst { get; } = new([0], []);
