@@ -48,12 +48,14 @@ public sealed record MeshRuntime
     /// <summary>Starts <paramref name="work"/> on the scheduler of this runtime.</summary>
     /// <returns>A task that ends when the work has ended.</returns>
     public Task Start(Func<Task> work) =>
-        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.DenyChildAttach, Scheduler).Unwrap();
+        Task.Factory.StartNew(() => work().Unwrappable(), CancellationToken.None, TaskCreationOptions.DenyChildAttach,
+            Scheduler).Unwrap();
 
     /// <summary>Starts <paramref name="work"/> on the scheduler of this runtime.</summary>
     /// <returns>A task that ends with the work's result.</returns>
     public Task<T> Start<T>(Func<Task<T>> work) =>
-        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.DenyChildAttach, Scheduler).Unwrap();
+        Task.Factory.StartNew(() => work().Unwrappable(), CancellationToken.None, TaskCreationOptions.DenyChildAttach,
+            Scheduler).Unwrap();
 
     /// <summary>Waits on the clock of this runtime.</summary>
     public Task Delay(TimeSpan delay, CancellationToken cancel) => Task.Delay(delay, Time, cancel);

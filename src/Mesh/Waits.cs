@@ -38,6 +38,15 @@ internal static class Waits
         return await source.Task;
     }
 
+    /// <summary>
+    /// The task, or one that ends with it, for Task.Unwrap: that takes a step on the thread pool when the task's source
+    /// runs continuations asynchronously.
+    /// </summary>
+    public static Task Unwrappable(this Task task) => PassesThroughPool(task) ? EndAsync(task) : task;
+
+    /// <inheritdoc cref="Unwrappable(Task)"/>
+    public static Task<T> Unwrappable<T>(this Task<T> task) => PassesThroughPool(task) ? EndAsync(task) : task;
+
     /// <summary>Ends when <paramref name="task"/> does; its own failure is thrown.</summary>
     /// <exception cref="OperationCanceledException">Cancelled before it ended.</exception>
     public static async Task OrCancelAsync(this Task task, CancellationToken cancel)
@@ -45,4 +54,11 @@ internal static class Waits
         await task.EndsWithinAsync(Timeout.InfiniteTimeSpan, TimeProvider.System, cancel);
         await task;
     }
+
+    private static bool PassesThroughPool(Task task) =>
+        (task.CreationOptions & TaskCreationOptions.RunContinuationsAsynchronously) != 0;
+
+    private static async Task EndAsync(Task task) => await task;
+
+    private static async Task<T> EndAsync<T>(Task<T> task) => await task;
 }

@@ -109,7 +109,8 @@ internal sealed class SimulatedProcess
 
     /// <summary>Starts work of this process.</summary>
     public Task Start(Func<Task> work) =>
-        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.DenyChildAttach, Scheduler).Unwrap();
+        Task.Factory.StartNew(() => work().Unwrappable(), CancellationToken.None, TaskCreationOptions.DenyChildAttach,
+            Scheduler).Unwrap();
 
     private sealed class ProcessScheduler(SimulatedProcess process) : TaskScheduler
     {

@@ -33,6 +33,7 @@ internal sealed class PutOperation
     private readonly HashSet<string> _holders = [];
     private RecordVersion _version;
     private MeshError? _refusal;
+    private MeshError? _met;
     private string? _unanswered;
     private bool _existed;
     private bool _ended;
@@ -157,7 +158,12 @@ internal sealed class PutOperation
     {
         string within = $"within {_deadline.Limit.TotalMilliseconds:0} ms";
         if (_refusal is { } refusal)
-            return refusal with { Message = $"{refusal.Message}; the put was not done {within}" };
+        {
+            // The last try may have had no more than what the others left of the time.
+            string met = _met is null || _met == refusal ? "" : $"; before that: {_met.Message}";
+            return refusal with { Message = $"{refusal.Message}; the put was not done {within}{met}" };
+        }
+
         return _choice.Order(_key, _options).Count > 0
             ? _deadline.Error("put")
             : new MeshError(MeshErrorCode.Unavailable, "put",
@@ -182,6 +188,8 @@ internal sealed class PutOperation
             }
 
             _refusal = answer.Error;
+            if (answer.Error!.Code != MeshErrorCode.DeadlineExceeded)
+                _met = answer.Error;
             if (answer.Error!.Code is not (MeshErrorCode.NoSpace or MeshErrorCode.PinLimit or MeshErrorCode.Device
                 or MeshErrorCode.InvalidArgument or MeshErrorCode.Busy) && answer.Error.Stage != "link")
                 _unanswered = holder.NodeId;

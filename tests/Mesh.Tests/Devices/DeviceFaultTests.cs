@@ -62,7 +62,9 @@ public sealed class DeviceFaultTests
         world.Devices.Fault = Broken;
         byte[] value = DeviceWorld.Value(size);
         var put = await caller.PutAsync(Key, value, new PutOptions { Deadline = TimeSpan.FromSeconds(4) }, Cancel);
-        Assert.Equal(MeshErrorCode.Device, put.Error?.Code);
+        // The last try has what the others have left of the time, which may be next to nothing.
+        Assert.True(put.Error?.Code is MeshErrorCode.Device or MeshErrorCode.DeadlineExceeded, put.Error?.ToString());
+        Assert.Matches("a device of holder|the double is broken", put.Error!.Message);
         world.Devices.Fault = null;
         Assert.False((await caller.ExistAsync([Key], DeviceWorld.Long, Cancel))[0].Value);
         Assert.True((await caller.PutAsync(Key, value, DeviceWorld.Put, Cancel)).Succeeded);
