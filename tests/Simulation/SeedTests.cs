@@ -4,8 +4,10 @@ namespace Mooncake.Mesh.Simulation;
 
 /// <summary>
 /// The real core, membership to flow, in a simulated world that goes wrong in every way it can, held against every
-/// invariant of the design. docs/simulation.md says how to run more of it.
+/// invariant of the design. docs/simulation.md says how to run more of it. After all other tests, with all cores.
 /// </summary>
+[Collection(nameof(SeedTests))]
+[CollectionDefinition(nameof(SeedTests), DisableParallelization = true)]
 public sealed class SeedTests
 {
     /// <summary>
