@@ -10,9 +10,7 @@ namespace Mooncake.Mesh.Simulation;
 [CollectionDefinition(nameof(SeedTests), DisableParallelization = true)]
 public sealed class SeedTests
 {
-    /// <summary>
-    /// As many as are clean in a row; docs/simulation.md names those that are known to break a rule after them.
-    /// </summary>
+    /// <summary>What two cores run in a few minutes.</summary>
     private const int DefaultSeeds = 2000;
 
     /// <summary>Runs the seed that MESH_SEED names, and writes its event log to the file MESH_SEED_LOG.</summary>
