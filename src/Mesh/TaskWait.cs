@@ -46,7 +46,7 @@ internal struct TaskWait(Task task)
         long start = time.GetTimestamp();
         while (!task.IsCompleted)
         {
-            var left = limit == Timeout.InfiniteTimeSpan ? limit : limit - time.GetElapsedTime(start);
+            var left = time.LeftOf(limit, start);
             if (left != Timeout.InfiniteTimeSpan && left <= TimeSpan.Zero)
                 return false;
             signal.Wait(left);

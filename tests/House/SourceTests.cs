@@ -51,6 +51,12 @@ public sealed partial class SourceTests
     public void Files_on_the_data_path_use_no_linq_and_log_no_information() =>
         None(file => IsOnDataPath(file) ? Places(file, (line, _) => Slow().IsMatch(line)) : []);
 
+    /// <summary>Of exactly -1 ms every wait would make: for ever.</summary>
+    [Fact]
+    public void What_is_left_of_a_limit_is_asked_of_the_clock() =>
+        None(file => file.StartsWith("src/", StringComparison.Ordinal) && file != "src/Mesh/TimeLeft.cs"
+            ? Places(file, (line, _) => Difference().IsMatch(line)) : []);
+
     private static void None(Func<string, IEnumerable<string>> broken)
     {
         string[] places = [.. Repository.SourceFiles.SelectMany(broken)];
@@ -101,6 +107,9 @@ public sealed partial class SourceTests
 
     [GeneratedRegex(@"\b(class|struct|record|interface|enum)\s+\w")]
     private static partial Regex TypeHeader();
+
+    [GeneratedRegex(@"- [\w.]*GetElapsedTime\(")]
+    private static partial Regex Difference();
 
     [GeneratedRegex(@"\.(Select|Where|SelectMany|OrderBy|GroupBy|ToList|ToDictionary)\(|LogInformation\(")]
     private static partial Regex Slow();

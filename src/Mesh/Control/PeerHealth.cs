@@ -125,7 +125,7 @@ internal sealed class PeerHealth
             }
 
             var left = answer.Error.Code == MeshErrorCode.DeadlineExceeded
-                ? PingInterval - _runtime.Time.GetElapsedTime(asked)
+                ? _runtime.Time.LeftOf(PingInterval, asked)
                 : RetryInterval;
             await PauseAsync(left > RetryInterval ? left : RetryInterval, cancel);
         }

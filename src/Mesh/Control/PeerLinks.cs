@@ -58,7 +58,7 @@ internal sealed class PeerLinks
         var channel = await ConnectAsync(node, lane, timeout, cancel, probe);
         if (!channel.Succeeded)
             return channel.Error!;
-        var left = timeout - _runtime.Time.GetElapsedTime(start);
+        var left = _runtime.Time.LeftOf(timeout, start);
         if (left <= TimeSpan.Zero)
             return new MeshError(MeshErrorCode.DeadlineExceeded, "link", $"no time left to ask {node.NodeId}");
         return await channel.Value.CallAsync<TRequest, TAnswer>(request, left, cancel);

@@ -42,13 +42,13 @@ internal sealed class SeenVersions(Func<ulong, ulong, bool>? mayPass = null)
     }
 
     /// <summary>Whether an owner's record of a key is older than what was seen of it, or was removed.</summary>
-    public bool IsBehind(ulong keyHash, LocateAnswer answer, int index) => Volatile.Read(ref _seen) is not null
+    public bool IsBehind(ulong keyHash, LocateAnswer answer, int index) => MayHaveSeen(keyHash)
         && IsBehind(keyHash, answer.VersionOf(index), answer.ObjectIdOf(index));
 
     /// <summary>Whether a version of a key, if it is one, is older than what was seen of it, or was removed.</summary>
     public bool IsBehind(ulong keyHash, in RecordVersion version, ulong objectId)
     {
-        if (Volatile.Read(ref _seen) is null || version.IsNone)
+        if (version.IsNone || !MayHaveSeen(keyHash))
             return false;
         lock (_lock)
         {
@@ -78,6 +78,13 @@ internal sealed class SeenVersions(Func<ulong, ulong, bool>? mayPass = null)
         lock (_lock)
             Volatile.Write(ref _seen, null);
     }
+
+    /// <summary>
+    /// False of most keys of a large batch, and without a lock that its threads would meet at. What is being noted just
+    /// now may come before this or after it.
+    /// </summary>
+    private bool MayHaveSeen(ulong keyHash) =>
+        Volatile.Read(ref _seen) is { } places && PlaceOf(places, keyHash).KeyHash == keyHash;
 
     private static ref Seen PlaceOf(Seen[] places, ulong keyHash) => ref places[keyHash & (ulong)(places.Length - 1)];
 

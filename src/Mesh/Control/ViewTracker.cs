@@ -12,6 +12,9 @@ internal sealed class ViewTracker
 {
     private static readonly TimeSpan PullTimeout = TimeSpan.FromMilliseconds(200);
 
+    /// <summary>How often a pull begins again, as the view has changed between two of its pages.</summary>
+    private const int MostRestarts = 8;
+
     private readonly Lock _lock = new();
     private readonly MeshRuntime _runtime;
     private readonly Func<MeshView> _current;
@@ -73,19 +76,28 @@ internal sealed class ViewTracker
             _ = PullOnce(from);
     }
 
-    /// <summary>Waits until our view is at least <paramref name="seen"/>, or the pull has failed.</summary>
-    public async Task CatchUpAsync(ViewId seen, NodeRecord from)
+    /// <summary>
+    /// Waits until our view is at least <paramref name="seen"/>, the pull has failed, or <paramref name="limit"/> is
+    /// over.
+    /// </summary>
+    /// <exception cref="OperationCanceledException">Cancelled before that.</exception>
+    public async Task CatchUpAsync(ViewId seen, NodeRecord from, TimeSpan limit, CancellationToken cancel)
     {
-        for (int i = 0; i < 2 && seen.IsNewerThan(View.Id); i++)
-            await PullOnce(from);
+        if (seen.IsNewerThan(View.Id))
+            await PullTwiceAsync(seen, from).EndsWithinAsync(limit, _runtime.Time, cancel);
     }
 
     /// <summary>Pulls a whole view from a node.</summary>
+    /// <param name="calls">Who asks for it.</param>
+    /// <param name="from">The node.</param>
+    /// <param name="timeout">Longest wait for one page.</param>
+    /// <param name="cancel">Gives it up.</param>
     public static async Task<MeshResult<MeshView>> FetchAsync(MeshCalls calls, NodeRecord from, TimeSpan timeout,
         CancellationToken cancel)
     {
         var members = new List<NodeRecord>();
         ViewId? id = null;
+        int restarts = 0;
         while (true)
         {
             var page = await calls.PullViewAsync(from, new ViewPullRequest(members.Count), timeout, cancel);
@@ -93,6 +105,12 @@ internal sealed class ViewTracker
                 return page.Error!;
             if (id is not null && id != page.Value.View)
             {
+                if (++restarts > MostRestarts)
+                {
+                    return new MeshError(MeshErrorCode.Unavailable, "view",
+                        $"the view of {from.NodeId} changed {restarts} times while its pages were read");
+                }
+
                 members.Clear();
                 id = null;
                 continue;
@@ -110,6 +128,13 @@ internal sealed class ViewTracker
             if (members.Count >= page.Value.Total || page.Value.Members.Length == 0)
                 return new MeshView(config, id.Value.Revision, members, null, page.Value.Past);
         }
+    }
+
+    /// <summary>A pull that was under way may have been of another node, or begun before that view.</summary>
+    private async Task PullTwiceAsync(ViewId seen, NodeRecord from)
+    {
+        for (int i = 0; i < 2 && seen.IsNewerThan(View.Id); i++)
+            await PullOnce(from);
     }
 
     private Task PullOnce(NodeRecord from)

@@ -104,9 +104,10 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
         if (removed is null)
             return answers;
         var tombstone = answers.Items[0].Record!;
-        await Task.WhenAll(MirrorAsync(request.Key, tombstone, answers.View, deadline, cancel),
-            holder.Drops.TellAsync(request.Key, removed, deadline, cancel));
-        return answers;
+        var mirror = MirrorAsync(request.Key, tombstone, answers.View, deadline, cancel);
+        await Task.WhenAll(mirror, holder.Drops.TellAsync(request.Key, removed, deadline, cancel));
+        // An owner that has not heard of it would find the object still.
+        return (await mirror).IsAstray && deadline.Passed ? deadline.Error("remove") : answers;
     }
 
     /// <inheritdoc/>
@@ -196,12 +197,13 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
         return await holder.Publish.RunAsync(held, head, deadline, cancel);
     }
 
-    private async Task MirrorAsync(MeshKey key, ObjectRecord tombstone, ViewId view, Deadline deadline,
+    private async Task<MirrorOutcome> MirrorAsync(MeshKey key, ObjectRecord tombstone, ViewId view, Deadline deadline,
         CancellationToken cancel)
     {
         // Perhaps expelled since it was decided; the owners that follow must hear of it all the same.
-        if ((context.View.Find(context.NodeId) ?? context.Views.Previous.Find(context.NodeId)) is { } self)
-            await _mirror.RunAsync(new KeyedRecord(key, tombstone), self, view, deadline, cancel);
+        return (context.View.Find(context.NodeId) ?? context.Views.Previous.Find(context.NodeId)) is { } self
+            ? await _mirror.RunAsync(new KeyedRecord(key, tombstone), self, view, deadline, cancel)
+            : default;
     }
 
     private Deadline DeadlineOf(int milliseconds)

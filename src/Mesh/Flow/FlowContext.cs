@@ -108,8 +108,8 @@ internal readonly struct Deadline(TimeProvider time, TimeSpan limit)
     /// <summary>What has passed.</summary>
     public TimeSpan Elapsed => time.GetElapsedTime(_start);
 
-    /// <summary>What is left; zero or less when it has passed.</summary>
-    public TimeSpan Left => Limit - Elapsed;
+    /// <summary>What is left; zero when it has passed.</summary>
+    public TimeSpan Left => time.LeftOf(Limit, _start);
 
     public bool Passed => Left <= TimeSpan.Zero;
 

@@ -278,7 +278,8 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
                     return new PutAnswer(PutFate.Own, true, publishing.Accepted, 0);
                 bool insists = (insist || deadline.Elapsed > insistAfter) && isAwaited
                     && deadline.Elapsed < InsistUntil * deadline.Limit;
-                var request = new PublishRequest(held.Key, OfferOf(held), publishing.Head.Wanted, insists,
+                var offer = publishing.Offer(store.Cleared, incarnation.Value);
+                var request = new PublishRequest(held.Key, offer, publishing.Head.Wanted, insists,
                     publishing.Head.Replace, publishing.Above, publishing.Accepted);
                 var answer = await context.Calls.PublishAsync(owner, request, deadline.AtMost(OwnerTimeout), cancel);
                 if (!answer.Succeeded || answer.Value.Items.Length is not (1 or 2))
@@ -345,7 +346,9 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         }
 
         // The backup is that of the view the primary decided in: an older view of ours may name one that no longer is.
-        await context.Views.CatchUpAsync(view, acceptor);
+        await context.Views.CatchUpAsync(view, acceptor, deadline.Left, cancel);
+        if (deadline.Passed)
+            return null;
         var mirrored = await MirrorAsync(publishing, record, acceptor, view, deadline, cancel);
         if (mirrored is null)
             return publishing.Winner is { } winner ? publishing.Kept(winner) : null;
@@ -388,13 +391,4 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
             publishing.Winner = newer;
         return null;
     }
-
-    private ObjectRecord OfferOf(HeldObject held) => new()
-    {
-        ObjectId = held.ObjectId,
-        Size = held.Size,
-        Checksum = held.Checksum,
-        Cleared = store.Cleared,
-        Replicas = [HolderService.ReplicaOf(held, incarnation.Value)],
-    };
 }

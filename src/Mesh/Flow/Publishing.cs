@@ -56,6 +56,16 @@ internal sealed class Publishing(HeldObject held, PutHead head, ulong incarnatio
 
     public void End() => _ended?.TrySetResult();
 
+    /// <summary>What an owner is offered, by a node that knows of removals up to <paramref name="cleared"/>.</summary>
+    public ObjectRecord Offer(long cleared, ulong incarnation) => new()
+    {
+        ObjectId = ObjectId,
+        Size = Held.Size,
+        Checksum = Held.Checksum,
+        Cleared = cleared,
+        Replicas = [HolderService.ReplicaOf(Held, incarnation)],
+    };
+
     /// <summary>Whether a record names this very copy, of this object or of one that it joins.</summary>
     public bool IsNamedBy(ObjectRecord record) => Array.Exists(record.Replicas, replica =>
         replica.Incarnation == Incarnation && replica.Generation == Held.Extent.Generation);

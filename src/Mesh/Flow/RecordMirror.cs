@@ -11,8 +11,8 @@ namespace Mooncake.Mesh.Flow;
 /// <param name="Newer">What an owner has instead, under a greater version; null: nothing.</param>
 /// <param name="Cleared">The last removal of everything that an owner told of.</param>
 /// <param name="IsAstray">
-/// Whether it could not be learnt who is to have it: it was decided in another ring than ours, and is to be decided
-/// anew.
+/// Whether it could not be learnt who is to have it, or not all of them were told in time: it was decided in another
+/// view than ours, and is to be decided anew.
 /// </param>
 internal readonly record struct MirrorOutcome(bool Mirrored, ObjectRecord? Newer, long Cleared, bool IsAstray = false);
 
@@ -44,19 +44,14 @@ internal sealed class RecordMirror(FlowContext context)
 
         foreach (var call in owed ?? [])
             await call;
-        for (int i = 0; i < MostViews && round.Newer is null && round.IsBehind; i++)
+        bool late = false;
+        for (int i = 0; i < MostViews && round.Newer is null && round.IsBehind && !late; i++)
         {
             if (round.Apart is not null)
-            {
                 await TellApartAsync(round, slot, deadline, cancel);
-                continue;
-            }
-
-            await context.Views.CatchUpAsync(round.Seen, round.From);
-            round.View = round.Seen;
-            if (round.Seen.Digest != context.View.Id.Digest)
-                round.Apart = round.From;
-            await TellOwnersAsync(round, context.View, slot, deadline, cancel);
+            else
+                await TellNewerAsync(round, slot, deadline, cancel);
+            late = deadline.Passed;
         }
 
         // The one that decided has not heard of what won: it would go on to name what is dropped now.
@@ -66,7 +61,8 @@ internal sealed class RecordMirror(FlowContext context)
             _ = context.Calls.MirrorAsync(acceptor, new MirrorRequest([winner]), CallTimeout, CancellationToken.None);
         }
 
-        return new MirrorOutcome(round.Told.Count > 1, round.Newer, round.Cleared, round.Apart is not null);
+        return new MirrorOutcome(round.Told.Count > 1, round.Newer, round.Cleared,
+            round.Newer is null && (late || round.IsBehind));
     }
 
     /// <summary>Notes a view that somebody acts in: a newer one, or one of another ring.</summary>
@@ -78,11 +74,25 @@ internal sealed class RecordMirror(FlowContext context)
             round.Apart = from;
     }
 
+    /// <summary>Tells the owners of a newer view, once it is ours.</summary>
+    private async Task TellNewerAsync(Round round, int slot, Deadline deadline, CancellationToken cancel)
+    {
+        await context.Views.CatchUpAsync(round.Seen, round.From, deadline.Left, cancel);
+        round.View = round.Seen;
+        if (round.Seen.Digest != context.View.Id.Digest)
+            round.Apart = round.From;
+        await TellOwnersAsync(round, context.View, slot, deadline, cancel);
+    }
+
     /// <summary>Tells the owners of another ring, once its members are known.</summary>
     private async Task TellApartAsync(Round round, int slot, Deadline deadline, CancellationToken cancel)
     {
-        MeshResult<MeshView> theirs = context.Calls.IsSelf(round.Apart!) ? context.View
-            : await ViewTracker.FetchAsync(context.Calls, round.Apart!, deadline.AtMost(CallTimeout), cancel);
+        var fetch = context.Calls.IsSelf(round.Apart!) ? null
+            : ViewTracker.FetchAsync(context.Calls, round.Apart!, deadline.AtMost(CallTimeout), cancel);
+        // Each page has its own timeout.
+        if (fetch is not null && !await fetch.EndsWithinAsync(deadline.Left, context.Runtime.Time, cancel))
+            return;
+        MeshResult<MeshView> theirs = fetch is null ? context.View : await fetch;
         if (!theirs.Succeeded || theirs.Value.Config.Slots != context.View.Config.Slots)
             return;
         (round.Fetched, round.Apart) = (theirs.Value.Id, null);

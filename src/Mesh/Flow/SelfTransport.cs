@@ -84,7 +84,7 @@ internal sealed class SelfTransport(Func<NodeRecord, bool> isSelf, ObjectStore s
         var sums = write.Sums ?? new SliceSums(reservation.Size);
         var outcome = await ReservedExtents.EachAsync(reservation, sums, devices!, (extent, from, part) =>
             new DeviceMove(source.Part(from, extent.Length), extent, part, SumAcross: true),
-            () => timeout - time.GetElapsedTime(start), cancel);
+            () => time.LeftOf(timeout, start), cancel);
         if (outcome == TransferOutcome.Done)
             reservation.Sums = sums;
         book.EndWrite(write.ReservationId);

@@ -333,7 +333,7 @@ internal sealed class SessionLoop
             return TimeSpan.Zero;
         }
 
-        var left = (lease!.TimeToLive / 3) - _runtime.Time.GetElapsedTime(beat);
+        var left = _runtime.Time.LeftOf(lease!.TimeToLive / 3, beat);
         return left > TimeSpan.Zero ? left : await BeatAsync(lease, stop);
     }
 
@@ -354,7 +354,7 @@ internal sealed class SessionLoop
             _lease = lease with { TimeToLive = granted.Value };
         }
 
-        return (granted.Value / 3) - _runtime.Time.GetElapsedTime(started);
+        return _runtime.Time.LeftOf(granted.Value / 3, started);
     }
 
     private TimeSpan Failed(long started, RegistryException failure)

@@ -54,7 +54,7 @@ internal sealed class OneSidedRead(IOneSidedLink link, ExtentRead read, NativeRa
     {
         while (!posted.IsCompleted)
         {
-            var left = timeout - runtime.Time.GetElapsedTime(_start);
+            var left = runtime.Time.LeftOf(timeout, _start);
             bool impatient = read.Patience < left;
             long landed = link.Landed;
             try

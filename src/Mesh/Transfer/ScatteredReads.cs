@@ -49,12 +49,12 @@ internal sealed class ScatteredReads(TransferPlan plan, IExtentLists lists, Time
             {
                 var part = read.Sums?.PartOf(from, length);
                 sums.Add(part);
-                var left = timeout - time.GetElapsedTime(start);
+                var left = time.LeftOf(timeout, start);
                 parts.Add(plan.ReadAsync(
                     new ExtentRead(read.Node, extent.SegmentId, extent.Offset, extent.Generation, length, from - at,
                         part) { Patience = read.Patience },
                     destination.Part(from - read.Skip, length),
-                    left > TimeSpan.Zero ? left : TimeSpan.Zero, cancel));
+                    left, cancel));
             }
 
             at += extent.Length;

@@ -61,7 +61,7 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvi
         {
             if (read.Length > transports[i].MaxBytes || !transports[i].CanRead(read.Node))
                 continue;
-            var left = LeftOf(timeout, start);
+            var left = time.LeftOf(timeout, start);
             var outcome = destination.Device is not null && !transports[i].TakesDevice(destination)
                 ? await new StagedTransfer(transports[i], Devices!, time).ReadAsync(read, destination, left, cancel)
                 : await transports[i].ReadAsync(read, destination, left, cancel);
@@ -83,7 +83,7 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvi
         {
             if (source.Length > transports[i].MaxBytes || !transports[i].CanWrite(write))
                 continue;
-            var left = LeftOf(timeout, start);
+            var left = time.LeftOf(timeout, start);
             var outcome = source.Device is not null && !transports[i].TakesDevice(source)
                 ? await new StagedTransfer(transports[i], Devices!, time).WriteAsync(write, source, left, cancel)
                 : await transports[i].WriteAsync(write, source, left, cancel);
@@ -136,11 +136,5 @@ public sealed class TransferPlan(IReadOnlyList<ITransport> transports, TimeProvi
     {
         foreach (var transport in transports)
             await transport.DisposeAsync();
-    }
-
-    private TimeSpan LeftOf(TimeSpan timeout, long start)
-    {
-        var left = timeout - time.GetElapsedTime(start);
-        return left > TimeSpan.Zero ? left : TimeSpan.Zero;
     }
 }

@@ -87,7 +87,7 @@ internal sealed class ReplayRun(IBlockStore store, ReplayOptions options, TimePr
             if (options.Speed is { } speed)
             {
                 TimeSpan due = TimeSpan.FromMilliseconds((request.Timestamp - first.Value) / speed);
-                TimeSpan early = due - time.GetElapsedTime(start);
+                TimeSpan early = time.LeftOf(due, start);
                 if (early > TimeSpan.Zero)
                     await Task.Delay(early, time, cancel);
             }

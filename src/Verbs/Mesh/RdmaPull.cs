@@ -24,13 +24,13 @@ internal sealed class RdmaPull(RdmaEngine engine, RdmaTarget target, LocalMemory
         long start = engine.Time.GetTimestamp();
         for (int i = 0; i < Tries; i++)
         {
-            var left = timeout - engine.Time.GetElapsedTime(start);
+            var left = engine.Time.LeftOf(timeout, start);
             if (left <= TimeSpan.Zero || cancel.IsCancellationRequested)
                 return TransferOutcome.Late;
             // The holder reads over queue pairs that we make.
             if (await ConnectAsync(left, cancel) is { } failed)
                 return failed;
-            left = timeout - engine.Time.GetElapsedTime(start);
+            left = engine.Time.LeftOf(timeout, start);
             var request = new VerbsPullRequest(target.Number, write.ReservationId, memory.Region,
                 source.Length == 0 ? 0 : source.Address - memory.Range.Address, source.Length, KeysOf(),
                 (int)Math.Max(1, left.TotalMilliseconds));

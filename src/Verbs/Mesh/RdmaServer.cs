@@ -123,7 +123,7 @@ internal sealed class RdmaServer(RdmaEngine engine, IReadOnlyList<LocalMemory> r
         foreach (var device in devices)
         {
             if (outcome == TransferOutcome.Done)
-                outcome = await _flush.RunAsync(device, timeout - engine.Time.GetElapsedTime(start));
+                outcome = await _flush.RunAsync(device, engine.Time.LeftOf(timeout, start));
         }
 
         return outcome;

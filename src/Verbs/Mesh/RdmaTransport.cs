@@ -146,7 +146,7 @@ internal sealed class RdmaTransport : IVerbsTransport
         _unreached.Note(read.Node.NodeId, outcome, reason);
         return device is null || outcome != TransferOutcome.Done ? outcome
             : await new DeviceFlush(_runtime.Time, _log).RunAsync(device,
-                timeout - _runtime.Time.GetElapsedTime(start));
+                _runtime.Time.LeftOf(timeout, start));
     }
 
     /// <inheritdoc/>
@@ -184,7 +184,7 @@ internal sealed class RdmaTransport : IVerbsTransport
         var link = new RdmaRead(_engine, target, memory.Value.Memory, _words);
         try
         {
-            var left = timeout - _runtime.Time.GetElapsedTime(start);
+            var left = _runtime.Time.LeftOf(timeout, start);
             return (await new OneSidedRead(link, read, destination, left, _runtime, cancel).RunAsync(), null);
         }
         finally
@@ -207,7 +207,7 @@ internal sealed class RdmaTransport : IVerbsTransport
         try
         {
             var pull = new RdmaPull(_engine, target, memory.Value.Memory, source);
-            return (await pull.RunAsync(write, timeout - _runtime.Time.GetElapsedTime(start), cancel), null);
+            return (await pull.RunAsync(write, _runtime.Time.LeftOf(timeout, start), cancel), null);
         }
         finally
         {

@@ -77,6 +77,30 @@ public sealed class RecordMirrorTests : IAsyncDisposable
         Assert.True((await MirrorAsync(_owners[1], theirs.Id)).IsAstray);
     }
 
+    [Fact]
+    public async Task A_view_that_changes_with_each_of_its_pages_is_given_up()
+    {
+        long revision = 5;
+        _peers.Serve(_owners[0], (_, id) => ScriptedPeers.Answer(id, new ViewPage(ViewOf(revision++, _owners).Id,
+            _ours.Config.ToJson(), _owners.Length, [_owners[0].ToJson()], RingPast.Unknown)));
+        var fetched = await ViewTracker.FetchAsync(_peers.ClientOf(_ours).Context.Calls, _owners[0],
+            TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+        Assert.Equal((MeshErrorCode.Unavailable, "view"), (fetched.Error!.Code, fetched.Error.Stage));
+    }
+
+    [Fact]
+    public async Task Whoever_has_no_time_left_does_not_wait_for_a_newer_view()
+    {
+        var theirs = ViewOf(6, _owners);
+        _peers.Serve(_owners[0], (_, _) => null);
+        var (context, links) = _peers.ClientOf(_ours);
+        var caught = context.Views.CatchUpAsync(theirs.Id, _owners[0], TimeSpan.Zero,
+            TestContext.Current.CancellationToken);
+        Assert.True(caught.IsCompletedSuccessfully);
+        links.Close();
+        await caught;
+    }
+
     public ValueTask DisposeAsync() => _peers.DisposeAsync();
 
     private static MeshView ViewOf(long revision, NodeRecord[] members) =>

@@ -44,7 +44,7 @@ internal sealed class RailState(RailPort port, TimeProvider time)
         get
         {
             if (!_isProbing)
-                return _pause - time.GetElapsedTime(_pausedAt);
+                return time.LeftOf(_pause, _pausedAt);
             // The probe's end decides, which is not known: to be asked again.
             return RailBoard.FirstPause;
         }

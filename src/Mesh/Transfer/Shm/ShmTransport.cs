@@ -238,7 +238,7 @@ internal sealed class ShmTransport : ITransport
                 : TransferOutcome.Unreachable;
         }
 
-        return await ReadAsync(mapping, read, destination, timeout - _time.GetElapsedTime(start), cancel);
+        return await ReadAsync(mapping, read, destination, _time.LeftOf(timeout, start), cancel);
     }
 
     private async Task<ShmMapping?> OpenAndHoldAsync(NodeRecord node, TimeSpan timeout, CancellationToken cancel)

@@ -110,7 +110,7 @@ internal sealed unsafe class DeviceJob(in DeviceMove move, TimeProvider time, Ti
     /// <summary>Moves; the word, where there is one, is looked at after the last byte (rule A1).</summary>
     public TransferOutcome Run()
     {
-        var left = timeout - time.GetElapsedTime(_start);
+        var left = time.LeftOf(timeout, _start);
         var outcome = _move.To.Length == 0 && _move.From.Length > 0
             ? DeviceMoves.Sum(_move.From, _move.Sums!, left, this)
             : DeviceMoves.Run(_move.From, _move.To, _move.Sums, _move.SumAcross, left, this);

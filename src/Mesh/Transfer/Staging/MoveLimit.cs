@@ -9,7 +9,7 @@ internal readonly struct MoveLimit(TimeProvider time, TimeSpan limit)
     private readonly long _start = time.GetTimestamp();
 
     /// <summary>What is left; none or less when it has passed.</summary>
-    public TimeSpan Left => limit - time.GetElapsedTime(_start);
+    public TimeSpan Left => time.LeftOf(limit, _start);
 }
 
 /// <summary>What bounds a part of a move.</summary>

@@ -24,7 +24,7 @@ internal readonly struct StagedTransfer(ITransport transport, DeviceQueues devic
         return outcome != TransferOutcome.Done || read.Length == 0
             ? outcome
             : await devices.RunAsync(new DeviceMove(host.Value, destination.Part(0, read.Length), null),
-                timeout - time.GetElapsedTime(start), cancel);
+                time.LeftOf(timeout, start), cancel);
     }
 
     /// <summary>Moves the device's bytes here, and carries them to the holder.</summary>
@@ -39,6 +39,6 @@ internal readonly struct StagedTransfer(ITransport transport, DeviceQueues devic
         var moved = await devices.RunAsync(new DeviceMove(source, host.Value, null), timeout, cancel);
         return moved != TransferOutcome.Done
             ? moved
-            : await transport.WriteAsync(write, host.Value, timeout - time.GetElapsedTime(start), cancel);
+            : await transport.WriteAsync(write, host.Value, time.LeftOf(timeout, start), cancel);
     }
 }

@@ -50,7 +50,7 @@ internal sealed class RailRead
     }
 
     /// <summary>Time that is left; none or less: it is over.</summary>
-    public TimeSpan Left => _timeout - _time.GetElapsedTime(_start);
+    public TimeSpan Left => _time.LeftOf(_timeout, _start);
 
     /// <summary>Whether every slice has arrived.</summary>
     public bool IsWhole => _arrived == _tries.Length;

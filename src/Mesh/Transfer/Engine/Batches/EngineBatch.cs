@@ -118,7 +118,7 @@ internal sealed class EngineBatch(ulong id, int size)
         var signal = ThreadSignal.Own;
         while (true)
         {
-            var left = limit - time.GetElapsedTime(start);
+            var left = time.LeftOf(limit, start);
             lock (_gate)
             {
                 _waiting.Remove(signal);

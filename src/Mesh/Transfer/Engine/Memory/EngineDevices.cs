@@ -74,8 +74,8 @@ internal sealed class EngineDevices(IDeviceMemory? memory, MeshRuntime runtime)
         TransferResult<bool> waited = true;
         foreach (var device in on)
         {
-            var left = limit - runtime.Time.GetElapsedTime(start);
-            waited = AwaitOne(device.Location, stream, left > TimeSpan.Zero ? left : TimeSpan.Zero);
+            var left = runtime.Time.LeftOf(limit, start);
+            waited = AwaitOne(device.Location, stream, left);
             // A stream belongs to one device: the first that does not say that it is another's.
             if (stream != 0 ? waited.Error?.Code != TransferErrorCode.InvalidArgument
                 : !waited.Succeeded || !waited.Value)
