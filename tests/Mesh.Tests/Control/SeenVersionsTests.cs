@@ -36,6 +36,25 @@ public sealed class SeenVersionsTests
         _seen.NoteRemoval(Key, new ObjectRecord { Version = Version(3), ObjectId = 5, Removed = true });
         _seen.Forget();
         Assert.False(_seen.IsBehind(Key, Version(1), 5));
+        _seen.Note(Key, Version(3));
+        Assert.True(_seen.IsBehind(Key, Version(2), 5));
+    }
+
+    /// <summary>As many as are kept, whatever the rest of their hashes is; of two that share a place, the later.</summary>
+    [Fact]
+    public void Each_of_thousands_of_keys_is_known()
+    {
+        const int Keys = 16_384;
+        var random = new Random(5);
+        ulong[] hashes = [.. Enumerable.Range(0, Keys).Select(i => ((ulong)random.NextInt64() << 14) + (uint)i)];
+        foreach (ulong hash in hashes)
+            _seen.Note(hash, Version(3));
+        Assert.All(hashes, hash => Assert.True(_seen.IsBehind(hash, Version(2), 5)));
+        Assert.All(hashes, hash => Assert.False(_seen.IsBehind(hash + (1ul << 63), Version(2), 5)));
+        ulong later = hashes[9] ^ (1ul << 40);
+        _seen.Note(later, Version(3));
+        Assert.True(_seen.IsBehind(later, Version(2), 5));
+        Assert.False(_seen.IsBehind(hashes[9], Version(2), 5));
     }
 
     private static RecordVersion Version(long counter) => new(1, 2, counter);
