@@ -56,7 +56,10 @@ internal readonly record struct PutHead(MeshKey Key, ulong ObjectId, long Size, 
     }
 }
 
-/// <summary>Rank 2, to a holder: store this small value.</summary>
+/// <summary>
+/// Rank 2, to a holder: store this small value. One that was read lies in the frame it came in, and is copied before
+/// that is read over.
+/// </summary>
 internal readonly record struct PutRequest(PutHead Head, ulong Checksum, ReadOnlyMemory<byte> Value)
     : IWireRequest<PutRequest, PutAnswer>
 {
@@ -74,7 +77,7 @@ internal readonly record struct PutRequest(PutHead Head, ulong Checksum, ReadOnl
     {
         int count = Wire.Enter(ref reader, 3);
         var request = new PutRequest(PutHead.Read(ref reader), reader.ReadUInt64(),
-            Wire.ReadBytes(ref reader, Wire.MaxInlinePut));
+            Wire.ReadMemory(ref reader, Wire.MaxInlinePut));
         Wire.Leave(ref reader, count, 3);
         return request.Value.Length == request.Head.Size
             ? request

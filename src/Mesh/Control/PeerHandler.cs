@@ -220,23 +220,26 @@ internal sealed class PeerHandler : IPeerHandler
         {
             case MessageType.Put:
                 var put = PutRequest.Read(ref reader);
-                Begin(channel, id, () => Clients.PutAsync(put, CancellationToken.None));
+                Begin(channel, id, Clients, put, static (clients, request, _) => clients.PutAsync(request, default));
                 return true;
             case MessageType.Reserve:
                 var reserve = ReserveRequest.Read(ref reader);
-                Begin(channel, id, () => Clients.ReserveAsync(reserve, channel, CancellationToken.None));
+                Begin(channel, id, Clients, reserve, static (clients, request, from) =>
+                    clients.ReserveAsync(request, from, default));
                 return true;
             case MessageType.Seal:
                 var seal = SealRequest.Read(ref reader);
-                Begin(channel, id, () => Clients.SealAsync(seal, CancellationToken.None));
+                Begin(channel, id, Clients, seal, static (clients, request, _) => clients.SealAsync(request, default));
                 return true;
             case MessageType.Remove:
                 var remove = RemoveRequest.Read(ref reader);
-                Begin(channel, id, () => Clients.RemoveAsync(remove, CancellationToken.None));
+                Begin(channel, id, Clients, remove, static (clients, request, _) =>
+                    clients.RemoveAsync(request, default));
                 return true;
             case MessageType.RemoveAll:
                 var removeAll = RemoveAllRequest.Read(ref reader);
-                Begin(channel, id, () => Clients.RemoveAllAsync(removeAll, CancellationToken.None));
+                Begin(channel, id, Clients, removeAll, static (clients, request, _) =>
+                    clients.RemoveAllAsync(request, default));
                 return true;
             default:
                 return false;
@@ -254,11 +257,11 @@ internal sealed class PeerHandler : IPeerHandler
                 return true;
             case MessageType.VerbsPair:
                 var pair = VerbsPairRequest.Read(ref reader);
-                Begin(channel, id, () => Verbs.PairAsync(pair, channel));
+                Begin(channel, id, Verbs, pair, static (verbs, request, from) => verbs.PairAsync(request, from));
                 return true;
             case MessageType.VerbsPull:
                 var pull = VerbsPullRequest.Read(ref reader);
-                Begin(channel, id, () => Verbs.PullAsync(pull, channel));
+                Begin(channel, id, Verbs, pull, static (verbs, request, from) => verbs.PullAsync(request, from));
                 return true;
             case MessageType.VerbsKeys:
                 Answer(channel, id, Verbs.Keys(VerbsKeysRequest.Read(ref reader)));
@@ -283,10 +286,14 @@ internal sealed class PeerHandler : IPeerHandler
         if (result.IsCompletedSuccessfully)
             Answer(channel, id, result.Result);
         else
-            Begin(channel, id, result.AsTask);
+            Begin(channel, id, this, result, static (_, call, _) => call.AsTask());
     }
 
-    private void Begin<T>(PeerChannel channel, ulong id, Func<Task<MeshResult<T>>> call)
+    /// <summary>
+    /// Begins a call that may wait. What it is made with is handed over: a closure would hold every kind of request.
+    /// </summary>
+    private void Begin<TCalls, TRequest, T>(PeerChannel channel, ulong id, TCalls calls, in TRequest request,
+        Func<TCalls, TRequest, PeerChannel, Task<MeshResult<T>>> call)
         where T : IWireMessage<T>
     {
         if (Interlocked.Increment(ref _clientCalls) > MaxClientCalls)
@@ -297,15 +304,23 @@ internal sealed class PeerHandler : IPeerHandler
             return;
         }
 
-        _ = FinishAsync(channel, id, call);
+        try
+        {
+            _ = FinishAsync(channel, id, call(calls, request, channel));
+        }
+        catch (Exception e)
+        {
+            Interlocked.Decrement(ref _clientCalls);
+            Fault(channel, id, e);
+        }
     }
 
-    private async Task FinishAsync<T>(PeerChannel channel, ulong id, Func<Task<MeshResult<T>>> call)
+    private async Task FinishAsync<T>(PeerChannel channel, ulong id, Task<MeshResult<T>> call)
         where T : IWireMessage<T>
     {
         try
         {
-            Answer(channel, id, await call());
+            Answer(channel, id, await call);
         }
         catch (Exception e)
         {

@@ -99,6 +99,19 @@ internal static class Wire
     /// <summary>A byte string of at most <paramref name="most"/> bytes, in place.</summary>
     public static ReadOnlySpan<byte> ReadView(ref MessagePackReader reader, int most)
     {
+        var bytes = ReadSequence(ref reader, most);
+        return bytes.FirstSpan.Length == bytes.Length ? bytes.FirstSpan : bytes.ToArray();
+    }
+
+    /// <summary>The same; valid as long as the frame.</summary>
+    public static ReadOnlyMemory<byte> ReadMemory(ref MessagePackReader reader, int most)
+    {
+        var bytes = ReadSequence(ref reader, most);
+        return bytes.First.Length == bytes.Length ? bytes.First : bytes.ToArray();
+    }
+
+    private static ReadOnlySequence<byte> ReadSequence(ref MessagePackReader reader, int most)
+    {
         ReadOnlySequence<byte> bytes;
         try
         {
@@ -111,7 +124,7 @@ internal static class Wire
 
         if (bytes.Length > most)
             throw new WireException($"{bytes.Length} bytes where at most {most} are legal");
-        return bytes.FirstSpan.Length == bytes.Length ? bytes.FirstSpan : bytes.ToArray();
+        return bytes;
     }
 
     /// <summary>A key.</summary>

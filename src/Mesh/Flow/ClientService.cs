@@ -26,7 +26,11 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
     public async Task<MeshResult<PutAnswer>> PutAsync(PutRequest request, CancellationToken cancel)
     {
         var deadline = DeadlineOf(request.Head.TimeoutMilliseconds);
-        var reservation = await BeginAsync(request.Head, deadline, cancel);
+        var begun = BeginAsync(request.Head, deadline, cancel);
+        // The value lies in the frame it came in, which goes back once this waits.
+        if (!begun.IsCompletedSuccessfully)
+            request = request with { Value = request.Value.ToArray() };
+        var reservation = await begun;
         if (!reservation.Succeeded)
             return reservation.Error!;
         if (await TryCopyInAsync(request.Value, reservation.Value, deadline, cancel) is { } failed)
@@ -134,7 +138,7 @@ internal sealed class ClientService(FlowContext context, HolderParts holder, Own
             return null;
         }
 
-        using var pinned = new PinnedMemory(value);
+        using var pinned = new PinnedMemory(value.ToArray());
         var sums = new SliceSums(value.Length);
         var to = DeviceMoves.RangeOf(reservation.BytesOf(0));
         var outcome = await context.Devices!.RunAsync(new DeviceMove(pinned.Range, to, sums),

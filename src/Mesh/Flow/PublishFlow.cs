@@ -95,11 +95,11 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         publishing.Raise(head.Seen);
 
         bool resolve = false;
-        MeshResult<PutAnswer> answer = deadline.Error("publish");
+        MeshResult<PutAnswer>? answer = null;
         try
         {
             answer = await DecideAsync(publishing, deadline, isAwaited: true, cancel);
-            resolve = !answer.Succeeded && TryResolve(publishing);
+            resolve = !answer.Value.Succeeded && TryResolve(publishing);
         }
         catch (OperationCanceledException) when (TryResolve(publishing))
         {
@@ -109,12 +109,12 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         finally
         {
             if (!resolve)
-                End(publishing, answer);
+                End(publishing, answer ?? deadline.Error("publish"));
         }
 
         if (resolve)
-            _ = context.Runtime.Start(() => ResolveAsync(publishing));
-        return answer;
+            Resolve(publishing);
+        return answer.Value;
     }
 
     /// <summary>
@@ -159,6 +159,9 @@ internal sealed class PublishFlow(FlowContext context, ObjectStore store, Droppe
         Interlocked.Decrement(ref _resolving);
         Interlocked.Add(ref _resolvingBytes, -publishing.Held.Size);
     }
+
+    // Not where it is called: what it takes along would be made for every put.
+    private void Resolve(Publishing publishing) => _ = context.Runtime.Start(() => ResolveAsync(publishing));
 
     private async Task ResolveAsync(Publishing publishing)
     {

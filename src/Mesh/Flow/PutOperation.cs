@@ -28,6 +28,7 @@ internal sealed class PutOperation
     private readonly Deadline _deadline;
     private readonly CancellationToken _cancel;
     private readonly ulong _objectId;
+    private RangeMemory? _inline;
     private SliceSums? _sums;
     private ulong _checksum;
     private readonly HashSet<string> _holders = [];
@@ -338,8 +339,8 @@ internal sealed class PutOperation
 
     private static unsafe ulong SumOf(NativeRange value) => ObjectSum.Of((byte*)value.Address, value.Length);
 
-    private unsafe ReadOnlyMemory<byte> Inline() =>
-        new ReadOnlySpan<byte>((byte*)_value.Address, (int)_value.Length).ToArray();
+    /// <summary>The value itself: a request of ours is written, or carried out, before the put ends.</summary>
+    private ReadOnlyMemory<byte> Inline() => (_inline ??= new RangeMemory(_value)).Memory;
 
     /// <summary>A holder that does not answer must leave time for another one.</summary>
     private static TimeSpan Half(TimeSpan left) => left / 2;

@@ -162,14 +162,15 @@ internal sealed class RecordMirror(FlowContext context)
     {
         var view = context.View;
         var owners = new List<NodeRecord>(SlotTable.Places);
-        var down = new List<NodeRecord>(SlotTable.Places);
+        List<NodeRecord>? down = null;
         for (int place = 0; place < SlotTable.Places; place++)
         {
             if (view.Owner(slot, place) is { } node)
-                (context.IsDown(node) ? down : owners).Add(node);
+                (context.IsDown(node) ? down ??= [] : owners).Add(node);
         }
 
-        owners.AddRange(down);
+        if (down is not null)
+            owners.AddRange(down);
         return owners;
     }
 

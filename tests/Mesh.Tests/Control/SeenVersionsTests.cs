@@ -40,7 +40,7 @@ public sealed class SeenVersionsTests
         Assert.True(_seen.IsBehind(Key, Version(2), 5));
     }
 
-    /// <summary>As many as are kept, whatever the rest of their hashes is; of two that share a place, the later.</summary>
+    /// <summary>As many as are kept, whatever else is in their hashes; of two that share a place, the later.</summary>
     [Fact]
     public void Each_of_thousands_of_keys_is_known()
     {
