@@ -15,9 +15,6 @@ namespace Mooncake.Mesh.Client;
 /// </summary>
 public sealed class MeshClient : IAsyncDisposable
 {
-    /// <summary>Longest time of a call that removes many keys, when none is given.</summary>
-    private static readonly TimeSpan BulkLimit = TimeSpan.FromSeconds(30);
-
     private readonly MeshOperations _operations;
     private readonly ClientPeer? _peer;
     private readonly TimeSpan _limit;
@@ -52,10 +49,12 @@ public sealed class MeshClient : IAsyncDisposable
     }
 
     /// <summary>A client of the node embedded in this process; the node stays the caller's.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The deadline is not more than 0, or more than a day.</exception>
     public static MeshClient For(MeshNode node, TimeSpan? deadline = null)
     {
         ArgumentNullException.ThrowIfNull(node);
-        return new MeshClient(node.Operations, null, deadline ?? new MeshClientOptions().Deadline);
+        TimeSpan limit = CallLimit.Checked(deadline, nameof(deadline)) ?? new MeshClientOptions().Deadline;
+        return new MeshClient(node.Operations, null, limit);
     }
 
     /// <summary>Connects, or throws.</summary>
@@ -324,11 +323,12 @@ public sealed class MeshClient : IAsyncDisposable
     /// <param name="pattern">The expression; a failure names it.</param>
     /// <param name="deadline">Longest time; null: 30 s.</param>
     /// <param name="cancel">Ends the call; what is removed stays removed.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The deadline is not more than 0, or more than a day.</exception>
     public Task<MeshResult<long>> TryRemoveMatchingAsync(string pattern, TimeSpan? deadline = null,
         CancellationToken cancel = default)
     {
         ArgumentNullException.ThrowIfNull(pattern);
-        return _operations.RemoveMatchingAsync(pattern, deadline ?? BulkLimit, cancel);
+        return _operations.RemoveMatchingAsync(pattern, CallLimit.Bulk(deadline), cancel);
     }
 
     /// <summary>
@@ -337,8 +337,9 @@ public sealed class MeshClient : IAsyncDisposable
     /// </summary>
     /// <param name="deadline">Longest time; null: 30 s.</param>
     /// <param name="cancel">Ends the call; everything may be removed nevertheless.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The deadline is not more than 0, or more than a day.</exception>
     public Task<MeshResult<RemoveAllOutcome>> TryRemoveAllAsync(TimeSpan? deadline = null,
-        CancellationToken cancel = default) => _operations.RemoveAllAsync(deadline ?? BulkLimit, cancel);
+        CancellationToken cancel = default) => _operations.RemoveAllAsync(CallLimit.Bulk(deadline), cancel);
 
     /// <summary>
     /// Every object whose key starts with <paramref name="prefix"/>, once, in no order that means anything; a node that
@@ -386,11 +387,7 @@ public sealed class MeshClient : IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public async ValueTask DisposeAsync()
-    {
-        if (_peer is not null)
-            await _peer.DisposeAsync();
-    }
+    public ValueTask DisposeAsync() => _peer?.DisposeAsync() ?? default;
 
     private static void CheckLengths(int keys, int others, string name)
     {

@@ -45,10 +45,12 @@ public sealed record MeshClientOptions
     public IDeviceMemory? Devices { get; init; }
 
     /// <summary>How long to look for a first node that answers.</summary>
-    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(5);
+    /// <exception cref="ArgumentOutOfRangeException">It is not more than 0, or more than a day.</exception>
+    public TimeSpan ConnectTimeout { get; init => field = CallLimit.Checked(value); } = TimeSpan.FromSeconds(5);
 
     /// <summary>Longest time of calls that move no value; puts and gets have theirs in their own options.</summary>
-    public TimeSpan Deadline { get; init; } = TimeSpan.FromSeconds(1);
+    /// <exception cref="ArgumentOutOfRangeException">It is not more than 0, or more than a day.</exception>
+    public TimeSpan Deadline { get; init => field = CallLimit.Checked(value); } = TimeSpan.FromSeconds(1);
 
     /// <summary>
     /// Whether to use what only nodes on this host offer: Unix socket and shared memory. Without it all goes over tcp.

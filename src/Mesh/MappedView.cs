@@ -13,7 +13,8 @@ public sealed record ViewOptions
     public static ViewOptions Default { get; } = new();
 
     /// <summary>Longest time; null: 1 s.</summary>
-    public TimeSpan? Deadline { get; init; }
+    /// <exception cref="ArgumentOutOfRangeException">It is not more than 0, or more than a day.</exception>
+    public TimeSpan? Deadline { get; init => field = CallLimit.Checked(value); }
 
     /// <summary>
     /// Whether the bytes are compared with the object's checksum before the view is given out, which reads all of them.

@@ -56,6 +56,45 @@ public sealed class DeadlineTests
         Assert.False((await client.PutAsync(new MeshKey("new"), new byte[size], options)).Existed);
     }
 
+    /// <summary>Such a call would end at once, and say that it was too late.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(Timeout.Infinite)]
+    [InlineData(24 * 3600 * 1000 + 1)]
+    public void A_deadline_that_is_none_is_refused_by_name(int milliseconds)
+    {
+        var deadline = TimeSpan.FromMilliseconds(milliseconds);
+        Refused(() => new PutOptions { Deadline = deadline });
+        Refused(() => new GetOptions { Deadline = deadline });
+        Refused(() => new ViewOptions { Deadline = deadline });
+        Refused(() => new MeshClientOptions { Deadline = deadline });
+        Assert.Null(new PutOptions { Deadline = null }.Deadline);
+        Assert.Equal(TimeSpan.FromDays(1), new GetOptions { Deadline = TimeSpan.FromDays(1) }.Deadline);
+
+        void Refused(Func<object> make)
+        {
+            var refused = Assert.Throws<ArgumentOutOfRangeException>(make);
+            Assert.Equal("Deadline", refused.ParamName);
+            Assert.Contains($"{deadline}; more than 0 and up to 1.00:00:00 are legal", refused.Message,
+                StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task A_bulk_call_refuses_a_deadline_that_is_none()
+    {
+        await using var mesh = await LocalMesh.StartAsync(1, 16 << 20, TimeSpan.FromSeconds(5));
+        await using var client = await mesh.ClientAsync(0);
+        foreach (var deadline in (TimeSpan[])[TimeSpan.Zero, Timeout.InfiniteTimeSpan, TimeSpan.MaxValue])
+        {
+            await Assert.ThrowsAsync<ArgumentOutOfRangeException>("deadline", () => client.TryRemoveAllAsync(deadline,
+                TestContext.Current.CancellationToken));
+            await Assert.ThrowsAsync<ArgumentOutOfRangeException>("deadline", () => client.TryRemoveMatchingAsync("^a",
+                deadline, TestContext.Current.CancellationToken));
+            Assert.Throws<ArgumentOutOfRangeException>("deadline", () => MeshClient.For(mesh.Nodes[0], deadline));
+        }
+    }
+
     [Fact]
     public async Task A_cancelled_call_returns_cancelled()
     {

@@ -67,7 +67,8 @@ internal sealed class SimulatedConnection : IPeerConnection
                 return 0;
             cancel.ThrowIfCancellationRequested();
             var waiting = _waiting = new TaskCompletionSource();
-            using var registration = cancel.UnsafeRegister(_ => waiting.TrySetResult(), null);
+            using var registration = cancel.UnsafeRegister(
+                static waiting => ((TaskCompletionSource)waiting!).TrySetResult(), waiting);
             await waiting.Task;
         }
 
@@ -132,7 +133,7 @@ internal sealed class SimulatedConnection : IPeerConnection
     {
         long at = Math.Max(_lastArrival, _network.Now + _network.NextDelay().Ticks);
         _lastArrival = at;
-        _network.After(TimeSpan.FromTicks(at - _network.Now), () => _other.Arrive(chunk));
+        _network.Set(new Arrival(_other, chunk), TimeSpan.FromTicks(at - _network.Now));
     }
 
     private void Arrive(byte[]? chunk)
@@ -150,5 +151,10 @@ internal sealed class SimulatedConnection : IPeerConnection
         else
             _arrived.Enqueue(chunk);
         _waiting?.TrySetResult();
+    }
+
+    private sealed class Arrival(SimulatedConnection to, byte[]? chunk) : SimulatedClock.Due
+    {
+        public override void Run() => to.Arrive(chunk);
     }
 }

@@ -116,7 +116,7 @@ internal sealed class SimulatedNetwork(SimulatedWorld world, RandomSource random
         return lost ? delay + Weather.Resend : delay;
     }
 
-    public void After(TimeSpan delay, Action action) => world.Clock.After(delay, action);
+    public void Set(SimulatedClock.Due due, TimeSpan delay) => world.Clock.Set(due, delay);
 
     public long Now => world.Clock.Now;
 
@@ -161,7 +161,8 @@ internal sealed class SimulatedListener(string endpoint, SimulatedProcess proces
             if (_isClosed)
                 throw new PeerNetworkException("closed");
             var waiting = _waiting = new TaskCompletionSource();
-            using var registration = cancel.UnsafeRegister(_ => waiting.TrySetResult(), null);
+            using var registration = cancel.UnsafeRegister(
+                static waiting => ((TaskCompletionSource)waiting!).TrySetResult(), waiting);
             await waiting.Task;
         }
 

@@ -301,7 +301,7 @@ internal sealed class PutOperation
         }
 
         // That the time is over says less than what an earlier try met.
-        if (carried == TransferOutcome.Late && _refusal is { Code: MeshErrorCode.Device } earlier)
+        if (carried == TransferOutcome.Late && _met is { Code: MeshErrorCode.Device } earlier)
             return earlier;
         return _plan.WhyNot(write, _value.Length) ?? new MeshError(MeshErrorCode.Unavailable, "put:transfer",
             $"the bytes did not reach {write.Node.NodeId}: {carried}");

@@ -48,7 +48,8 @@ public sealed record PutOptions
     public string Group { get; init; } = "";
 
     /// <summary>Longest time; null: 1 s and 1 s more for each 64 MiB.</summary>
-    public TimeSpan? Deadline { get; init; }
+    /// <exception cref="ArgumentOutOfRangeException">It is not more than 0, or more than a day.</exception>
+    public TimeSpan? Deadline { get; init => field = CallLimit.Checked(value); }
 
     /// <summary>What reading the value comes after, where it is in memory of a device.</summary>
     public DeviceOrder Order { get; init; }
@@ -63,7 +64,8 @@ public sealed record GetOptions
     /// <summary>
     /// Longest time; null: 1 s to find the object, then 1 s and 1 s more for each 64 MiB to read it.
     /// </summary>
-    public TimeSpan? Deadline { get; init; }
+    /// <exception cref="ArgumentOutOfRangeException">It is not more than 0, or more than a day.</exception>
+    public TimeSpan? Deadline { get; init => field = CallLimit.Checked(value); }
 
     /// <summary>
     /// Whether the bytes are compared with the object's checksum. That they are the object's, by its generation word,
