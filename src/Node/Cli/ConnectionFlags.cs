@@ -136,7 +136,15 @@ internal static class Flags
         new(name, description, "SIZE", standard, Quantity.Size);
 
     internal static TextOption<TimeSpan> Duration(string name, string description, string standard) =>
-        new(name, description, "TIME", standard, Quantity.Duration);
+        new(name, description, "TIME", standard, CallTime);
+
+    private static TimeSpan CallTime(string text)
+    {
+        TimeSpan time = Quantity.Duration(text);
+        return time > TimeSpan.Zero && time <= CallLimit.Longest
+            ? time
+            : throw new FormatException($"'{text}' is no time for a call; more than 0 and up to 24h are legal");
+    }
 
     internal static Option<int> Count(string name, string description, int standard)
     {

@@ -81,6 +81,17 @@ public sealed class MeshCommandTests
     }
 
     [Theory]
+    [InlineData("0s")]
+    [InlineData("25h")]
+    public async Task A_deadline_that_is_none_is_refused_with_its_limit(string deadline)
+    {
+        Assert.Equal(ExitCode.Usage, await _terminal.RunAsync("get", "k", "--node", "a:1", "--deadline", deadline));
+        AssertOneLine();
+        Assert.Contains($"--deadline: '{deadline}' is no time for a call; more than 0 and up to 24h are legal",
+            _terminal.Error);
+    }
+
+    [Theory]
     [InlineData("fly")]
     [InlineData("get")]
     [InlineData("get", "k", "--node")]

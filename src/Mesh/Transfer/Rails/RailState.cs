@@ -38,7 +38,7 @@ internal sealed class RailState(RailPort port, TimeProvider time)
     /// <summary>What is known of it.</summary>
     public RailCount Count => new(port, _bytes, _slices, _errors, _pauses, _inFlight, Bandwidth, IsPausing);
 
-    /// <summary>Time until it may be probed; none or less: now.</summary>
+    /// <summary>Time until it may be probed; none: now.</summary>
     public TimeSpan UntilProbe
     {
         get

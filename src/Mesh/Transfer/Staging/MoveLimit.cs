@@ -8,7 +8,7 @@ internal readonly struct MoveLimit(TimeProvider time, TimeSpan limit)
 {
     private readonly long _start = time.GetTimestamp();
 
-    /// <summary>What is left; none or less when it has passed.</summary>
+    /// <summary>What is left; none when it has passed.</summary>
     public TimeSpan Left => time.LeftOf(limit, _start);
 }
 

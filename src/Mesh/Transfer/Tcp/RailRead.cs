@@ -49,7 +49,7 @@ internal sealed class RailRead
         _underWay = new int[rails];
     }
 
-    /// <summary>Time that is left; none or less: it is over.</summary>
+    /// <summary>Time that is left; none: it is over.</summary>
     public TimeSpan Left => _time.LeftOf(_timeout, _start);
 
     /// <summary>Whether every slice has arrived.</summary>
