@@ -343,17 +343,18 @@ public sealed class MeshClient : IAsyncDisposable
 
     /// <summary>
     /// Every object whose key starts with <paramref name="prefix"/>, once, in no order that means anything; a node that
-    /// does not answer comes as a failure. Fetched page by page: what is put or removed meanwhile may or may not come.
+    /// does not answer comes as a failure. Fetched page by page, each within the client's deadline: what is put or
+    /// removed meanwhile may or may not come.
     /// </summary>
     public IAsyncEnumerable<MeshResult<ListedObject>> ListAsync(string prefix, CancellationToken cancel = default) =>
-        _operations.ListAsync(System.Text.Encoding.UTF8.GetBytes(prefix), cancel);
+        _operations.ListAsync(System.Text.Encoding.UTF8.GetBytes(prefix), _limit, cancel);
 
     /// <summary>Status of every node of the view; one result per node, in order of their ids.</summary>
     public async Task<IReadOnlyList<(string NodeId, MeshResult<NodeStatus> Status)>> TryStatusOfAllAsync(
         CancellationToken cancel = default)
     {
         var members = _operations.Context.View.Members;
-        var asked = members.Select(m => _operations.StatusAsync(m, cancel)).ToArray();
+        var asked = members.Select(m => _operations.StatusAsync(m, _limit, cancel)).ToArray();
         var results = new List<(string NodeId, MeshResult<NodeStatus> Status)>();
         for (int i = 0; i < asked.Length; i++)
         {
@@ -372,18 +373,12 @@ public sealed class MeshClient : IAsyncDisposable
     /// <summary>Status, as JSON, of the node with this id or endpoint, or of the first one that answers.</summary>
     public async Task<MeshResult<byte[]>> TryStatusAsync(string? node = null, CancellationToken cancel = default)
     {
-        MeshError? last = null;
-        foreach (var member in _operations.Context.View.Members)
-        {
-            if (node is not null && member.NodeId != node && !member.Endpoints.Contains(node))
-                continue;
-            var status = await _operations.StatusAsync(member, cancel);
-            if (status.Succeeded)
-                return status;
-            last = status.Error;
-        }
-
-        return last ?? new MeshError(MeshErrorCode.NotFound, "status", $"no member has the id or endpoint '{node}'");
+        NodeRecord[] asked = [.. _operations.Context.View.Members
+            .Where(member => node is null || member.NodeId == node || member.Endpoints.Contains(node))];
+        return await _operations.FirstStatusAsync(asked, _limit, cancel)
+            ?? new MeshError(MeshErrorCode.NotFound, "status", node is null
+                ? "the mesh has no member"
+                : $"no member has the id or endpoint '{node}'");
     }
 
     /// <inheritdoc/>

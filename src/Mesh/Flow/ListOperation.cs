@@ -12,11 +12,9 @@ namespace Mooncake.Mesh.Flow;
 /// </summary>
 internal static class ListOperation
 {
-    private static readonly TimeSpan PageTimeout = TimeSpan.FromSeconds(2);
-
     /// <summary>Every object whose key starts with <paramref name="prefix"/>, ordered by key hash.</summary>
     public static async IAsyncEnumerable<MeshResult<ListedObject>> RunAsync(FlowContext context, byte[] prefix,
-        [EnumeratorCancellation] CancellationToken cancel)
+        TimeSpan limit, [EnumeratorCancellation] CancellationToken cancel)
     {
         var sources = new List<Source>();
         foreach (var node in context.View.Members)
@@ -26,7 +24,7 @@ internal static class ListOperation
         {
             foreach (var source in sources)
             {
-                if (await source.FillAsync(context, prefix, cancel) is { } error)
+                if (await source.FillAsync(context, prefix, limit, cancel) is { } error)
                     yield return error;
             }
 
@@ -71,12 +69,13 @@ internal static class ListOperation
         public ulong? Hash => _at < _page.Length ? _page[_at].Key.Hash : null;
 
         /// <summary>Fetches the next page when this one is used up; why that failed, and it ended.</summary>
-        public async Task<MeshError?> FillAsync(FlowContext context, byte[] prefix, CancellationToken cancel)
+        public async Task<MeshError?> FillAsync(FlowContext context, byte[] prefix, TimeSpan limit,
+            CancellationToken cancel)
         {
             while (_at == _page.Length && !_ended)
             {
                 var request = new HolderListRequest(new SlotSet([]), 0, _next, prefix);
-                var page = await context.Calls.ListAsync(node, request, PageTimeout, cancel);
+                var page = await context.Calls.ListAsync(node, request, limit, cancel);
                 _ended = !page.Succeeded || page.Value.NextHash <= _next;
                 if (!page.Succeeded)
                     return page.Error! with { Message = $"{node.NodeId}: {page.Error!.Message}" };

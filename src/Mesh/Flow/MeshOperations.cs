@@ -257,14 +257,37 @@ internal sealed class MeshOperations
         EndAsync("remove-all", RunRemoveAllAsync(limit, cancel), cancel);
 
     /// <summary>Every object whose key starts with <paramref name="prefix"/>, once, ordered by key hash.</summary>
-    public IAsyncEnumerable<MeshResult<ListedObject>> ListAsync(byte[] prefix, CancellationToken cancel) =>
-        ListOperation.RunAsync(_context, prefix, cancel);
+    /// <param name="prefix">UTF-8.</param>
+    /// <param name="limit">Of one page.</param>
+    /// <param name="cancel">Ends it.</param>
+    public IAsyncEnumerable<MeshResult<ListedObject>> ListAsync(byte[] prefix, TimeSpan limit,
+        CancellationToken cancel) => ListOperation.RunAsync(_context, prefix, limit, cancel);
 
-    /// <summary>Status of one node, or of the first that answers, as JSON.</summary>
-    public async Task<MeshResult<byte[]>> StatusAsync(NodeRecord node, CancellationToken cancel)
+    /// <summary>Status of one node, as JSON.</summary>
+    public async Task<MeshResult<byte[]>> StatusAsync(NodeRecord node, TimeSpan limit, CancellationToken cancel)
     {
-        var answer = await _context.Calls.StatusAsync(node, TimeSpan.FromSeconds(1), cancel);
+        var answer = await _context.Calls.StatusAsync(node, limit, cancel);
         return answer.Succeeded ? answer.Value.Json : answer.Error!;
+    }
+
+    /// <summary>
+    /// Status, as JSON, of the first of the nodes that answers; null when there is none to ask. A silent node takes
+    /// half of what is left of the time, so that it leaves some to those after it.
+    /// </summary>
+    public async Task<MeshResult<byte[]>?> FirstStatusAsync(IReadOnlyList<NodeRecord> nodes, TimeSpan limit,
+        CancellationToken cancel)
+    {
+        var deadline = new Deadline(_context.Runtime.Time, limit);
+        MeshResult<byte[]>? last = null;
+        for (int i = 0; i < nodes.Count && (i == 0 || !deadline.Passed); i++)
+        {
+            var most = i == nodes.Count - 1 ? deadline.Left : deadline.Left / 2;
+            last = await StatusAsync(nodes[i], deadline.AtMost(most), cancel);
+            if (last.Value.Succeeded)
+                return last;
+        }
+
+        return last;
     }
 
     private async Task<MeshResult<RemoveAllOutcome>> RunRemoveAllAsync(TimeSpan limit, CancellationToken cancel)

@@ -27,6 +27,7 @@ public sealed class TwoProcessDeviceTests
             Nodes = [mesh.Endpoint],
             Transport = TransportChoice.Rdma,
             ConnectTimeout = Limit,
+            Deadline = Limit,
         }, TestContext.Current.CancellationToken);
         long before = LoopbackBytes();
         for (int i = 0; i < Objects; i++)
@@ -46,9 +47,6 @@ public sealed class TwoProcessDeviceTests
         // Both processes talk over the loopback interface; all of the values are 12 MiB.
         Assert.InRange(LoopbackBytes() - before, 0, Size);
         var statuses = await client.TryStatusOfAllAsync(TestContext.Current.CancellationToken);
-        // An emulated machine may need more than the second that a question has.
-        for (int i = 0; i < 10 && !statuses[0].Status.Succeeded; i++)
-            statuses = await client.TryStatusOfAllAsync(TestContext.Current.CancellationToken);
         Assert.Equal(2, statuses[0].Status.Value.Cards.Count);
         Assert.InRange(statuses[0].Status.Value.Cards.Sum(card => card.Bytes), (long)Objects * Size, long.MaxValue);
     }
