@@ -186,7 +186,7 @@ internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
 
             if (type == MessagePackType.Binary)
             {
-                answer.Keep(i, RecordBlob.ReadBytes(ref reader), ref end);
+                i = answer.KeepRun(i, ref reader, ref end);
                 continue;
             }
 
@@ -207,13 +207,26 @@ internal sealed class LocateAnswer : IWireMessage<LocateAnswer>
     private ReadOnlySpan<byte> BytesOf(int index) =>
         _places.Length == 0 || _places[index] == 0 ? [] : _bytes.AsSpan(_places[index] - 1);
 
+    /// <summary>Keeps records that follow each other, from <paramref name="first"/> on; the last one's place.</summary>
+    private int KeepRun(int first, ref MessagePackReader reader, ref int end)
+    {
+        int next = first;
+        var run = new ByteRun(reader);
+        while (next < Count && run.TryRead(RecordBlob.MaxBytes, out var record))
+            Keep(next++, RecordBlob.Checked(record), ref end);
+        run.End(ref reader);
+        if (next == first)
+            Keep(next++, RecordBlob.ReadBytes(ref reader), ref end);
+        return next - 1;
+    }
+
     /// <summary>Keeps a record that came from another node.</summary>
     private void Keep(int index, ReadOnlySpan<byte> record, ref int end)
     {
         if (_places.Length == 0)
         {
             _places = new int[Count];
-            _bytes = new byte[Count * RecordBlob.BytesOf(1)];
+            _bytes = GC.AllocateUninitializedArray<byte>(Count * RecordBlob.BytesOf(1));
         }
 
         if (end + record.Length > _bytes.Length)

@@ -71,9 +71,13 @@ internal static class RecordBlob
 
     /// <summary>The bytes of a record, which <see cref="Decode"/> will accept; valid as long as the frame.</summary>
     /// <exception cref="WireException">They are no record.</exception>
-    public static ReadOnlySpan<byte> ReadBytes(ref MessagePackReader reader)
+    public static ReadOnlySpan<byte> ReadBytes(ref MessagePackReader reader) =>
+        Checked(Wire.ReadView(ref reader, MaxBytes));
+
+    /// <summary>The same of bytes that have been read.</summary>
+    /// <exception cref="WireException">They are no record.</exception>
+    public static ReadOnlySpan<byte> Checked(ReadOnlySpan<byte> bytes)
     {
-        var bytes = Wire.ReadView(ref reader, MaxBytes);
         if (bytes.Length < HeadBytes)
             throw new WireException($"a record of {bytes.Length} bytes; the least is {HeadBytes}");
         int count = CopiesOf(bytes);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // On the data path.
+using System.Runtime.CompilerServices;
 using MessagePack;
 using Mooncake.Mesh.Control;
 using Mooncake.Mesh.Membership;
@@ -58,21 +59,30 @@ internal sealed class Locator(DirectoryTable table, OwnerService owner)
     }
 
     /// <summary>Answers a request as it came; see <see cref="IOwnerCalls"/>.</summary>
+    [SkipLocalsInit]
     public void Answer(Roles roles, ref MessagePackReader reader, ReadOnlySpan<byte> frame,
         ref MessagePackWriter answer)
     {
         int fields = Wire.Enter(ref reader, 4);
         int count = Wire.ReadCount(ref reader, Wire.MaxBatch);
         Span<KeyPlace> keys = stackalloc KeyPlace[count];
+        var run = new ByteRun(reader);
         for (int i = 0; i < count; i++)
         {
-            int length = Wire.ReadView(ref reader, MeshKey.MaxLength).Length;
-            int start = (int)reader.Consumed - length;
-            ulong hash = MeshKey.HashOf(frame.Slice(start, length));
-            keys[i] = new KeyPlace(hash, start, length);
+            if (!run.TryRead(MeshKey.MaxLength, out var key))
+            {
+                run.End(ref reader);
+                int length = Wire.ReadView(ref reader, MeshKey.MaxLength).Length;
+                run = new ByteRun(reader);
+                key = frame.Slice(run.Position - length, length);
+            }
+
+            ulong hash = MeshKey.HashOf(key);
+            keys[i] = new KeyPlace(hash, run.Position - key.Length, key.Length);
             table.Prefetch(table.SlotOf(hash));
         }
 
+        run.End(ref reader);
         var wants = new Wants(reader.ReadBoolean(), reader.ReadBoolean(), reader.ReadInt32(),
             fields >= 5 && reader.ReadBoolean());
         Wire.Leave(ref reader, fields, Math.Min(fields, 5));

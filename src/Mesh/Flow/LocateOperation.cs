@@ -175,6 +175,7 @@ internal sealed class LocateOperation
     {
         var groups = new List<Group>();
         var slots = _context.View.Slots;
+        int members = Math.Max(1, _context.View.Members.Count);
         for (int at = 0; at < open.Count; at++)
         {
             if (at % ReadAhead == 0 && turn == 0)
@@ -191,7 +192,7 @@ internal sealed class LocateOperation
             for (int i = groups.Count - 1; i >= 0 && group is null; i--)
                 group = ReferenceEquals(groups[i].Node, node) ? groups[i] : null;
             if (group is null || group.Keys.Count >= Wire.MaxBatch || group.Bytes + length > Wire.BatchBytes)
-                groups.Add(group = new Group(node));
+                groups.Add(group = new Group(node, Math.Min(open.Count - at, 2 * open.Count / members)));
             group.Keys.Add(index);
             group.Bytes += length;
         }
@@ -240,11 +241,11 @@ internal sealed class LocateOperation
     }
 
     /// <summary>Keys that go to one node in one request.</summary>
-    private sealed class Group(NodeRecord node)
+    private sealed class Group(NodeRecord node, int expected)
     {
         public NodeRecord Node => node;
 
-        public List<int> Keys { get; } = [];
+        public List<int> Keys { get; } = new(Math.Min(expected, Wire.MaxBatch));
 
         public int Bytes { get; set; }
     }
