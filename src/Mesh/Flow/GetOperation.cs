@@ -34,7 +34,6 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
     /// <summary>What a get asks an owner.</summary>
     public static readonly LocateWants Wants = new(Mark: true, Inline: MaxInlineGet);
 
-    private const int MostRelocations = 2;
     private long _stale;
     private long _corrupt;
 
@@ -60,8 +59,8 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
     {
         // Once the size is known the rest has a time of its own, one for all tries, unless the caller has set one.
         Deadline? reading = options.Deadline is null ? null : deadline;
-        ObjectRecord? stale = null;
-        for (int relocations = 0; relocations <= MostRelocations; relocations++)
+        StaleRecords? stale = null;
+        for (int relocations = 0; ; relocations++)
         {
             if (cancel.IsCancellationRequested)
                 return new MeshError(MeshErrorCode.Cancelled, "get", "the caller cancelled");
@@ -75,6 +74,8 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
                     return error;
                 if (!located.IsPresent(0))
                     return Miss("no object has this key");
+                if (relocations > StaleRecords.MostRelocations)
+                    return StaleRecords.Replaced("get");
                 record = located.RecordOf(0)!;
                 value = located.ValueOf(0);
             }
@@ -102,20 +103,20 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
 
             if (ErrorOf(outcome, range.Value, record, limit, cancel) is { } failed)
                 return failed;
-            stale = record;
+            if (outcome == TransferOutcome.Stale)
+                Interlocked.Increment(ref _stale);
             if (outcome == TransferOutcome.Unreachable || silent is not null)
             {
                 var error = await UnreachableAsync(context, plan, silent ?? [], record.Size, limit, cancel);
-                if (relocations == MostRelocations || EndsWith(error, outcome))
+                if (EndsWith(error, outcome, relocations))
                     return error;
-                stale = StaleAfter(error, record);
+                // A holder that no longer has it says nothing of one that was not reached.
+                if (error.Code != MeshErrorCode.NotFound)
+                    continue;
             }
 
-            if (outcome == TransferOutcome.Stale)
-                Interlocked.Increment(ref _stale);
+            (stale ??= new StaleRecords()).Add(record);
         }
-
-        return Miss("the object left its place while it was read, three times");
     }
 
     /// <summary>
@@ -178,16 +179,13 @@ internal sealed class GetOperation(FlowContext context, TransferPlan plan)
 
     private static MeshError Miss(string why) => new(MeshErrorCode.NotFound, "get", why);
 
-    /// <summary>Whether to look at the owners again is of no use.</summary>
-    public static bool EndsWith(MeshError error, TransferOutcome outcome) =>
-        error.Code != MeshErrorCode.NotFound && outcome == TransferOutcome.Unreachable;
-
     /// <summary>
-    /// What the owners are told to be stale. Its holders are gone: another owner may know of a later object than the
-    /// one who told us of this. Else nothing: a holder that no longer has it says nothing of one that was not reached.
+    /// Whether to look at the owners again is of no use: a holder that was not reached may have the object. Where all
+    /// of them are gone, another owner may know of a later object than the one who told us of this.
     /// </summary>
-    public static ObjectRecord? StaleAfter(MeshError error, ObjectRecord record) =>
-        error.Code == MeshErrorCode.NotFound ? record : null;
+    public static bool EndsWith(MeshError error, TransferOutcome outcome, int relocations) =>
+        error.Code != MeshErrorCode.NotFound
+        && (outcome == TransferOutcome.Unreachable || relocations == StaleRecords.MostRelocations);
 
     /// <summary>
     /// A miss when the process of every holder is gone; where one may live, and only does not answer us, it is not

@@ -46,12 +46,12 @@ internal sealed class LocateOperation
     }
 
     /// <summary>
-    /// Locates <paramref name="keys"/>; each is legal. <paramref name="stale"/>: what an owner has said of the one key,
+    /// Locates <paramref name="keys"/>; each is legal. <paramref name="stale"/>: what owners have said of the one key,
     /// and its holders no longer have; it is asked for once more, and when no owner knows better, and one that may deny
     /// knows but this, the key is absent.
     /// </summary>
     public static async Task<Located> RunAsync(FlowContext context, IReadOnlyList<MeshKey> keys, LocateWants wants,
-        Deadline deadline, CancellationToken cancel, ObjectRecord? stale = null)
+        Deadline deadline, CancellationToken cancel, StaleRecords? stale = null)
     {
         var operation = new LocateOperation(context, keys, wants, deadline, cancel);
         operation._located.Stale = stale;

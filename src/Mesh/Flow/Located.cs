@@ -26,8 +26,8 @@ internal sealed class Located(IReadOnlyList<MeshKey> keys, SeenVersions seen, Ti
     private bool _cancelled;
     private bool _ended;
 
-    /// <summary>A record that is no answer to the one key: its holders do not have the object. Null: any is.</summary>
-    public ObjectRecord? Stale { get; set; }
+    /// <summary>Records that are no answer to the one key: their holders do not have it. Null: any is.</summary>
+    public StaleRecords? Stale { get; set; }
 
     /// <summary>Whether a key has its answer.</summary>
     public bool IsAnswered(int index) => Volatile.Read(ref _codes[index]) != Open;
@@ -104,11 +104,9 @@ internal sealed class Located(IReadOnlyList<MeshKey> keys, SeenVersions seen, Ti
     {
         if (Stale is null || answer.RecordOf(index) is not { } record)
             return false;
-        // Owners may know of more or fewer copies: none of those that were looked for is there.
-        bool same = record.Version == Stale.Version && record.ObjectId == Stale.ObjectId
-            && !record.Replicas.AsSpan().ContainsAnyExcept(Stale.Replicas);
+        bool stale = Stale.Covers(record, out bool same);
         _saidStale |= same && answer.IsFinal;
-        return same;
+        return stale;
     }
 
     /// <summary>From now on nothing changes.</summary>

@@ -17,7 +17,6 @@ namespace Mooncake.Mesh.Flow;
 /// </summary>
 internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
 {
-    private const int MostRelocations = 2;
     private readonly SumsCache _cache = new();
     private long _stale;
     private long _corrupt;
@@ -68,8 +67,8 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
         if (range.Key.Validate() is { } invalid)
             return invalid;
         Deadline? reading = options.Deadline is null ? null : deadline;
-        ObjectRecord? stale = null;
-        for (int relocations = 0; relocations <= MostRelocations; relocations++)
+        StaleRecords? stale = null;
+        for (int relocations = 0; ; relocations++)
         {
             if (cancel.IsCancellationRequested)
                 return new MeshError(MeshErrorCode.Cancelled, "get", "the caller cancelled");
@@ -83,6 +82,8 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
                     return error;
                 if (!located.IsPresent(0))
                     return new MeshError(MeshErrorCode.NotFound, "get", "no object has this key");
+                if (relocations > StaleRecords.MostRelocations)
+                    return StaleRecords.Replaced("get");
                 record = located.RecordOf(0)!;
             }
 
@@ -105,21 +106,19 @@ internal sealed class RangeOperation(FlowContext context, TransferPlan plan)
 
             if (GetOperation.ErrorOf(outcome, destination, record, limit, cancel) is { } failed)
                 return failed;
-            stale = record;
+            if (outcome == TransferOutcome.Stale)
+                Interlocked.Increment(ref _stale);
             if (outcome == TransferOutcome.Unreachable || silent is not null)
             {
                 var why = await GetOperation.UnreachableAsync(context, plan, silent ?? [], record.Size, limit, cancel);
-                if (relocations == MostRelocations || GetOperation.EndsWith(why, outcome))
+                if (GetOperation.EndsWith(why, outcome, relocations))
                     return why;
-                stale = GetOperation.StaleAfter(why, record);
+                if (why.Code != MeshErrorCode.NotFound)
+                    continue;
             }
 
-            if (outcome == TransferOutcome.Stale)
-                Interlocked.Increment(ref _stale);
+            (stale ??= new StaleRecords()).Add(record);
         }
-
-        return new MeshError(MeshErrorCode.NotFound, "get",
-            "the object left its place while it was read, three times");
     }
 
     /// <summary>Reads from one holder or the next; how it ended, and who of them was not reached, if any.</summary>

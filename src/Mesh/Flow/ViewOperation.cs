@@ -18,7 +18,6 @@ namespace Mooncake.Mesh.Flow;
 /// <param name="own">Memory of the node in this process; null in a client.</param>
 internal sealed class ViewOperation(FlowContext context, TransferPlan plan, ObjectStore? own)
 {
-    private const int MostRelocations = 2;
     private readonly OpenViews _views = new(context);
     private long _corrupt;
 
@@ -31,68 +30,77 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
         if (key.Validate() is { } invalid)
             return invalid;
         var deadline = new Deadline(context.Runtime.Time, options.Deadline ?? TransferPlan.DefaultLimit(0));
-        var stale = new StaleRecord();
-        for (int relocations = 0; relocations <= MostRelocations; relocations++)
+        var stale = new StaleRecords();
+        for (int relocations = 0; ; relocations++)
         {
             if (cancel.IsCancellationRequested)
                 return new MeshError(MeshErrorCode.Cancelled, "view", "the caller cancelled");
-            var opened = await OpenAsync(key, stale, deadline, cancel);
+            var opened = await OpenAsync(key, stale, relocations, deadline, cancel);
             if (!opened.Succeeded)
                 return opened.Error!;
             if (opened.Value is not { } found)
                 continue;
-            if (context.Seen.IsBehind(key.Hash, found.Record.Version, found.Record.ObjectId))
+            if (!context.Seen.IsBehind(key.Hash, found.Record.Version, found.Record.ObjectId))
             {
-                found.View.Dispose();
-                continue;
-            }
+                if (!options.Verify || SumOf(found.View) == found.Record.Checksum)
+                {
+                    context.Seen.Note(key.Hash, found.Record.Version);
+                    return found.View;
+                }
 
-            if (!options.Verify || SumOf(found.View) == found.Record.Checksum)
-            {
-                context.Seen.Note(key.Hash, found.Record.Version);
-                return found.View;
+                Interlocked.Increment(ref _corrupt);
             }
 
             found.View.Dispose();
-            Interlocked.Increment(ref _corrupt);
+            stale.Add(found.Record);
         }
-
-        return stale.Left("the object left its place while it was opened, three times");
     }
 
     private static unsafe ulong SumOf(MappedView view) => ObjectSum.Of((byte*)view.Range.Address, view.Size);
 
     private static MeshError Miss() => new(MeshErrorCode.NotFound, "view", "no object has this key");
 
-    /// <summary>One attempt: the view; null when the object is not where its record says.</summary>
-    private async Task<MeshResult<Opened?>> OpenAsync(MeshKey key, StaleRecord stale, Deadline deadline,
-        CancellationToken cancel)
+    /// <summary>
+    /// One attempt: the view; null when the object is not where its record says, which is noted as stale.
+    /// </summary>
+    private async Task<MeshResult<Opened?>> OpenAsync(MeshKey key, StaleRecords stale, int relocations,
+        Deadline deadline, CancellationToken cancel)
     {
         ObjectRecord? record = null;
-        if (stale.Record is null && OwnerHere(key) is { } owner
+        if (stale.IsEmpty && OwnerHere(key) is { } owner
             && await HoldAsync(owner, deadline, cancel) is { } mapping)
         {
-            var opened = await OpenAtOwnerAsync(key, owner, mapping, deadline, cancel);
-            if (!opened.Succeeded)
-                return opened.Error!;
-            if (opened.Value.View is { } view)
-                return new Opened(view, opened.Value.Record!);
-            record = opened.Value.Record;
+            var atOwner = await OpenAtOwnerAsync(key, owner, mapping, deadline, cancel);
+            if (!atOwner.Succeeded)
+                return atOwner.Error!;
+            if (atOwner.Value.View is { } view)
+                return new Opened(view, atOwner.Value.Record!);
+            record = atOwner.Value.Record;
         }
 
         if (record is null)
         {
             var located = await LocateOperation.RunAsync(context, [key], new LocateWants(Mark: true), deadline, cancel,
-                stale.Record);
+                stale.IsEmpty ? null : stale);
             if (located.ErrorOf(0) is { } error)
                 return error;
             if (!located.IsPresent(0))
-                return stale.Left("no object has this key");
+            {
+                return stale.HadCopies
+                    ? new MeshError(MeshErrorCode.Unavailable, "view",
+                        "the copy on this host is gone or damaged; there may be others: get it instead")
+                    : Miss();
+            }
+
+            if (relocations > StaleRecords.MostRelocations)
+                return StaleRecords.Replaced("view");
             record = located.RecordOf(0)!;
         }
 
-        stale.Record = record;
-        return await OpenAtHolderAsync(record, deadline, cancel);
+        var opened = await OpenAtHolderAsync(record, deadline, cancel);
+        if (opened is { Succeeded: true, Value: null })
+            stale.Add(record);
+        return opened;
     }
 
     /// <summary>The acting primary of a key, if it is another process of this host.</summary>
@@ -216,17 +224,6 @@ internal sealed class ViewOperation(FlowContext context, TransferPlan plan, Obje
     private static unsafe MappedView ViewOf(ExtentPin pin) => pin.Bytes.TryHost(out byte* bytes)
         ? new MappedView((nint)bytes, pin.Length, pin.Dispose)
         : throw new InvalidOperationException("no view shows what a device has");
-
-    /// <summary>What an owner said last, should the object not be there.</summary>
-    private sealed class StaleRecord
-    {
-        public ObjectRecord? Record { get; set; }
-
-        /// <summary>Why there is no view of it: a copy elsewhere may well be there.</summary>
-        public MeshError Left(string why) => Record is { Replicas.Length: > 1 }
-            ? new MeshError(MeshErrorCode.Unavailable, "view", why)
-            : new MeshError(MeshErrorCode.NotFound, "view", why);
-    }
 
     private sealed record Opened(MappedView View, ObjectRecord Record);
 }

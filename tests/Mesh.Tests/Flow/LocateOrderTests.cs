@@ -38,21 +38,40 @@ public sealed class LocateOrderTests : IAsyncDisposable
     }
 
     [Theory]
-    [InlineData(true, 2, true)]
+    [InlineData(true, 0, true)]
     [InlineData(true, 1, true)]
-    [InlineData(false, 2, false)]
+    [InlineData(true, 2, false)]
+    [InlineData(true, 3, false)]
+    [InlineData(false, 0, false)]
     [InlineData(false, 1, false)]
-    public async Task What_holders_do_not_have_is_denied_by_one_that_may_deny_alone(bool final, int copies, bool denied)
+    public async Task What_holders_do_not_have_is_denied_by_one_that_may_deny_alone(bool final, int says, bool denied)
     {
-        // An owner may know of fewer copies than those that were looked for: that is no news.
-        var stale = new ObjectRecord { ObjectId = 5, Replicas = [new Replica(1, 0, 0, 7), new Replica(2, 0, 0, 8)] };
+        var newest = new ObjectRecord
+        {
+            Version = new RecordVersion(1, 1, 9),
+            ObjectId = 5,
+            Replicas = [new Replica(1, 0, 0, 7), new Replica(2, 0, 0, 8)],
+        };
+        var older = newest with { Version = new RecordVersion(1, 1, 8), ObjectId = 4 };
+        var stale = new StaleRecords();
+        stale.Add(newest);
+        stale.Add(older);
+        ObjectRecord[] said =
+        [
+            newest,
+            // Fewer copies than those that were looked for: that is no news.
+            newest with { Replicas = newest.Replicas[..1] },
+            // Who knows but what was before is behind, whether or not it was looked for.
+            older,
+            newest with { Version = new RecordVersion(1, 1, 7), ObjectId = 3, Replicas = [new Replica(3, 0, 0, 9)] },
+        ];
         var members = _peers.Members(3, i => (ulong)i);
         var view = new MeshView(new MeshConfig { MeshId = 1, Slots = 256 }, 1, members);
         int slot = view.SlotOf(Key.Hash);
         Serve(view.Owner(slot, 0)!, null);
         Serve(view.Owner(slot, 1)!, answer =>
         {
-            answer.Set(0, OwnerCode.Yes, stale with { Replicas = stale.Replicas[..copies] });
+            answer.Set(0, OwnerCode.Yes, said[says]);
             answer.IsFinal = final;
         });
         Serve(view.Owner(slot, 2)!, answer => answer.Set(0, OwnerCode.Unsure));

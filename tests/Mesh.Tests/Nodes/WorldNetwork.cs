@@ -15,6 +15,9 @@ internal sealed class WorldNetwork(TimeProvider time)
     private readonly List<WorldConnection> _connections = [];
     private int _port = 7000;
 
+    /// <summary>Called after one node has sent something to another.</summary>
+    public Action<string, string>? Sent { get; set; }
+
     /// <summary>The network as one node sees it.</summary>
     public IPeerNetwork Of(string nodeId) => new Side(this, nodeId);
 
@@ -127,6 +130,7 @@ internal sealed class WorldNetwork(TimeProvider time)
                 throw new PeerNetworkException("closed");
             _held.Enqueue(bytes.ToArray());
             Flush();
+            network.Sent?.Invoke(owner, peer);
             return ValueTask.CompletedTask;
         }
 
