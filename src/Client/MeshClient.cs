@@ -155,8 +155,8 @@ public sealed class MeshClient : IAsyncDisposable
 
     /// <summary>Gets an object as a new array.</summary>
     /// <returns>
-    /// The value; NotFound when there is none; Unavailable when its holders or the key's owners could not be reached, or
-    /// when it was replaced each of the three times it was read; DeadlineExceeded; Cancelled.
+    /// The value; NotFound when there is none; Unavailable when its holders or the key's owners could not be reached,
+    /// or when it was replaced each of the three times it was read; DeadlineExceeded; Cancelled.
     /// </returns>
     public async Task<MeshResult<byte[]>> TryGetAsync(MeshKey key, GetOptions? options = null,
         CancellationToken cancel = default)
