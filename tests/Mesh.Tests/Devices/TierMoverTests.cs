@@ -138,7 +138,7 @@ public sealed class TierMoverTests
         world.Devices.Fault = new MeshError(MeshErrorCode.Device, "device", "a fault of the test");
         move.Go();
         await DeviceWorld.UntilAsync(() => Counters(world).Failures > 0);
-        Assert.Equal(0, world.Store.Usage.Filling);
+        await DeviceWorld.UntilAsync(() => world.Store.Usage.Filling == 0);
         world.Devices.Fault = null;
         // It is tried again.
         await DeviceWorld.UntilAsync(() => Counters(world).Demotions == 1);
