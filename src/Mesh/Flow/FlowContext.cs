@@ -11,6 +11,7 @@ internal sealed class FlowContext(MeshRuntime runtime, ViewTracker views, MeshCa
 {
     private static readonly TimeSpan GoneLimit = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan ProbeLimit = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan AskAgainAfter = TimeSpan.FromMilliseconds(100);
 
     public MeshRuntime Runtime { get; } = runtime;
 
@@ -42,6 +43,25 @@ internal sealed class FlowContext(MeshRuntime runtime, ViewTracker views, MeshCa
     {
         if (!Calls.IsSelf(node) && !IsDown(node))
             _ = Calls.PingAsync(node, new PingRequest(View.Id), ProbeLimit, CancellationToken.None);
+    }
+
+    /// <summary>
+    /// Asks what only one node can answer, and what changes nothing, until the limit: another call's patience with the
+    /// node, a ping's perhaps, ends the connection for all, and the node is worth no call for a while after that.
+    /// </summary>
+    public async Task<MeshResult<T>> AskAsync<T>(TimeSpan limit, Func<TimeSpan, Task<MeshResult<T>>> ask,
+        CancellationToken cancel)
+    {
+        var deadline = new Deadline(Runtime.Time, limit);
+        while (true)
+        {
+            var answer = await ask(deadline.AtMost(limit));
+            if (answer.Error is not { Code: MeshErrorCode.DeadlineExceeded } || deadline.Left <= AskAgainAfter)
+                return answer;
+            await Task.WhenAny(Runtime.Delay(AskAgainAfter, cancel));
+            if (cancel.IsCancellationRequested)
+                return new MeshError(MeshErrorCode.Cancelled, "ask", "the caller cancelled");
+        }
     }
 
     /// <summary>Whether a node's process is gone: its host refuses us, or another life of it answers.</summary>

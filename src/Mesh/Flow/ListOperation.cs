@@ -75,7 +75,8 @@ internal static class ListOperation
             while (_at == _page.Length && !_ended)
             {
                 var request = new HolderListRequest(new SlotSet([]), 0, _next, prefix);
-                var page = await context.Calls.ListAsync(node, request, limit, cancel);
+                var page = await context.AskAsync(limit,
+                    left => context.Calls.ListAsync(node, request, left, cancel), cancel);
                 _ended = !page.Succeeded || page.Value.NextHash <= _next;
                 if (!page.Succeeded)
                     return page.Error! with { Message = $"{node.NodeId}: {page.Error!.Message}" };

@@ -266,7 +266,7 @@ internal sealed class MeshOperations
     /// <summary>Status of one node, as JSON.</summary>
     public async Task<MeshResult<byte[]>> StatusAsync(NodeRecord node, TimeSpan limit, CancellationToken cancel)
     {
-        var answer = await _context.Calls.StatusAsync(node, limit, cancel);
+        var answer = await _context.AskAsync(limit, left => _context.Calls.StatusAsync(node, left, cancel), cancel);
         return answer.Succeeded ? answer.Value.Json : answer.Error!;
     }
 

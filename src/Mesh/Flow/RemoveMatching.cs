@@ -30,8 +30,9 @@ internal static class RemoveMatching
             {
                 if (cancel.IsCancellationRequested || deadline.Passed)
                     return Stopped(pattern, removed, deadline, cancel);
-                var page = await context.Calls.MatchAsync(node, new MatchRequest(pattern, from),
-                    deadline.AtMost(PageTimeout), cancel);
+                var request = new MatchRequest(pattern, from);
+                var page = await context.AskAsync(deadline.AtMost(PageTimeout),
+                    left => context.Calls.MatchAsync(node, request, left, cancel), cancel);
                 // Of a holder that is gone nothing can be read either: its keys are removed as far as anyone can tell.
                 if (!page.Succeeded && IsGone(context, node))
                     break;

@@ -58,6 +58,45 @@ public sealed class StatusTests
             [.. nodes.Select(node => Record(world, node))], Limit, CancellationToken.None));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Who_has_more_time_than_a_ping_does_not_lose_it_with_the_connection(bool status)
+    {
+        var world = NodeWorld.Started(3);
+        var n1 = world["n1"];
+        Assert.True(world.Put("n1", "key", [1], holder: "n2").Succeeded);
+        world.Network.Cut("n1", "n2");
+        var limit = TimeSpan.FromSeconds(20);
+        Func<Task<string>> ask = status ? StatusAsync : ListAsync;
+        var asked = n1.Runtime.Start(ask);
+        // By now the pings have ended the connection, and n2 is on the negative list.
+        world.Advance(TimeSpan.FromMilliseconds(2500));
+        Assert.True(n1.Node.Operations.Context.IsDown(Record(world, "n2")));
+        Assert.False(asked.IsCompleted);
+        world.Network.Heal();
+        Assert.True(world.Until(() => asked.IsCompleted, TimeSpan.FromSeconds(5)));
+        Assert.Equal("", world.Run(n1, () => asked));
+
+        async Task<string> StatusAsync()
+        {
+            var answer = await n1.Node.Operations.StatusAsync(Record(world, "n2"), limit, CancellationToken.None);
+            return answer.Error?.Message ?? "";
+        }
+
+        async Task<string> ListAsync()
+        {
+            await foreach (var item in n1.Node.Operations.ListAsync([], limit, CancellationToken.None))
+            {
+                if (!item.Succeeded)
+                    return item.Error!.Message;
+                Assert.Equal(["n2"], item.Value.Nodes);
+            }
+
+            return "";
+        }
+    }
+
     [Fact]
     public void A_page_of_a_listing_has_the_callers_time()
     {
