@@ -11,20 +11,18 @@ namespace Mooncake.Mesh;
 /// </summary>
 internal sealed class Farewell(MeshCalls calls, MeshRuntime runtime, Func<MeshView> view)
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromMilliseconds(200);
-
     /// <summary>Tells those that are gone from one view to the next; ends at once.</summary>
     public void Tell(MeshView previous, MeshView next) => _ = runtime.Start(async () =>
     {
-        var told = new List<Task<MeshResult<PingAnswer>>>();
+        var told = new List<Task<ViewId?>>();
         foreach (var member in previous.Members)
         {
             bool gone = next.Find(member.NodeId, member.Incarnation) is null && !calls.IsSelf(member);
             if (gone && !calls.Links.IsDown(member))
-                told.Add(calls.PingAsync(member, new PingRequest(next.Id), Limit, CancellationToken.None));
+                told.Add(ShownView.AskAsync(calls, runtime, member, next.Id, static () => true));
         }
 
-        // One after the other: WhenAll of calls would pass through the thread pool.
+        // In turn: WhenAll of calls would pass through the thread pool.
         foreach (var call in told)
             await call;
         calls.Links.Keep(view());

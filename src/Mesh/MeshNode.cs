@@ -72,10 +72,8 @@ public sealed class MeshNode : IAsyncDisposable
         _expulsion = new Expulsion(_membership, _holder, _incarnation, NodeId, options.LeaseTtl, runtime);
         _handler.OnHeard = _links.Heard;
         _handler.Holder = _holder.Holder;
-        _handler.Node = new NodeService(_views, Status, () => store.Usage.Free, () => _leaving, _former)
-        {
-            OnView = seen => _owner?.Guard.PeerShowed(seen),
-        };
+        _handler.Node = new NodeService(_views, Status, () => store.Usage.Free, () => _leaving, _former,
+            () => _owner);
         _health.OnAnswer = (node, answer, asked) =>
         {
             _views.Suggest(answer.View, node);
@@ -325,7 +323,7 @@ public sealed class MeshNode : IAsyncDisposable
         // A place in the ring that a namesake of another life has is not ours to decide by.
         if (next.Find(NodeId, _incarnation.Value) is null)
             owner.Owner.TrustFor(TimeSpan.Zero);
-        owner.Keeper.Adopt(previous, next);
+        owner.Adopt(previous, next);
         _holder.Reconciler.MeshChanged();
         _former.Adopt(previous, next);
         _expulsion.Adopt(previous, next);

@@ -7,19 +7,17 @@ namespace Mooncake.Mesh;
 
 /// <summary>What a node says of itself to peers: pings, its view, its status.</summary>
 internal sealed class NodeService(ViewTracker views, Func<NodeStatus> status, Func<long> freeBytes, Func<bool> leaving,
-    FormerMembers former) : INodeCalls
+    FormerMembers former, Func<OwnerParts?> ownerParts) : INodeCalls
 {
-    /// <summary>Told of the view of each peer that pings.</summary>
-    public Action<ViewId> OnView { get; init; } = static _ => { };
-
     /// <inheritdoc/>
-    public PingAnswer Ping(in PingRequest request, Hello from)
+    public PingAnswer Ping(in PingRequest request, PeerChannel from)
     {
-        var view = views.View;
-        OnView(request.View);
-        if (request.View.IsNewerThan(view.Id) && view.Find(from.NodeId) is { } peer)
-            views.Suggest(request.View, peer);
-        return new PingAnswer(view.Id, freeBytes(), leaving(), former.LastWithout(from.Incarnation),
+        var owner = ownerParts();
+        owner?.Guard.PeerShowed(request.View);
+        views.Suggest(request.View, from);
+        // The view in which owner calls are answered: for a moment after it was learnt a newer one is not that yet.
+        var acting = owner?.States.Current.View ?? views.View;
+        return new PingAnswer(acting.Id, freeBytes(), leaving(), former.LastWithout(from.Remote.Incarnation),
             views.RingSince);
     }
 

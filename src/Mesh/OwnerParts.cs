@@ -15,7 +15,11 @@ internal sealed class OwnerParts : IDisposable
     {
         Table = new DirectoryTable(slots);
         States = new SlotStates(nodeId, slots, runtime.Policies.Deny, calls.IsSelf);
-        Owner = new OwnerService(Table, States, IsUnreachable, runtime.Time, runtime.Policies);
+        Succession = new Succession(nodeId, calls, IsUnreachable, runtime);
+        Owner = new OwnerService(Table, States, IsUnreachable, runtime.Time, runtime.Policies)
+        {
+            Succession = Succession,
+        };
         Keeper = new SlotKeeper(nodeId, Table, States, Owner, calls, IsUnreachable, leaseTtl, runtime);
         Guard = new PauseGuard(Owner, States, Keeper.Wake, runtime.Time, leaseTtl,
             runtime.Log.CreateLogger("mesh.owner"));
@@ -27,14 +31,24 @@ internal sealed class OwnerParts : IDisposable
 
     public SlotStates States { get; }
 
+    public Succession Succession { get; }
+
     public OwnerService Owner { get; }
 
     public SlotKeeper Keeper { get; }
 
     public PauseGuard Guard { get; }
 
+    /// <summary>A new view: first who is waited for, then what this node is in it.</summary>
+    public void Adopt(MeshView previous, MeshView next)
+    {
+        Succession.Adopt(previous, next);
+        Keeper.Adopt(previous, next);
+    }
+
     public void Dispose()
     {
+        Succession.Stop();
         Keeper.Stop();
         Table.Dispose();
     }

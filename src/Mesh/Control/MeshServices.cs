@@ -96,7 +96,7 @@ internal interface IClientCalls
 /// <summary>What a node says of itself.</summary>
 internal interface INodeCalls
 {
-    PingAnswer Ping(in PingRequest request, Hello from);
+    PingAnswer Ping(in PingRequest request, PeerChannel from);
 
     ViewPage PullView(in ViewPullRequest request);
 

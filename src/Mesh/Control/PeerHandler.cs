@@ -113,7 +113,7 @@ internal sealed class PeerHandler : IPeerHandler
         switch (type)
         {
             case MessageType.Ping:
-                channel.Answer(id, Node.Ping(PingRequest.Read(ref reader), channel.Remote));
+                channel.Answer(id, Node.Ping(PingRequest.Read(ref reader), channel));
                 return true;
             case MessageType.ViewPull:
                 channel.Answer(id, Node.PullView(ViewPullRequest.Read(ref reader)));

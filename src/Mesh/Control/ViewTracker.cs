@@ -69,6 +69,15 @@ internal sealed class ViewTracker
             _ = PullOnce(from);
     }
 
+    /// <summary>
+    /// The same, of a node that has called us: it may be new, so that in our view there is no way to it but this one.
+    /// </summary>
+    public void Suggest(ViewId seen, PeerChannel from)
+    {
+        if (from.Remote.NodeId.Length > 0 && seen.IsNewerThan(View.Id))
+            _ = PullOnce(from);
+    }
+
     /// <summary>The node we follow has shown its view; pulls it unless it is ours or an older one.</summary>
     public void Follow(ViewId seen, NodeRecord from)
     {
@@ -92,15 +101,19 @@ internal sealed class ViewTracker
     /// <param name="from">The node.</param>
     /// <param name="timeout">Longest wait for one page.</param>
     /// <param name="cancel">Gives it up.</param>
-    public static async Task<MeshResult<MeshView>> FetchAsync(MeshCalls calls, NodeRecord from, TimeSpan timeout,
-        CancellationToken cancel)
+    public static Task<MeshResult<MeshView>> FetchAsync(MeshCalls calls, NodeRecord from, TimeSpan timeout,
+        CancellationToken cancel) =>
+        FetchAsync(from.NodeId, request => calls.PullViewAsync(from, request, timeout, cancel));
+
+    private static async Task<MeshResult<MeshView>> FetchAsync(string from,
+        Func<ViewPullRequest, Task<MeshResult<ViewPage>>> pull)
     {
         var members = new List<NodeRecord>();
         ViewId? id = null;
         int restarts = 0;
         while (true)
         {
-            var page = await calls.PullViewAsync(from, new ViewPullRequest(members.Count), timeout, cancel);
+            var page = await pull(new ViewPullRequest(members.Count));
             if (!page.Succeeded)
                 return page.Error!;
             if (id is not null && id != page.Value.View)
@@ -108,7 +121,7 @@ internal sealed class ViewTracker
                 if (++restarts > MostRestarts)
                 {
                     return new MeshError(MeshErrorCode.Unavailable, "view",
-                        $"the view of {from.NodeId} changed {restarts} times while its pages were read");
+                        $"the view of {from} changed {restarts} times while its pages were read");
                 }
 
                 members.Clear();
@@ -124,7 +137,7 @@ internal sealed class ViewTracker
             }
 
             if (MeshConfig.FromJson(page.Value.Config) is not { } config)
-                return new MeshError(MeshErrorCode.Protocol, "view", $"{from.NodeId} sent a config that is none");
+                return new MeshError(MeshErrorCode.Protocol, "view", $"{from} sent a config that is none");
             if (members.Count >= page.Value.Total || page.Value.Members.Length == 0)
                 return new MeshView(config, id.Value.Revision, members, null, page.Value.Past);
         }
@@ -137,22 +150,26 @@ internal sealed class ViewTracker
             await PullOnce(from);
     }
 
-    private Task PullOnce(NodeRecord from)
+    private Task PullOnce(NodeRecord from) => Calls is not { } calls ? Task.CompletedTask
+        : PullOnce(() => FetchAsync(calls, from, PullTimeout, CancellationToken.None));
+
+    private Task PullOnce(PeerChannel from) => PullOnce(() => FetchAsync(from.Remote.NodeId,
+        request => from.CallAsync<ViewPullRequest, ViewPage>(request, PullTimeout, CancellationToken.None)));
+
+    private Task PullOnce(Func<Task<MeshResult<MeshView>>> fetch)
     {
         lock (_lock)
         {
             if (_pull is { IsCompleted: false })
                 return _pull;
-            _pull = _runtime.Start(() => PullAsync(from));
+            _pull = _runtime.Start(() => PullAsync(fetch));
             return _pull;
         }
     }
 
-    private async Task PullAsync(NodeRecord from)
+    private async Task PullAsync(Func<Task<MeshResult<MeshView>>> fetch)
     {
-        if (Calls is null)
-            return;
-        var view = await FetchAsync(Calls, from, PullTimeout, CancellationToken.None);
+        var view = await fetch();
         if (view.Succeeded)
             _adopt(view.Value);
     }

@@ -24,7 +24,7 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
         byte place = roles.PlaceOf(slot);
         if (!owner.IsActing(roles, slot))
             return One(view, OwnerCode.NotOwner);
-        if (!owner.Confident || request.Offer.Replicas.Length != 1)
+        if (!owner.MayDecide(slot) || request.Offer.Replicas.Length != 1)
             return One(view, OwnerCode.Unsure);
         // A holder that is new to us: what it offers would be hidden from all who ask here, until we know of it.
         if (!view.IsMember(request.Offer.Replicas[0].Incarnation))
@@ -90,7 +90,7 @@ internal sealed class OwnerDecisions(OwnerService owner, DirectoryTable table, S
         int slot = table.SlotOf(key.Hash);
         if (!owner.IsActing(roles, slot))
             return One(view, OwnerCode.NotOwner);
-        if (!owner.Confident)
+        if (!owner.MayDecide(slot))
             return One(view, OwnerCode.Unsure);
         lock (table.LockOf(slot))
         {

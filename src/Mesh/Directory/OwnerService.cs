@@ -52,6 +52,9 @@ internal sealed class OwnerService : IOwnerCalls
     /// <summary>Told of the replicas that lost against a greater version: their holders must drop them.</summary>
     public Action<MeshKey, ObjectRecord>? OnLoser { get; set; }
 
+    /// <summary>Whom to wait for before anything is decided in a new view; null: nobody.</summary>
+    public Succession? Succession { get; init; }
+
     /// <summary>Told that mirrors of a slot did not reach a node.</summary>
     public Action<string, int>? OnDebt { get; set; }
 
@@ -64,6 +67,11 @@ internal sealed class OwnerService : IOwnerCalls
     /// <summary>Trusts the view for so long from now on; zero: no longer.</summary>
     public void TrustFor(TimeSpan span) => Volatile.Write(ref _confidentUntil,
         _time.GetTimestamp() + (long)(span.TotalSeconds * _time.TimestampFrequency));
+
+    /// <summary>
+    /// Whether what this node decides for a slot counts: its view is confirmed, and nobody decides in an older one.
+    /// </summary>
+    public bool MayDecide(int slot) => Confident && Succession?.MayDecide(slot) != false;
 
     /// <summary>Whether this node decides for a slot now.</summary>
     public bool IsActing(int slot) => IsActing(_states.Current, slot);

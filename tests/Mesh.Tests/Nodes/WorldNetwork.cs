@@ -24,6 +24,9 @@ internal sealed class WorldNetwork(TimeProvider time)
     /// <summary>Nothing gets from one node to another any more.</summary>
     public void Cut(string from, string to) => _cuts.Add((from, to));
 
+    /// <summary>What this node sends or is sent comes so much later, from now on.</summary>
+    public (string NodeId, TimeSpan By)? Slow { get; set; }
+
     /// <summary>Everything does again, and what has waited arrives.</summary>
     public void Heal()
     {
@@ -41,6 +44,9 @@ internal sealed class WorldNetwork(TimeProvider time)
             connection.Abort();
     }
 
+    private TimeSpan DelayOf(string one, string other) =>
+        Slow is { } slow && (slow.NodeId == one || slow.NodeId == other) ? slow.By : TimeSpan.Zero;
+
     private bool IsCut(string from, string to) => _cuts.Contains((from, to));
 
     private async Task<IPeerConnection> ConnectAsync(string from, string endpoint, CancellationToken cancel)
@@ -50,8 +56,8 @@ internal sealed class WorldNetwork(TimeProvider time)
             throw new PeerNetworkException($"{endpoint}: refused");
         if (IsCut(from, listener.NodeId) || IsCut(listener.NodeId, from))
             await Task.Delay(Timeout.InfiniteTimeSpan, time, cancel);
-        var near = new WorldConnection(this, from, listener.NodeId);
-        var far = new WorldConnection(this, listener.NodeId, from) { Other = near };
+        var near = new WorldConnection(this, time, from, listener.NodeId);
+        var far = new WorldConnection(this, time, listener.NodeId, from) { Other = near };
         near.Other = far;
         _connections.AddRange([near, far]);
         listener.Offer(far);
@@ -109,9 +115,10 @@ internal sealed class WorldNetwork(TimeProvider time)
         }
     }
 
-    private sealed class WorldConnection(WorldNetwork network, string owner, string peer) : IPeerConnection
+    private sealed class WorldConnection(WorldNetwork network, TimeProvider time, string owner, string peer)
+        : IPeerConnection
     {
-        private readonly Queue<byte[]> _held = new();
+        private readonly Queue<(byte[] Bytes, long Sent, TimeSpan Delay)> _held = new();
         private readonly Queue<byte[]> _arrived = new();
         private byte[] _rest = [];
         private TaskCompletionSource? _waiting;
@@ -128,19 +135,28 @@ internal sealed class WorldNetwork(TimeProvider time)
         {
             if (_closed)
                 throw new PeerNetworkException("closed");
-            _held.Enqueue(bytes.ToArray());
+            var delay = network.DelayOf(owner, peer);
+            _held.Enqueue((bytes.ToArray(), time.GetTimestamp(), delay));
             Flush();
+            if (delay > TimeSpan.Zero)
+                _ = FlushAfterAsync(delay);
             network.Sent?.Invoke(owner, peer);
             return ValueTask.CompletedTask;
         }
 
-        /// <summary>Hands over what has been sent, unless there is a cut.</summary>
+        private async Task FlushAfterAsync(TimeSpan delay)
+        {
+            await Task.Delay(delay, time);
+            Flush();
+        }
+
+        /// <summary>Hands over what has been sent long enough ago, unless there is a cut.</summary>
         public void Flush()
         {
             if (network.IsCut(owner, peer))
                 return;
-            while (_held.TryDequeue(out byte[]? bytes))
-                Other!._arrived.Enqueue(bytes);
+            while (_held.TryPeek(out var next) && time.GetElapsedTime(next.Sent) >= next.Delay)
+                Other!._arrived.Enqueue(_held.Dequeue().Bytes);
             Other!._ended |= _closed;
             Other._waiting?.TrySetResult();
         }

@@ -38,6 +38,8 @@ public sealed class LimitsPageTests
 
     private static string TextOf(object value) => value switch
     {
+        TimeSpan { TotalSeconds: < 1 } time =>
+            string.Create(CultureInfo.InvariantCulture, $"{time.TotalMilliseconds:0} ms"),
         TimeSpan time => string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0} s"),
         _ => Convert.ToInt64(value, CultureInfo.InvariantCulture).ToString("N0", CultureInfo.InvariantCulture),
     };
