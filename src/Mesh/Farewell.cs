@@ -14,12 +14,13 @@ internal sealed class Farewell(MeshCalls calls, MeshRuntime runtime, Func<MeshVi
     /// <summary>Tells those that are gone from one view to the next; ends at once.</summary>
     public void Tell(MeshView previous, MeshView next) => _ = runtime.Start(async () =>
     {
-        var told = new List<Task<ViewId?>>();
+        long now = runtime.Time.GetTimestamp();
+        var told = new List<Task<PingAnswer?>>();
         foreach (var member in previous.Members)
         {
             bool gone = next.Find(member.NodeId, member.Incarnation) is null && !calls.IsSelf(member);
             if (gone && !calls.Links.IsDown(member))
-                told.Add(ShownView.AskAsync(calls, runtime, member, next.Id, static () => true));
+                told.Add(ShownView.AskAsync(calls, runtime, member, next.Id, now, false, static () => true));
         }
 
         // In turn: WhenAll of calls would pass through the thread pool.

@@ -18,7 +18,7 @@ internal sealed class NodeService(ViewTracker views, Func<NodeStatus> status, Fu
         // The view in which owner calls are answered: for a moment after it was learnt a newer one is not that yet.
         var acting = owner?.States.Current.View ?? views.View;
         return new PingAnswer(acting.Id, freeBytes(), leaving(), former.LastWithout(from.Remote.Incarnation),
-            views.RingSince);
+            views.RingSince, owner?.Succession.AwaitsFormer == true);
     }
 
     /// <inheritdoc/>

@@ -15,7 +15,7 @@ internal sealed class OwnerParts : IDisposable
     {
         Table = new DirectoryTable(slots);
         States = new SlotStates(nodeId, slots, runtime.Policies.Deny, calls.IsSelf);
-        Succession = new Succession(nodeId, calls, IsUnreachable, runtime);
+        Succession = new Succession(calls, IsUnreachable, runtime);
         Owner = new OwnerService(Table, States, IsUnreachable, runtime.Time, runtime.Policies)
         {
             Succession = Succession,

@@ -104,7 +104,7 @@ internal static class WireCorpus
         }),
         Of(MessageType.Proof, new Proof([new byte[ClusterSecret.ProofBytes]])),
         Of(MessageType.Failure, new Failure(MeshErrorCode.Busy, "stage", "message", 5)),
-        Of(MessageType.Answer, new PingAnswer(View, 1L << 50, true, View, View)),
+        Of(MessageType.Answer, new PingAnswer(View, 1L << 50, true, View, View, true)),
         Of(MessageType.Answer, new ViewPage(View, [1], 2, [[2], [], [3, 4]],
             new RingPast(9, 3, [new RingChange(5, "n1", 100)]))),
         Of(MessageType.Answer, new StatusAnswer([1, 2])),

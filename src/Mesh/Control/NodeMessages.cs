@@ -27,19 +27,24 @@ internal readonly record struct PingRequest(ViewId View) : IWireRequest<PingRequ
 
 /// <summary>
 /// The answering node's view, the share of its memory that is free, whether it takes puts, the last view it was in that
-/// was without the asking node, and since which view its ring has been as it is.
+/// was without the asking node, since which view its ring has been as it is, and whether a former member may still
+/// decide in an older view, as far as it knows.
 /// </summary>
-internal readonly record struct PingAnswer(ViewId View, long FreeBytes, bool Leaving, ViewId Without, ViewId RingSince)
-    : IWireMessage<PingAnswer>
+internal readonly record struct PingAnswer(ViewId View, long FreeBytes, bool Leaving, ViewId Without, ViewId RingSince,
+    bool AwaitsFormer) : IWireMessage<PingAnswer>, IVersionedMessage
 {
-    public void Write(ref MessagePackWriter writer)
+    public void Write(ref MessagePackWriter writer) => Write(ref writer, Wire.VersionMax);
+
+    public void Write(ref MessagePackWriter writer, int version)
     {
-        writer.WriteArrayHeader(11);
+        writer.WriteArrayHeader(version >= 2 ? 12 : 11);
         Wire.Write(ref writer, View);
         writer.Write(FreeBytes);
         writer.Write(Leaving);
         Wire.Write(ref writer, Without);
         Wire.Write(ref writer, RingSince);
+        if (version >= 2)
+            writer.Write(AwaitsFormer);
     }
 
     public static PingAnswer Read(ref MessagePackReader reader)
@@ -47,8 +52,9 @@ internal readonly record struct PingAnswer(ViewId View, long FreeBytes, bool Lea
         int count = Wire.Enter(ref reader, 5);
         var answer = new PingAnswer(Wire.ReadView(ref reader), reader.ReadInt64(), reader.ReadBoolean(),
             count >= 11 ? Wire.ReadView(ref reader) : default,
-            count >= 11 ? Wire.ReadView(ref reader) : new ViewId(long.MaxValue, 0, 0));
-        Wire.Leave(ref reader, count, count >= 11 ? 11 : 5);
+            count >= 11 ? Wire.ReadView(ref reader) : new ViewId(long.MaxValue, 0, 0),
+            count >= 12 && reader.ReadBoolean());
+        Wire.Leave(ref reader, count, count >= 12 ? 12 : count >= 11 ? 11 : 5);
         return answer;
     }
 }

@@ -42,8 +42,8 @@ internal sealed class PeerHandler : IPeerHandler
     /// <summary>Null where there is no card.</summary>
     public IVerbsCalls? Verbs { get; set; }
 
-    /// <summary>Told of every frame of a node: it is alive.</summary>
-    public Action<string>? OnHeard { get; set; }
+    /// <summary>Told of every frame of a node, with its incarnation: it is alive.</summary>
+    public Action<string, ulong>? OnHeard { get; set; }
 
     /// <summary>Connections closed because they sent no message of ours.</summary>
     public long GarbageConnections => Volatile.Read(ref _garbage);
@@ -61,7 +61,7 @@ internal sealed class PeerHandler : IPeerHandler
     public void Heard(PeerChannel channel)
     {
         if (channel.Remote.NodeId.Length > 0)
-            OnHeard?.Invoke(channel.Remote.NodeId);
+            OnHeard?.Invoke(channel.Remote.NodeId, channel.Remote.Incarnation);
     }
 
     /// <inheritdoc/>

@@ -5,18 +5,21 @@ using Mooncake.Mesh.Membership;
 namespace Mooncake.Mesh.Control;
 
 /// <summary>
-/// Our connections to other nodes, one per node and lane, made on demand, one attempt at a time. A node that could not
-/// be reached is on the negative list for at most 2 s: calls to it fail at once. Any frame from it ends that.
-/// Thread-safe.
+/// Our connections to other nodes, one per life of a node and lane, made on demand, one attempt at a time. A node that
+/// could not be reached is on the negative list for at most 2 s: calls to it fail at once. Any frame from it ends that.
+/// Two lives of a node may be there at once: nothing of the one counts for the other. Thread-safe.
 /// </summary>
 internal sealed class PeerLinks
 {
+    /// <summary>Stage of the errors of who could not be connected to.</summary>
+    public const string Stage = "link";
+
     private static readonly TimeSpan ClientLeavesAfter = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(2);
 
-    private readonly Dictionary<(string NodeId, Lane Lane), Link> _links = [];
-    private readonly Dictionary<string, Trouble> _troubles = [];
+    private readonly Dictionary<(Life Life, Lane Lane), Link> _links = [];
+    private readonly Dictionary<Life, Trouble> _troubles = [];
     private readonly Func<Lane, string, Hello> _hello;
     private readonly IPeerHandler _handler;
     private readonly Handshake _handshake;
@@ -60,7 +63,7 @@ internal sealed class PeerLinks
             return channel.Error!;
         var left = _runtime.Time.LeftOf(timeout, start);
         if (left <= TimeSpan.Zero)
-            return new MeshError(MeshErrorCode.DeadlineExceeded, "link", $"no time left to ask {node.NodeId}");
+            return new MeshError(MeshErrorCode.DeadlineExceeded, Stage, $"no time left to ask {node.NodeId}");
         return await channel.Value.CallAsync<TRequest, TAnswer>(request, left, cancel);
     }
 
@@ -69,8 +72,8 @@ internal sealed class PeerLinks
     {
         lock (_links)
         {
-            return !_closed && _links.TryGetValue((node.NodeId, lane), out var link)
-                && link.Channel is { IsOpen: true } open && open.Remote.Incarnation == node.Incarnation
+            return !_closed && _links.TryGetValue((Life.Of(node), lane), out var link)
+                && link.Channel is { IsOpen: true } open
                 && (probe || InTrouble(node) is not { Silent: true })
                 ? open
                 : null;
@@ -85,10 +88,10 @@ internal sealed class PeerLinks
         lock (_links)
         {
             if (_closed)
-                return new MeshError(MeshErrorCode.Closed, "link", "this peer has been closed");
-            if (!_links.TryGetValue((node.NodeId, lane), out var link))
-                _links.Add((node.NodeId, lane), link = new Link());
-            if (link.Channel is { IsOpen: true } open && open.Remote.Incarnation == node.Incarnation)
+                return new MeshError(MeshErrorCode.Closed, Stage, "this peer has been closed");
+            if (!_links.TryGetValue((Life.Of(node), lane), out var link))
+                link = AddLink(Life.Of(node), lane);
+            if (link.Channel is { IsOpen: true } open)
             {
                 if (!probe && InTrouble(node) is { Silent: true } stuck)
                     return stuck.Error;
@@ -98,26 +101,19 @@ internal sealed class PeerLinks
             if (!probe && InTrouble(node) is { } trouble)
                 return trouble.Error;
             link.Channel = null;
-            // An attempt to reach a former life of the node says nothing of this one.
-            if (link.Attempt is null || link.AttemptOf != node.Incarnation)
-            {
-                link.AttemptOf = node.Incarnation;
-                link.Attempt = _runtime.Start(() => AttemptAsync(node, lane, link));
-            }
-
-            attempt = link.Attempt;
+            attempt = link.Attempt ??= _runtime.Start(() => AttemptAsync(node, lane, link));
         }
 
         try
         {
             if (await attempt.EndsWithinAsync(timeout, _runtime.Time, cancel))
                 return await attempt;
-            return new MeshError(MeshErrorCode.DeadlineExceeded, "link",
+            return new MeshError(MeshErrorCode.DeadlineExceeded, Stage,
                 $"no connection to {node.NodeId} within {timeout.TotalMilliseconds:0} ms");
         }
         catch (OperationCanceledException)
         {
-            return new MeshError(MeshErrorCode.Cancelled, "link", "the caller cancelled");
+            return new MeshError(MeshErrorCode.Cancelled, Stage, "the caller cancelled");
         }
     }
 
@@ -130,13 +126,13 @@ internal sealed class PeerLinks
             return InTrouble(node) is not null;
     }
 
-    /// <summary>A frame of this node arrived: it is alive.</summary>
-    public void Heard(string nodeId)
+    /// <summary>A frame of this life of a node arrived: it is alive.</summary>
+    public void Heard(string nodeId, ulong incarnation)
     {
         if (_troubles.Count == 0)
             return;
         lock (_links)
-            _troubles.Remove(nodeId);
+            _troubles.Remove(new Life(nodeId, incarnation));
     }
 
     /// <summary>Puts a node on the negative list, at its present session.</summary>
@@ -146,12 +142,12 @@ internal sealed class PeerLinks
         {
             if (_closed)
                 return;
-            bool again = _troubles.TryGetValue(node.NodeId, out var trouble) && trouble.Session == node.Session;
+            bool again = _troubles.TryGetValue(Life.Of(node), out var trouble) && trouble.Session == node.Session;
             var pause = again ? Min(trouble.Pause * 2, LongestPause) : FirstPause;
             if (error.Code == MeshErrorCode.DeadlineExceeded)
                 pause = LongestPause;
-            _troubles[node.NodeId] = new Trouble(node.Session, node.Incarnation, _runtime.Time.GetTimestamp(), pause,
-                error, error.Code == MeshErrorCode.DeadlineExceeded);
+            _troubles[Life.Of(node)] = new Trouble(node.Session, _runtime.Time.GetTimestamp(), pause, error,
+                error.Code == MeshErrorCode.DeadlineExceeded);
         }
     }
 
@@ -161,18 +157,22 @@ internal sealed class PeerLinks
         var gone = new List<PeerChannel>();
         lock (_links)
         {
-            foreach (var ((nodeId, _), link) in _links)
+            foreach (var ((life, lane), link) in _links.Where(l => !IsMember(l.Key.Life)).ToArray())
             {
-                if (link.Channel is { } channel && view.Find(nodeId, channel.Remote.Incarnation) is null)
+                if (link.Channel is { } channel)
                     gone.Add(channel);
+                if (link.Attempt is null)
+                    _links.Remove((life, lane));
             }
 
-            foreach (string nodeId in _troubles.Keys.Where(id => view.Find(id) is null).ToArray())
-                _troubles.Remove(nodeId);
+            foreach (var life in _troubles.Keys.Where(life => !IsMember(life)).ToArray())
+                _troubles.Remove(life);
         }
 
         foreach (var channel in gone)
             channel.Abort();
+
+        bool IsMember(Life life) => view.Find(life.NodeId, life.Incarnation) is not null;
     }
 
     /// <summary>Closes every connection and makes no more.</summary>
@@ -191,11 +191,25 @@ internal sealed class PeerLinks
 
     private static TimeSpan Min(TimeSpan a, TimeSpan b) => a < b ? a : b;
 
+    /// <summary>A new link. Those of former lives that have ended are of no use: a node may have any number.</summary>
+    private Link AddLink(Life life, Lane lane)
+    {
+        foreach (var (former, link) in _links.Where(l => l.Key.Life.NodeId == life.NodeId).ToArray())
+        {
+            if (former.Lane == lane && link is { Attempt: null, Channel: null or { IsOpen: false } })
+                _links.Remove(former);
+        }
+
+        var added = new Link();
+        _links.Add((life, lane), added);
+        return added;
+    }
+
     private Trouble? InTrouble(NodeRecord node)
     {
-        if (!_troubles.TryGetValue(node.NodeId, out var trouble))
+        if (!_troubles.TryGetValue(Life.Of(node), out var trouble))
             return null;
-        bool current = trouble.Session == node.Session && trouble.Incarnation == node.Incarnation;
+        bool current = trouble.Session == node.Session;
         return current && _runtime.Time.GetElapsedTime(trouble.Since) < trouble.Pause ? trouble : null;
     }
 
@@ -205,10 +219,8 @@ internal sealed class PeerLinks
         PeerChannel? orphan = null;
         lock (_links)
         {
-            bool outdated = link.AttemptOf != node.Incarnation;
-            if (!outdated)
-                link.Attempt = null;
-            if (result.Succeeded && (_closed || outdated))
+            link.Attempt = null;
+            if (result.Succeeded && _closed)
                 orphan = result.Value;
             else if (result.Succeeded)
                 link.Channel = result.Value;
@@ -216,7 +228,7 @@ internal sealed class PeerLinks
 
         orphan?.Abort();
         if (result.Succeeded)
-            Heard(node.NodeId);
+            Heard(node.NodeId, node.Incarnation);
         else
             Failed(node, result.Error!);
         return result;
@@ -233,7 +245,7 @@ internal sealed class PeerLinks
             last = dialled.Error;
         }
 
-        return last ?? new MeshError(MeshErrorCode.Unavailable, "link", $"{node.NodeId} announces no endpoint");
+        return last ?? new MeshError(MeshErrorCode.Unavailable, Stage, $"{node.NodeId} announces no endpoint");
     }
 
     private IEnumerable<string> EndpointsOf(NodeRecord node)
@@ -270,7 +282,7 @@ internal sealed class PeerLinks
 
             connection.Abort();
             reader.Dispose();
-            return hello.Error ?? new MeshError(MeshErrorCode.Unavailable, "link",
+            return hello.Error ?? new MeshError(MeshErrorCode.Unavailable, Stage,
                 $"{node.NodeId} at {endpoint} is another life of that node than the one in the view");
         }
         catch (Exception e) when (e is IOException or OperationCanceledException or ObjectDisposedException
@@ -279,7 +291,7 @@ internal sealed class PeerLinks
             connection?.Abort();
             reader?.Dispose();
             var code = e is OperationCanceledException ? MeshErrorCode.DeadlineExceeded : MeshErrorCode.Unavailable;
-            return new MeshError(code, "link", $"cannot reach {node.NodeId} at {endpoint}: {e.Message}");
+            return new MeshError(code, Stage, $"cannot reach {node.NodeId} at {endpoint}: {e.Message}");
         }
     }
 
@@ -288,11 +300,13 @@ internal sealed class PeerLinks
         public PeerChannel? Channel { get; set; }
 
         public Task<MeshResult<PeerChannel>>? Attempt { get; set; }
-
-        /// <summary>Which life of the node is being reached.</summary>
-        public ulong AttemptOf { get; set; }
     }
 
-    private readonly record struct Trouble(long Session, ulong Incarnation, long Since, TimeSpan Pause, MeshError Error,
-        bool Silent);
+    /// <summary>One life of a node.</summary>
+    private readonly record struct Life(string NodeId, ulong Incarnation)
+    {
+        public static Life Of(NodeRecord node) => new(node.NodeId, node.Incarnation);
+    }
+
+    private readonly record struct Trouble(long Session, long Since, TimeSpan Pause, MeshError Error, bool Silent);
 }

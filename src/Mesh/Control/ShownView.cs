@@ -13,26 +13,43 @@ internal static class ShownView
     private const double LongestPause = 50;
 
     /// <summary>
-    /// The last view that it said it acts in, or null; ends with that one or one that follows on it, when the member
-    /// is gone, when nobody <paramref name="wants"/> it any more, and after the limit.
+    /// The last that it said; null: nothing. Ends with the view or one that follows on it, when the member is gone,
+    /// when nobody <paramref name="wants"/> it any more, and after the limit. A connection that ends says nothing of
+    /// the member: only one who cannot be connected to is gone.
     /// </summary>
-    public static async Task<ViewId?> AskAsync(MeshCalls calls, MeshRuntime runtime, NodeRecord member, ViewId view,
-        Func<bool> wants)
+    /// <param name="calls">How it is asked.</param>
+    /// <param name="runtime">On what time.</param>
+    /// <param name="member">Who is asked: this very life of the node.</param>
+    /// <param name="view">What it is shown.</param>
+    /// <param name="since">From when on the limit counts.</param>
+    /// <param name="settled">Whether it is to wait for no former member either.</param>
+    /// <param name="wants">Whether it is still of use.</param>
+    public static async Task<PingAnswer?> AskAsync(MeshCalls calls, MeshRuntime runtime, NodeRecord member,
+        ViewId view, long since, bool settled, Func<bool> wants)
     {
-        long start = runtime.Time.GetTimestamp();
         double pause = 1;
-        ViewId? shown = null;
-        while (wants() && runtime.Time.LeftOf(Limit, start) is var left && left > TimeSpan.Zero)
+        PingAnswer? said = null;
+        while (wants() && runtime.Time.LeftOf(Limit, since) is var left && left > TimeSpan.Zero)
         {
             var answer = await calls.PingAsync(member, new PingRequest(view), left, CancellationToken.None);
-            shown = answer.Succeeded ? answer.Value.View : shown;
-            bool isGone = answer.Error is { Code: not MeshErrorCode.DeadlineExceeded };
-            if (isGone || (answer.Succeeded && answer.Value.View.IsOrFollows(view)))
+            said = answer.Succeeded ? answer.Value : said;
+            if (answer.Error is { } error ? IsGone(error) : IsThere(answer.Value, view, settled))
                 break;
             pause = Math.Min(pause * 2, LongestPause);
             await runtime.Delay(TimeSpan.FromMilliseconds(pause), CancellationToken.None);
         }
 
-        return shown;
+        return said;
     }
+
+    /// <summary>Whether the answer is of one who acts in the view.</summary>
+    public static bool IsThere(PingAnswer answer, ViewId view, bool settled) =>
+        answer.View.IsOrFollows(view) && !(settled && answer.AwaitsFormer);
+
+    private static bool IsGone(MeshError error) => error.Code switch
+    {
+        MeshErrorCode.DeadlineExceeded or MeshErrorCode.Busy => false,
+        MeshErrorCode.Unavailable => error.Stage == PeerLinks.Stage,
+        _ => true,
+    };
 }

@@ -82,7 +82,7 @@ public sealed class CodecTests
     public void Node_messages_come_back_as_they_went()
     {
         Back(new PingRequest(View));
-        Back(new PingAnswer(View, 1L << 50, true, new ViewId(3, 4, 5), View));
+        Back(new PingAnswer(View, 1L << 50, true, new ViewId(3, 4, 5), View, true));
         Back(new ViewPullRequest(4));
         Back(new ViewPage(View, [1], 2, [[2], [], [3, 4]],
             new RingPast(9, 3, [new RingChange(5, "n1", 100)])));

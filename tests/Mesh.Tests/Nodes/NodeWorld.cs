@@ -53,10 +53,11 @@ internal sealed class NodeWorld
         return result.Succeeded ? begun : result.Error!;
     }
 
-    /// <summary>The same without waiting for its end.</summary>
-    public WorldNode Begin(string id, int slots = 64, Func<MeshNodeOptions, MeshNodeOptions>? with = null)
+    /// <summary>The same without waiting for its end. On a host of its own the network knows it by that name.</summary>
+    public WorldNode Begin(string id, int slots = 64, Func<MeshNodeOptions, MeshNodeOptions>? with = null,
+        string? host = null)
     {
-        var node = new WorldNode(this, id, ++_seed);
+        var node = new WorldNode(this, id, ++_seed, host ?? id);
         var options = new MeshNodeOptions
         {
             NodeId = id,
@@ -196,18 +197,20 @@ internal sealed class NodeWorld
 internal sealed class WorldNode
 {
     private readonly NodeWorld _world;
+    private readonly string _host;
     private MeshNode? _node;
 
-    public WorldNode(NodeWorld world, string id, int seed)
+    public WorldNode(NodeWorld world, string id, int seed, string host)
     {
         _world = world;
+        _host = host;
         Id = id;
         Runtime = new MeshRuntime
         {
             Time = world.Time,
             Scheduler = Scheduler,
             Random = RandomSource.FromSeed(seed),
-            Network = world.Network.Of(id),
+            Network = world.Network.Of(host),
             Log = world.Log,
         };
         Registry = new EmbeddedRegistry(world.Store, Runtime);
@@ -245,7 +248,7 @@ internal sealed class WorldNode
     {
         IsDead = true;
         Node.Abort();
-        _world.Network.Kill(Id);
+        _world.Network.Kill(_host);
         _world.Pump();
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 using Mooncake.Mesh.Control;
+using Mooncake.Mesh.Flow;
 using Mooncake.Mesh.Membership;
 
 namespace Mooncake.Mesh.Tests.Nodes;
@@ -30,6 +31,10 @@ public sealed class SuccessionTests
         Exists,
         Remove,
     }
+
+    public static TheoryData<Call, int, string, bool, bool> Namesakes =>
+        new MatrixTheoryData<Call, int, string, bool, bool>(Enum.GetValues<Call>(), [2, 3, 5], ["n1", Former],
+            [false, true], [false, true]);
 
     public static TheoryData<Change, Call, int> Cases()
     {
@@ -62,11 +67,44 @@ public sealed class SuccessionTests
         var begun = world.Time.Elapsed;
         string key = KeyThatWent(old, world[by].Node.View);
         Assert.Null(world.Put(by, key, Value, holder: by).Error);
-        Assert.True(IsFound(world, call, key), $"{call} by {Former}");
+        Assert.True(IsFound(world, world[Former], call, key), $"{call} by {Former}");
         // The registry has told it nothing by then.
         Assert.InRange(world.Time.Elapsed - begun, TimeSpan.Zero, Late / 2);
         world[Former].Registry.SetFault(EmbeddedFault.None);
         world.AssertSettles();
+    }
+
+    /// <summary>
+    /// A process takes the name of one that lives, as its lease is lost, before the one who had it knows: by a call of
+    /// a third node, and by one of its own; with connections to the one who had it, and as they are made anew; where
+    /// the others hear of it step by step, and where they see no view between.
+    /// </summary>
+    [Theory]
+    [MemberData(nameof(Namesakes))]
+    public void Nobody_denies_under_a_name_that_is_anothers(Call call, int nodes, string by, bool broken,
+        bool late)
+    {
+        var world = NodeWorld.Started(nodes);
+        var former = world[Former];
+        foreach (var node in world.Nodes)
+            node.Registry.WatchDelay = late || node == former ? Late : TimeSpan.Zero;
+        world.Network.Slow = (Former, Trip);
+        if (broken)
+            world.Network.Break(Former);
+        Assert.True(world.Store.ExpireLease(former.Node.Membership.Status.Lease));
+        var begun = world.Time.Elapsed;
+        var next = world.Begin(Former, host: "another");
+        var old = former.Node.View;
+        Assert.True(world.Until(() => IsChanged(next, old) && IsChanged(world["n1"], old), Late / 2));
+        for (int i = 0; i < 8; i++)
+        {
+            string key = world.KeyOwnedBy(Former, skip: i);
+            Assert.Null(world.Put(by, key, Value, holder: "n1").Error);
+            Assert.True(IsFound(world, former, call, key), $"{call} of {key} by the life that lost its name");
+        }
+
+        // The registry has told it nothing by then.
+        Assert.InRange(world.Time.Elapsed - begun, TimeSpan.Zero, Late);
     }
 
     [Fact]
@@ -132,6 +170,10 @@ public sealed class SuccessionTests
             }, CancellationToken.None));
     }
 
+    /// <summary>Whether the name is another's, as far as this node knows.</summary>
+    private static bool IsChanged(WorldNode at, MeshView old) => at.IsUp
+        && at.Node.View.Find(Former) is { Ring.Starting: false } now && old.Find(Former, now.Incarnation) is null;
+
     private static bool IsChanged(NodeWorld world, string by, MeshView old) =>
         world[by].IsUp && world[by].Node.Ready && !world[by].Node.View.HasSharesOf(old);
 
@@ -147,15 +189,16 @@ public sealed class SuccessionTests
         }
     }
 
-    private static bool IsFound(NodeWorld world, Call call, string key)
+    private static bool IsFound(NodeWorld world, WorldNode at, Call call, string key) => world.Run(at, async () =>
     {
-        var at = world[Former];
+        var operations = at.Node.Operations;
+        using var target = new ArrayTarget();
         return call switch
         {
-            Call.Get => world.Get(Former, key).Value.AsSpan().SequenceEqual(Value),
-            Call.Exists => world.Run(at, () => at.Node.Operations.ExistAsync([new MeshKey(key)], null,
-                CancellationToken.None))[0].Value,
-            _ => world.Remove(Former, key).Value,
+            Call.Get => (await operations.GetAsync(new MeshKey(key), target, null, CancellationToken.None)).Succeeded
+                && target.Array.AsSpan().SequenceEqual(Value),
+            Call.Exists => (await operations.ExistAsync([new MeshKey(key)], null, CancellationToken.None))[0].Value,
+            _ => (await operations.RemoveAsync(new MeshKey(key), null, CancellationToken.None)).Value,
         };
-    }
+    });
 }

@@ -40,6 +40,12 @@ internal sealed class WorldNetwork(TimeProvider time)
     {
         foreach (var listener in _listeners.Values.Where(l => l.NodeId == nodeId).ToArray())
             _listeners.Remove(listener.Endpoint);
+        Break(nodeId);
+    }
+
+    /// <summary>The connections of a node break; it can be connected to again.</summary>
+    public void Break(string nodeId)
+    {
         foreach (var connection in _connections.Where(c => c.Owner == nodeId).ToArray())
             connection.Abort();
     }
