@@ -86,7 +86,14 @@ if [ "$mode" = all ]; then
     echo "failed: packages" >> "$failures"
     failed=$((failed + 1))
   fi
-  for project in $whole; do tests "$project"; done
+  for project in $whole; do
+    case $project in
+      # A simulated mesh leaves much behind that is dead at once. Collected every 64 MiB (bytes, in hexadecimal), and not
+      # whenever the processor's cache is full, it takes a tenth less time.
+      Simulation) DOTNET_GCgen0size=0x4000000 tests "$project" ;;
+      *) tests "$project" ;;
+    esac
+  done
   node=src/Node/bin/Release/net10.0/mooncake-mesh
   judge Python tests/Python/run.sh "$MOONCAKE_MESH_CLIB/lib/libmooncake_mesh.so.0" "$node"
   judge Packages tests/Packaging/run.sh "$release"

@@ -154,13 +154,14 @@ public static class HistoryChecker
 
     /// <summary>
     /// Whether a call may have taken the value of an acknowledged put away. Across a split an earlier write may have
-    /// the greater version; it stays, and may be evicted since.
+    /// the greater version; it stays, and may be evicted since. Two writes of one version are of two sides; which of
+    /// them stays the objectIds say, and they are not known here.
     /// </summary>
     private static bool MayReplace(CallRecord call, CallRecord put) => call != put
         && ((call.Kind is CallKind.Remove or CallKind.Upsert
                 && call.Outcome is CallOutcome.Done or CallOutcome.Unknown
                 && (call.End > put.Start || call.Outcome == CallOutcome.Unknown))
-            || (IsAcknowledged(call) && call.Version > put.Version));
+            || (IsAcknowledged(call) && !call.Version.IsNone && call.Version >= put.Version));
 
     private static bool IsAcknowledged(CallRecord call) => IsWrite(call) && call.Outcome == CallOutcome.Done;
 }

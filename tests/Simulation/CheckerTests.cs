@@ -96,10 +96,17 @@ public sealed class CheckerTests
         Assert.Empty(RunChecker.Check(Of(Put(1, 0xA, Version(1)), Remove(3, 10, 0xA, Version(2)),
             Miss(2, 20) with { Value = 0xA, HeldThroughout = true }), Slack));
 
-    [Fact]
-    public void A_miss_of_what_lost_against_the_other_side_of_a_split_passes() =>
-        Assert.Empty(RunChecker.Check(Of(Put(1, 0xA, Version(2)), Upsert(3, 10, 0xB, Version(1)),
+    [Theory]
+    [InlineData(2)]
+    [InlineData(1)]
+    public void A_miss_of_what_lost_against_the_other_side_of_a_split_passes(int other) =>
+        Assert.Empty(RunChecker.Check(Of(Put(1, 0xA, Version(other)), Upsert(3, 10, 0xB, Version(1)),
             Miss(2, 20) with { Value = 0xB, HeldThroughout = true }), Slack));
+
+    [Fact]
+    public void A_miss_of_what_won_against_the_other_side_of_a_split_is_rejected() =>
+        Rejected(HistoryChecker.Found, Of(Put(1, 0xA, Version(1)), Upsert(3, 10, 0xB, Version(2)),
+            Miss(2, 20) with { Value = 0xB, HeldThroughout = true }));
 
     [Fact]
     public void A_late_call_is_rejected() =>
