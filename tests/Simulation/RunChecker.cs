@@ -31,7 +31,9 @@ internal static class RunChecker
     /// <summary>After quiet time owners, holders and views agree.</summary>
     public const string Agreement = "agreement after quiet time";
 
-    /// <summary>Granule of a segment, in bytes: what its allocator counts in.</summary>
+    /// <summary>Every rule that a run breaks.</summary>
+    /// <param name="history">What was seen of it.</param>
+    /// <param name="slack">How much later than its deadline a call may be seen to return, in microseconds.</param>
     public static List<Violation> Check(RunHistory history, long slack)
     {
         var violations = HistoryChecker.Check(history.Calls, slack, history.Begun);
