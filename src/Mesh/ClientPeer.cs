@@ -129,12 +129,19 @@ internal sealed class ClientPeer : IAsyncDisposable
         BootId = _bootId,
     };
 
-    private bool Adopt(MeshView view)
+    private bool Adopt(MeshView view) => Adopt(view, anew: false);
+
+    /// <summary>
+    /// Takes a view that follows on ours. <paramref name="anew"/>: nobody whom we knew answers, and this is what is
+    /// there now; another mesh may have begun in place of ours, and its numbers say nothing of ours.
+    /// </summary>
+    private bool Adopt(MeshView view, bool anew)
     {
         lock (_lock)
         {
+            bool follows = !(anew && view.Id.IsOfAnotherMesh(_view.Id));
             // Members that were waited for after an outage go without an event: the digest alone changes then.
-            if (_view.Members.Count > 0 && (_view.Id.IsNewerThan(view.Id) || view.Id == _view.Id))
+            if (_view.Members.Count > 0 && follows && (_view.Id.IsNewerThan(view.Id) || view.Id == _view.Id))
                 return false;
             _views.Changed(_view, view);
             Volatile.Write(ref _view, view);
@@ -162,7 +169,7 @@ internal sealed class ClientPeer : IAsyncDisposable
             var view = await ViewTracker.FetchAsync(_calls, node.Value, CallTimeout, cancel);
             if (view.Succeeded && view.Value.Members.Count > 0)
             {
-                Adopt(view.Value);
+                Adopt(view.Value, anew: true);
                 return null;
             }
 
@@ -199,7 +206,7 @@ internal sealed class ClientPeer : IAsyncDisposable
                     $"the registry knows no node of cluster '{_cluster}'");
             }
 
-            Adopt(new MeshView(config, revision, members));
+            Adopt(new MeshView(config, revision, members), anew: true);
             return null;
         }
         catch (RegistryException e)

@@ -71,7 +71,8 @@ internal sealed class Expulsion(MembershipService membership, HolderParts holder
         {
             // The view can be there before our own registration has ended: then the next ping will do.
             bool registered = membership.View.Find(nodeId)?.Session == status.Lease;
-            if (_doubt is not { } before || !registered || !without.IsNewerThan(before))
+            if (_doubt is not { } before || !registered
+                || !(without.IsNewerThan(before) || without.IsOfAnotherMesh(before)))
                 return;
             _doubt = null;
             Expulsions++;

@@ -20,7 +20,8 @@ internal sealed class Farewell(MeshCalls calls, MeshRuntime runtime, Func<MeshVi
         {
             bool gone = next.Find(member.NodeId, member.Incarnation) is null && !calls.IsSelf(member);
             if (gone && !calls.Links.IsDown(member))
-                told.Add(ShownView.AskAsync(calls, runtime, member, next.Id, now, false, static () => true));
+                told.Add(ShownView.AskAsync(calls, runtime, member, next.Id, now, settled: false, joins: false,
+                    static () => true));
         }
 
         // In turn: WhenAll of calls would pass through the thread pool.

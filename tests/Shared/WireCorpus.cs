@@ -31,7 +31,8 @@ internal sealed record WireSample(string Message, MessageType Type, byte[] Body,
 internal static class WireCorpus
 {
     private static readonly MeshKey Key = new("fuzz/1");
-    private static readonly ViewId View = new(0, 1L << 40, ulong.MaxValue);
+    private static readonly ViewId View = new(0, 1L << 40, ulong.MaxValue) { Mesh = ulong.MaxValue - 1 };
+    private static readonly ViewId None = new() { Mesh = 1 };
 
     private static readonly ObjectRecord Record = new()
     {
@@ -62,7 +63,7 @@ internal static class WireCorpus
         Of<MirrorRequest, OwnerAnswers>(new MirrorRequest([new KeyedRecord(Key, Record)])),
         Of<LocateRequest, LocateAnswer>(new LocateRequest([Key, new MeshKey("b")], true, false, 64 * 1024)),
         Of<RetractRequest, OwnerAnswers>(new RetractRequest(0, [new RetractItem(Key, 6, 7)], true)),
-        Of<SlotPullRequest, SlotPage>(new SlotPullRequest(default, 5, new SlotSet([1, 2, 3]), 1ul << 60)),
+        Of<SlotPullRequest, SlotPage>(new SlotPullRequest(None, 5, new SlotSet([1, 2, 3]), 1ul << 60)),
         Of<ClaimRequest, ClaimAnswer>(new ClaimRequest(6, new SlotSet([0, 255]), [new SlotSummary(9, 2, 1ul << 63)])),
         Of<SettleRequest, OwnerAnswers>(new SettleRequest(6, 9, new OpenWords(77, [76]), [])),
         Of<OweRequest, Done>(new OweRequest("node-1", 77)),
@@ -110,7 +111,7 @@ internal static class WireCorpus
         Of(MessageType.Answer, new StatusAnswer([1, 2])),
         Of(MessageType.Answer, new Done(3)),
         Of(MessageType.Answer, new ReadAnswer(true, new byte[] { 9, 8 })),
-        Of(MessageType.Answer, new HolderPage([new KeyedRecord(Key, Record)], 8)),
+        Of(MessageType.Answer, new HolderPage([new KeyedRecord(Key, Record)], 8, None)),
         Of(MessageType.Answer, new OwnerAnswers(View, [new OwnerAnswer(OwnerCode.Kept, Record), default])),
         Of(MessageType.Answer, new SlotPage(true, 9, new SlotSet([4]), [new SlotSummary(1, 2, 3)],
             [new KeyedRecord(Key, Record)], 1ul << 60, 3)),

@@ -102,7 +102,7 @@ internal readonly record struct HolderListRequest(SlotSet Slots, int SlotCount, 
 
 /// <summary>One page; <paramref name="NextHash"/> 0: the end.</summary>
 internal readonly record struct HolderPage(KeyedRecord[] Records, ulong NextHash, ViewId View = default)
-    : IWireMessage<HolderPage>
+    : IWireMessage<HolderPage>, IVersionedMessage
 {
     /// <summary>
     /// Whether what the holder stores after this is decided in <paramref name="view"/> or in one that follows on it; a
@@ -110,12 +110,16 @@ internal readonly record struct HolderPage(KeyedRecord[] Records, ulong NextHash
     /// </summary>
     public bool IsOf(ViewId view) => View.Epoch == 0 || View.IsOrFollows(view);
 
-    public void Write(ref MessagePackWriter writer)
+    public void Write(ref MessagePackWriter writer) => Write(ref writer, Wire.VersionMax);
+
+    public void Write(ref MessagePackWriter writer, int version)
     {
-        writer.WriteArrayHeader(5);
+        writer.WriteArrayHeader(version >= 2 ? 6 : 5);
         KeyedRecord.WriteList(ref writer, Records);
         writer.Write(NextHash);
         Wire.Write(ref writer, View);
+        if (version >= 2)
+            writer.Write(View.Mesh);
     }
 
     public static HolderPage Read(ref MessagePackReader reader)
@@ -124,7 +128,9 @@ internal readonly record struct HolderPage(KeyedRecord[] Records, ulong NextHash
         var page = new HolderPage(KeyedRecord.ReadList(ref reader), reader.ReadUInt64());
         if (count >= 5)
             page = page with { View = Wire.ReadView(ref reader) };
-        Wire.Leave(ref reader, count, count >= 5 ? 5 : 2);
+        if (count >= 6)
+            page = page with { View = page.View with { Mesh = reader.ReadUInt64() } };
+        Wire.Leave(ref reader, count, count >= 6 ? 6 : count >= 5 ? 5 : 2);
         return page;
     }
 }

@@ -6,21 +6,27 @@ using Mooncake.Mesh.Membership;
 namespace Mooncake.Mesh.Control;
 
 /// <summary>Are you there, and in which view?</summary>
-internal readonly record struct PingRequest(ViewId View) : IWireRequest<PingRequest, PingAnswer>
+internal readonly record struct PingRequest(ViewId View) : IWireRequest<PingRequest, PingAnswer>, IVersionedMessage
 {
     public static MessageType Type => MessageType.Ping;
 
-    public void Write(ref MessagePackWriter writer)
+    public void Write(ref MessagePackWriter writer) => Write(ref writer, Wire.VersionMax);
+
+    public void Write(ref MessagePackWriter writer, int version)
     {
-        writer.WriteArrayHeader(3);
+        writer.WriteArrayHeader(version >= 2 ? 4 : 3);
         Wire.Write(ref writer, View);
+        if (version >= 2)
+            writer.Write(View.Mesh);
     }
 
     public static PingRequest Read(ref MessagePackReader reader)
     {
         int count = Wire.Enter(ref reader, 3);
         var request = new PingRequest(Wire.ReadView(ref reader));
-        Wire.Leave(ref reader, count, 3);
+        if (count >= 4)
+            request = new PingRequest(request.View with { Mesh = reader.ReadUInt64() });
+        Wire.Leave(ref reader, count, Math.Min(count, 4));
         return request;
     }
 }
@@ -28,7 +34,7 @@ internal readonly record struct PingRequest(ViewId View) : IWireRequest<PingRequ
 /// <summary>
 /// The answering node's view, the share of its memory that is free, whether it takes puts, the last view it was in that
 /// was without the asking node, since which view its ring has been as it is, and whether a former member may still
-/// decide in an older view, as far as it knows.
+/// decide in an older view, as far as it knows. From wire version 2 on each view comes with its mesh.
 /// </summary>
 internal readonly record struct PingAnswer(ViewId View, long FreeBytes, bool Leaving, ViewId Without, ViewId RingSince,
     bool AwaitsFormer) : IWireMessage<PingAnswer>, IVersionedMessage
@@ -37,14 +43,18 @@ internal readonly record struct PingAnswer(ViewId View, long FreeBytes, bool Lea
 
     public void Write(ref MessagePackWriter writer, int version)
     {
-        writer.WriteArrayHeader(version >= 2 ? 12 : 11);
+        writer.WriteArrayHeader(version >= 2 ? 15 : 11);
         Wire.Write(ref writer, View);
         writer.Write(FreeBytes);
         writer.Write(Leaving);
         Wire.Write(ref writer, Without);
         Wire.Write(ref writer, RingSince);
-        if (version >= 2)
-            writer.Write(AwaitsFormer);
+        if (version < 2)
+            return;
+        writer.Write(AwaitsFormer);
+        writer.Write(View.Mesh);
+        writer.Write(Without.Mesh);
+        writer.Write(RingSince.Mesh);
     }
 
     public static PingAnswer Read(ref MessagePackReader reader)
@@ -54,7 +64,17 @@ internal readonly record struct PingAnswer(ViewId View, long FreeBytes, bool Lea
             count >= 11 ? Wire.ReadView(ref reader) : default,
             count >= 11 ? Wire.ReadView(ref reader) : new ViewId(long.MaxValue, 0, 0),
             count >= 12 && reader.ReadBoolean());
-        Wire.Leave(ref reader, count, count >= 12 ? 12 : count >= 11 ? 11 : 5);
+        if (count >= 15)
+        {
+            answer = answer with
+            {
+                View = answer.View with { Mesh = reader.ReadUInt64() },
+                Without = answer.Without with { Mesh = reader.ReadUInt64() },
+                RingSince = answer.RingSince with { Mesh = reader.ReadUInt64() },
+            };
+        }
+
+        Wire.Leave(ref reader, count, count >= 15 ? 15 : count >= 12 ? 12 : count >= 11 ? 11 : 5);
         return answer;
     }
 }

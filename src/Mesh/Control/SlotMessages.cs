@@ -45,17 +45,21 @@ internal readonly record struct SlotSummary(int Slot, int Count, ulong Digest);
 /// <paramref name="Position"/> on.
 /// </summary>
 internal readonly record struct SlotPullRequest(ViewId View, int From, SlotSet Slots, ulong Position = 0)
-    : IWireRequest<SlotPullRequest, SlotPage>
+    : IWireRequest<SlotPullRequest, SlotPage>, IVersionedMessage
 {
     public static MessageType Type => MessageType.SlotPull;
 
-    public void Write(ref MessagePackWriter writer)
+    public void Write(ref MessagePackWriter writer) => Write(ref writer, Wire.VersionMax);
+
+    public void Write(ref MessagePackWriter writer, int version)
     {
-        writer.WriteArrayHeader(6);
+        writer.WriteArrayHeader(version >= 2 ? 7 : 6);
         Wire.Write(ref writer, View);
         writer.Write(From);
         writer.Write(Slots.Bits.AsSpan());
         writer.Write(Position);
+        if (version >= 2)
+            writer.Write(View.Mesh);
     }
 
     public static SlotPullRequest Read(ref MessagePackReader reader)
@@ -63,7 +67,9 @@ internal readonly record struct SlotPullRequest(ViewId View, int From, SlotSet S
         int count = Wire.Enter(ref reader, 5);
         var request = new SlotPullRequest(Wire.ReadView(ref reader), reader.ReadInt32(),
             new SlotSet(Wire.ReadBytes(ref reader, SlotSet.MaxBytes)), count >= 6 ? reader.ReadUInt64() : 0);
-        Wire.Leave(ref reader, count, Math.Min(count, 6));
+        if (count >= 7)
+            request = request with { View = request.View with { Mesh = reader.ReadUInt64() } };
+        Wire.Leave(ref reader, count, Math.Min(count, 7));
         return request;
     }
 }

@@ -50,7 +50,7 @@ internal sealed class PauseGuard(OwnerService owner, SlotStates states, Action w
     public void PeerShowed(ViewId view)
     {
         var mine = states.Current.View.Id;
-        if (view.Digest == mine.Digest || mine.IsNewerThan(view))
+        if (view.Digest == mine.Digest || mine.IsNewerThan(view) || !mine.MayBeReplacedBy(view))
             return;
         _other = new OtherView(view, time.GetTimestamp());
         if (_byRegistry)

@@ -63,7 +63,7 @@ internal sealed class RingWitnesses(SlotStates states, MeshCalls calls, MeshRunt
             if (answer.Succeeded && (IsAnother(answer.Value.RingSince, before) || answer.Value.View.IsApartFrom(view)))
                 return RingSince.Another;
             // One that is behind may come through a view that we have skipped.
-            if (answer.Succeeded && !view.IsNewerThan(answer.Value.View))
+            if (answer.Succeeded && !view.IsNewerThan(answer.Value.View) && !view.IsOfAnotherMesh(answer.Value.View))
                 return RingSince.Same;
             await runtime.Delay(Pause, cancel);
         }
@@ -72,5 +72,5 @@ internal sealed class RingWitnesses(SlotStates states, MeshCalls calls, MeshRunt
     }
 
     private static bool IsAnother(ViewId ringSince, ViewId before) =>
-        ringSince.IsNewerThan(before) || ringSince.IsApartFrom(before);
+        ringSince.IsNewerThan(before) || ringSince.IsApartFrom(before) || ringSince.IsOfAnotherMesh(before);
 }

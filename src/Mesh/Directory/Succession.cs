@@ -31,7 +31,8 @@ internal sealed class Succession(MeshCalls calls, Func<NodeRecord, bool> isUnrea
     {
         lock (_lock)
         {
-            if (next.HasSharesOf(previous) && previous.Members.All(member => IsIn(next, member) || !IsOwner(member)))
+            if (!next.Id.IsOfAnotherMesh(previous.Id) && next.HasSharesOf(previous)
+                && previous.Members.All(member => IsIn(next, member) || !IsOwner(member)))
                 return;
             long now = runtime.Time.GetTimestamp();
             // In views that were skipped, or that not all came to, anybody may have been an owner.
@@ -77,7 +78,7 @@ internal sealed class Succession(MeshCalls calls, Func<NodeRecord, bool> isUnrea
     {
         var member = awaited.Member;
         var said = await ShownView.AskAsync(calls, runtime, member, round.View, awaited.Since, settled,
-            () => _round == round);
+            joins: awaited.IsMember, () => _round == round);
         if (!Heard(round, awaited) || (said is { } last && ShownView.IsThere(last, round.View, settled)))
             return;
         _log.LogInformation(

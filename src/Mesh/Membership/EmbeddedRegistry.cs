@@ -36,6 +36,9 @@ public sealed class EmbeddedRegistry(EmbeddedRegistryStore store, MeshRuntime ru
     /// <summary>How long after a change a watch hears of it.</summary>
     public TimeSpan WatchDelay { get; set; } = TimeSpan.Zero;
 
+    /// <summary>How much longer than other calls a listing takes: it may have many pages.</summary>
+    public TimeSpan ListDelay { get; set; } = TimeSpan.Zero;
+
     /// <summary>The present fault.</summary>
     public EmbeddedFault Fault => _fault;
 
@@ -70,7 +73,12 @@ public sealed class EmbeddedRegistry(EmbeddedRegistryStore store, MeshRuntime ru
     public void LoseAnswers(int writes) => Volatile.Write(ref _answersToLose, writes);
 
     /// <inheritdoc/>
-    public Task<RegistryListing> ListAsync(CancellationToken cancel) => CallAsync("list", store.Read, cancel);
+    public async Task<RegistryListing> ListAsync(CancellationToken cancel)
+    {
+        if (ListDelay > TimeSpan.Zero)
+            await runtime.Delay(ListDelay, cancel);
+        return await CallAsync("list", store.Read, cancel);
+    }
 
     /// <inheritdoc/>
     public Task<RegistryLease> GrantLeaseAsync(TimeSpan timeToLive, CancellationToken cancel) =>

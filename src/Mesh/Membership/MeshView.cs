@@ -11,6 +11,19 @@ namespace Mooncake.Mesh.Membership;
 /// <param name="Digest">XxHash3-64 over the canonical members.</param>
 public readonly record struct ViewId(long Epoch, long Revision, ulong Digest) : IComparable<ViewId>
 {
+    /// <summary>
+    /// The mesh whose view it is; 0: not said. The numbers of two meshes, as there may be after a wipe of the registry,
+    /// say nothing of each other. No part of the name: the digest covers it.
+    /// </summary>
+    public ulong Mesh { get; init; }
+
+    /// <inheritdoc/>
+    public bool Equals(ViewId other) =>
+        Epoch == other.Epoch && Revision == other.Revision && Digest == other.Digest;
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(Epoch, Revision, Digest);
+
     /// <inheritdoc/>
     public int CompareTo(ViewId other)
     {
@@ -18,11 +31,23 @@ public readonly record struct ViewId(long Epoch, long Revision, ulong Digest) : 
         return order != 0 ? order : Revision.CompareTo(other.Revision);
     }
 
-    /// <summary>Whether this view is the newer one.</summary>
+    /// <summary>Whether the two are known to be of two meshes.</summary>
+    public bool IsOfAnotherMesh(ViewId other) => Mesh != other.Mesh && Mesh != 0 && other.Mesh != 0;
+
+    /// <summary>
+    /// Whether the mesh of that view can have taken the place of this one's: it was written back under a greater epoch
+    /// then.
+    /// </summary>
+    public bool MayBeReplacedBy(ViewId other) => !IsOfAnotherMesh(other) || other.Epoch > Epoch;
+
+    /// <summary>Whether this view has the greater number.</summary>
     public bool IsNewerThan(ViewId other) => CompareTo(other) > 0;
 
-    /// <summary>Whether this view is that one or follows on it: of two with one number neither does.</summary>
-    public bool IsOrFollows(ViewId other) => Digest == other.Digest || IsNewerThan(other);
+    /// <summary>
+    /// Whether this view is that one or follows on it: of two with one number neither does, nor of two meshes.
+    /// </summary>
+    public bool IsOrFollows(ViewId other) =>
+        Digest == other.Digest || (IsNewerThan(other) && !IsOfAnotherMesh(other));
 
     /// <summary>Whether the two have one number and other members, so that neither follows on the other.</summary>
     public bool IsApartFrom(ViewId other) => CompareTo(other) == 0 && Digest != other.Digest;
@@ -59,7 +84,7 @@ public sealed class MeshView
             _byIncarnation.TryAdd(member.Incarnation, member);
         }
 
-        Id = new ViewId(config.Epoch, revision, DigestOf(config, Members));
+        Id = new ViewId(config.Epoch, revision, DigestOf(config, Members)) { Mesh = config.MeshId };
         _slots = previous is not null && SameRing(previous)
             ? previous._slots
             : new Lazy<SlotTable>(() => SlotTable.Build(Members, config.Slots));

@@ -13,7 +13,10 @@ namespace Mooncake.Mesh.Tests.Control;
 public sealed class CodecTests
 {
     private static readonly MeshKey Key = new([0, 1, 0xff, 65]);
-    private static readonly ViewId View = new(3, long.MaxValue, ulong.MaxValue);
+    private static readonly ViewId View = new(3, long.MaxValue, ulong.MaxValue) { Mesh = 7 };
+
+    /// <summary>The number of <see cref="View"/>, in another mesh.</summary>
+    private static readonly ViewId Foreign = View with { Mesh = 8 };
 
     private static readonly ObjectRecord Record = new()
     {
@@ -67,6 +70,7 @@ public sealed class CodecTests
         Assert.True(new HolderPage([], 0, View with { Epoch = View.Epoch + 1, Digest = 1 }).IsOf(View));
         Assert.False(new HolderPage([], 0, View with { Digest = 1 }).IsOf(View));
         Assert.False(new HolderPage([], 0, View with { Epoch = View.Epoch - 1, Digest = 1 }).IsOf(View));
+        Assert.False(new HolderPage([], 0, Foreign with { Epoch = View.Epoch + 1, Digest = 1 }).IsOf(View));
         Back(new AbandonRequest(4));
         Back(new PinRequest(Key, 7, ObjectPin.Soft));
         Back(new DropGroupRequest("g\u00e9"));
@@ -76,6 +80,35 @@ public sealed class CodecTests
         Back(new MatchPage([Key, new MeshKey("b")], 9));
         Back(new RemoveAllRequest("default", 5));
         Back(new RemoveAllAnswer(1L << 40, 2, 3));
+    }
+
+    /// <summary>No part of a view's name, so that equal messages may differ in it.</summary>
+    [Fact]
+    public void The_mesh_of_a_view_comes_with_it_where_numbers_are_compared()
+    {
+        Assert.Equal(View, Foreign);
+        Assert.Equal(View.GetHashCode(), Foreign.GetHashCode());
+        var answer = Again(new PingAnswer(View, 1, false, Foreign, View with { Mesh = 9 }, false));
+        Assert.Equal((7ul, 8ul, 9ul), (answer.View.Mesh, answer.Without.Mesh, answer.RingSince.Mesh));
+        Assert.Equal(8ul, Again(new PingRequest(Foreign)).View.Mesh);
+        Assert.Equal(8ul, Again(new SlotPullRequest(Foreign, 0, new SlotSet([]))).View.Mesh);
+        Assert.Equal(8ul, Again(new HolderPage([], 0, Foreign)).View.Mesh);
+    }
+
+    [Fact]
+    public void Of_two_meshes_no_view_follows_on_the_other()
+    {
+        var newer = View with { Epoch = 4, Digest = 1 };
+        Assert.True(newer.IsOrFollows(View));
+        Assert.False((newer with { Mesh = 8 }).IsOrFollows(View));
+        // Who does not say is taken for one of ours, as in the first wire version.
+        Assert.True((newer with { Mesh = 0 }).IsOrFollows(View));
+        Assert.True(newer.IsOrFollows(View with { Mesh = 0 }));
+        Assert.False(View.MayBeReplacedBy(Foreign with { Revision = 9 }));
+        Assert.True(View.MayBeReplacedBy(Foreign with { Epoch = 4, Revision = 1 }));
+        Assert.True(View.MayBeReplacedBy(View with { Revision = 1 }));
+        // A digest has the mesh in it.
+        Assert.True(Foreign.IsOrFollows(View));
     }
 
     [Fact]
@@ -125,6 +158,9 @@ public sealed class CodecTests
     }
 
     /// <summary>Writes, reads and writes again; then with an appended field, and cut at every byte.</summary>
+    private static T Again<T>(T message)
+        where T : IWireMessage<T> => Read<T>(BytesOf(message), out _);
+
     private static void Back<T>(T message)
         where T : IWireMessage<T>
     {

@@ -104,6 +104,27 @@ public sealed class PauseGuardTests : IDisposable
         Assert.False(_world.Owner.Confident);
     }
 
+    /// <summary>
+    /// One that began anew in the registry has numbers of its own; one that took our place a greater epoch.
+    /// </summary>
+    [Theory]
+    [InlineData(0, true)]
+    [InlineData(1, false)]
+    public void Of_another_mesh_only_one_that_may_have_replaced_ours_ends_our_trust(int epochs, bool confident)
+    {
+        var theirs = OwnerWorld.ViewOf(11, "n1", "n2").Id;
+        theirs = theirs with { Mesh = theirs.Mesh + 1, Epoch = theirs.Epoch + epochs };
+        Outlive(Ttl * 2 / 3);
+        _guard.PeerSaid(_world.View.Id, _world.Time.GetTimestamp());
+        Pass(Tenth);
+        Assert.True(_world.Owner.Confident);
+        _guard.PeerShowed(theirs);
+        Assert.Equal(confident, _world.Owner.Confident);
+        Assert.Null(_world.States.Doubt);
+        Pass(Tenth);
+        Assert.Equal(confident, _world.Owner.Confident);
+    }
+
     [Fact]
     public void A_peer_in_another_view_of_our_number_leaves_no_slot_complete_unless_the_registry_confirms_ours()
     {

@@ -111,6 +111,15 @@ public sealed class SlotStreamerTests : IDisposable
     }
 
     [Fact]
+    public void A_source_in_another_mesh_gives_nothing_whatever_its_number()
+    {
+        Fill(5, 10, 20);
+        var asker = OwnerWorld.ViewOf(9, "n1", "n2").Id;
+        Assert.True(_world.Owner.Pull(new SlotPullRequest(asker, 0, Only(5))).Ready);
+        Assert.False(_world.Owner.Pull(new SlotPullRequest(asker with { Mesh = asker.Mesh + 1 }, 0, Only(5))).Ready);
+    }
+
+    [Fact]
     public void A_source_in_another_view_of_the_askers_number_gives_nothing()
     {
         Fill(5, 10, 20);

@@ -77,7 +77,8 @@ internal sealed class WorldNetwork(TimeProvider time)
 
         public IPeerListener Listen(string endpoint)
         {
-            var listener = new WorldListener(network, nodeId, $"127.0.0.1:{++network._port}");
+            bool any = endpoint.EndsWith(":0", StringComparison.Ordinal);
+            var listener = new WorldListener(network, nodeId, any ? $"127.0.0.1:{++network._port}" : endpoint);
             network._listeners.Add(listener.Endpoint, listener);
             return listener;
         }
