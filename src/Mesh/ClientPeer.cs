@@ -133,15 +133,15 @@ internal sealed class ClientPeer : IAsyncDisposable
 
     /// <summary>
     /// Takes a view that follows on ours. <paramref name="anew"/>: nobody whom we knew answers, and this is what is
-    /// there now; another mesh may have begun in place of ours, and its numbers say nothing of ours.
+    /// there now. Where the registry was wiped or restored, and all began again, its numbers say nothing of ours.
     /// </summary>
     private bool Adopt(MeshView view, bool anew)
     {
         lock (_lock)
         {
-            bool follows = !(anew && view.Id.IsOfAnotherMesh(_view.Id));
+            bool began = view.Id.IsOfAnotherMesh(_view.Id) || !_view.Members.Any(known => Has(view, known));
             // Members that were waited for after an outage go without an event: the digest alone changes then.
-            if (_view.Members.Count > 0 && follows && (_view.Id.IsNewerThan(view.Id) || view.Id == _view.Id))
+            if (_view.Members.Count > 0 && !(anew && began) && (_view.Id.IsNewerThan(view.Id) || view.Id == _view.Id))
                 return false;
             _views.Changed(_view, view);
             Volatile.Write(ref _view, view);
@@ -151,6 +151,8 @@ internal sealed class ClientPeer : IAsyncDisposable
         _transports?.Keep(view);
         return true;
     }
+
+    private static bool Has(MeshView view, NodeRecord life) => view.Find(life.NodeId, life.Incarnation) is not null;
 
     private async Task<MeshError?> BootstrapAsync(CancellationToken cancel)
     {
