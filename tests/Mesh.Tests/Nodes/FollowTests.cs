@@ -29,7 +29,7 @@ public sealed class FollowTests
         Begin(world, nodes);
         var backup = world.Store.Snapshot();
         for (int i = 0; i < 20; i++)
-            Weigh(world, 100 + (i % 2));
+            world.Weigh("n1", 100 + (i % 2));
         var runtime = new MeshRuntime
         {
             Time = world.Time,
@@ -73,18 +73,6 @@ public sealed class FollowTests
     }
 
     private static string AddressOf(int node) => $"127.0.0.1:{6000 + node}";
-
-    private static void Weigh(NodeWorld world, int weight)
-    {
-        var membership = world["n1"].Node.Membership;
-        world.Run(world["n1"], async () =>
-        {
-            await membership.UpdateAsync(self => self with { Ring = self.Ring with { Weight = weight } },
-                CancellationToken.None);
-            return true;
-        });
-        world.AssertSettles();
-    }
 
     private static MeshError? Put(NodeWorld world, ClientPeer client, string key) => world.Run(world["n1"],
         () => client.Operations.PutAsync(new MeshKey(key), Value, new PutOptions(), CancellationToken.None)).Error;

@@ -144,6 +144,19 @@ internal sealed class NodeWorld
         }
     }
 
+    /// <summary>Changes a node's share of the ring, and waits until all have heard of it.</summary>
+    public void Weigh(string id, int weight)
+    {
+        var membership = this[id].Node.Membership;
+        Run(this[id], async () =>
+        {
+            await membership.UpdateAsync(self => self with { Ring = self.Ring with { Weight = weight } },
+                CancellationToken.None);
+            return true;
+        });
+        AssertSettles();
+    }
+
     public MeshResult<bool> Remove(string at, string key) => Run(this[at],
         () => this[at].Node.Operations.RemoveAsync(new MeshKey(key), null, CancellationToken.None));
 

@@ -33,7 +33,7 @@ public sealed class TwoMeshesTests
     {
         var world = NodeWorld.Started(nodes);
         for (int i = 0; greater && i < 20; i++)
-            Weigh(world, 100 + (i % 2));
+            world.Weigh("n1", 100 + (i % 2));
         var before = world["n1"].Node.View;
         foreach (var node in world.Nodes)
             node.Registry.ListDelay = TimeSpan.FromSeconds(8);
@@ -58,18 +58,6 @@ public sealed class TwoMeshesTests
         world.AssertSettles();
         Assert.Null(world.Put("n9", "after", Value, holder: "n9").Error);
         Assert.Equal(Value, world.Get("n1", "after").Value);
-    }
-
-    private static void Weigh(NodeWorld world, int weight)
-    {
-        var membership = world["n1"].Node.Membership;
-        world.Run(world["n1"], async () =>
-        {
-            await membership.UpdateAsync(self => self with { Ring = self.Ring with { Weight = weight } },
-                CancellationToken.None);
-            return true;
-        });
-        world.AssertSettles();
     }
 
     /// <summary>Found, or that it cannot be said: not a miss.</summary>
